@@ -1,0 +1,75 @@
+-- What the sweeper tells the database of its policies.
+
+-- govern replaces the set of governed tables by the one in categories, a JSON
+-- array of objects with the columns of sweeper.governed. New column types are
+-- read into the keys of the holds that already exist, under the fence, so
+-- that no hold is older than what it must protect.
+create or replace function sweeper.govern(categories jsonb, policy_sha256 bytea) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    fresh boolean;
+begin
+    if exists (select from sweeper.governed having count(*) = jsonb_array_length(categories)
+                and coalesce(bool_and(policy_sha256 = $2), $1 = '[]'::jsonb)
+                and not exists (
+                    select category, relation, subject_type, tenant_type from jsonb_to_recordset(categories)
+                        as c(category text, relation oid, subject_type oid, tenant_type oid)
+                    except select category, relation::oid, subject_type::oid, tenant_type::oid from sweeper.governed)) then
+        return;
+    end if;
+    perform sweeper.take_fence();
+    delete from sweeper.governed;
+    insert into sweeper.governed (category, relation, relation_name, subject_column, subject_type, tenant_column, tenant_type,
+                                  retention, redact_after, mode, enabled, policy_sha256)
+    select category, relation::regclass, relation_name, subject_column, subject_type::regtype, tenant_column, tenant_type::regtype,
+           retention, redact_after, mode, enabled, $2
+      from jsonb_to_recordset(categories) as c(category text, relation oid, relation_name text, subject_column name,
+           subject_type oid, tenant_column name, tenant_type oid, retention interval, redact_after interval, mode text, enabled boolean);
+    perform sweeper.key_hold(hold_id) from sweeper.legal_holds where released_at is null;
+end $$;
+revoke all on function sweeper.govern(jsonb, bytea) from public;
+comment on function sweeper.govern(jsonb, bytea) is
+    'Records which tables the loaded policies govern, and reads existing holds through the types of their columns.';
+
+create or replace function sweeper.approve_run(category text, plan_hash text, actor text, reason text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    planned bigint;
+begin
+    perform sweeper.need('approve_run', 'category', category);
+    perform sweeper.need('approve_run', 'plan_hash', plan_hash);
+    perform sweeper.need('approve_run', 'actor', actor);
+    perform sweeper.need('approve_run', 'reason', reason);
+    if not exists (select from sweeper.governed g where g.category = approve_run.category) then
+        raise exception 'approve_run: category "%" is not one of the policies', category using errcode = '22023';
+    end if;
+    select r.planned into planned from sweeper.runs r
+     where r.category = approve_run.category and r.plan_hash = approve_run.plan_hash and r.state = 'awaiting_approval'
+     order by r.started_at desc limit 1;
+    if not found then
+        raise exception 'approve_run: no run of category "%" waits for approval of plan %', category, plan_hash using errcode = '22023';
+    end if;
+    insert into sweeper.approvals (category, plan_hash, max_rows, actor, reason)
+    values (category, plan_hash, ceil(planned * 1.1), actor, reason);
+    insert into sweeper.operator_log (function, actor, object) values ('approve_run', actor, category || ' ' || plan_hash);
+end $$;
+revoke all on function sweeper.approve_run(text, text, text, text) from public;
+comment on function sweeper.approve_run(text, text, text, text) is
+    'Approves a run that waits: up to 1.1 times its planned rows, for 7 days.';
+
+create or replace function sweeper.posture(retention interval) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when retention is null then 'Unlimited'
+        when retention < interval '3 months' then 'Below floor'
+        when retention < interval '6 months' then 'Reduced'
+        when retention < interval '12 months' then 'Aligned with the standard''s principles'
+        when retention <= interval '84 months' then 'Follows GDPR Art. 5(1)(e)'
+        else 'Above ceiling'
+    end
+$$;
+revoke all on function sweeper.posture(interval) from public;
+comment on function sweeper.posture(interval) is
+    'The tier of a retention window, compared as intervals; NULL is Unlimited.';

@@ -1,0 +1,29 @@
+-- What each role may do with sweeper's own objects. Repeatable.
+
+grant usage on schema sweeper to sweeper_daemon, sweeper_logger, sweeper_operator, sweeper_auditor;
+grant select on all tables in schema sweeper to sweeper_daemon, sweeper_logger, sweeper_auditor;
+
+-- The daemon purges. It may say what it did (batches, never their transaction
+-- id) and how its runs went; it cannot write the purge log.
+grant insert (fact, kind, reason, category, relation, partition, tenant, cutoff, basis, actor, reference, run_id, request_id,
+              policy_sha256, columns, row_count, tenants, started_at) on sweeper.batches to sweeper_daemon;
+grant insert, update on sweeper.runs, sweeper.policy_counts, sweeper.relations to sweeper_daemon;
+grant insert on sweeper.policy_versions to sweeper_daemon;
+grant execute on function sweeper.govern(jsonb, bytea) to sweeper_daemon;
+grant execute on function sweeper.drop_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz) to sweeper_daemon;
+grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.redaction_token(text, bytea, bytea),
+    sweeper.is_redaction_token(text, bytea, bytea) to sweeper_daemon;
+
+-- The logger appends what the write-ahead log shows.
+grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges to sweeper_logger;
+grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations to sweeper_logger;
+grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_logger;
+
+-- Operators call functions; so may the daemon's login, which the command line uses.
+grant select on sweeper.legal_holds, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals,
+    sweeper.purge_log, sweeper.purges, sweeper.policy_status to sweeper_operator;
+grant execute on function sweeper.apply_hold(text, text, text, text, text, text, regclass, timestamptz),
+    sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text) to sweeper_operator, sweeper_daemon;
+
+grant execute on function sweeper.posture(interval) to sweeper_daemon, sweeper_operator, sweeper_auditor;
+grant execute on function sweeper.lp(bytea), sweeper.leaf_null(bytea), sweeper.leaf_texts(text[]), sweeper.leaf_bytes(sweeper.purge_log), sweeper.verify_chain() to sweeper_daemon, sweeper_logger, sweeper_auditor;

@@ -1,0 +1,27 @@
+-- The roles, shared by all databases of the server. Created when absent and
+-- never altered, so that a second install, or one in another database at the
+-- same moment, changes nothing.
+
+do $$
+declare
+    r record;
+begin
+    for r in select * from (values
+        ('sweeper_owner', 'nologin'),
+        ('sweeper_daemon', 'login'),
+        ('sweeper_logger', 'login replication'),
+        ('sweeper_operator', 'nologin'),
+        ('sweeper_auditor', 'nologin')) as roles(name, attributes)
+    loop
+        continue when exists (select from pg_catalog.pg_roles where rolname = r.name);
+        begin
+            execute pg_catalog.format('create role %I %s', r.name, r.attributes);
+        exception
+            when duplicate_object or unique_violation then null; -- another install was faster
+        end;
+    end loop;
+    -- A superuser may act as the owner anyway; a role with CREATEROLE must be its member.
+    if not pg_catalog.pg_has_role(current_user, 'sweeper_owner', 'member') then
+        execute pg_catalog.format('grant sweeper_owner to %I', current_user);
+    end if;
+end $$;

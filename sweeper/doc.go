@@ -1,0 +1,25 @@
+// Package sweeper wires the parts together: what the environment says, the
+// checks before anything is touched, install, plan, sweep, and the stream from
+// the write-ahead log into the purge log.
+//
+// # The journey of one row
+//
+// A row that is due goes through five hops, each one exported function:
+//
+//		policy file ─policy.Load→ Set ─plan.Build→ Step ─purge.Run→ COMMIT ═WAL═ wal.Reader.Next→ Tx ─purgelog.Append→ Entry
+//
+//	 1. policy.Load reads and checks the policy files, without a database.
+//	 2. plan.Build turns them and the catalogue into steps with their SQL.
+//	 3. purge.Run deletes, redacts or drops, batch by batch. Each batch is one
+//	    transaction: the hold fence, the stamp in sweeper.batches, the work with
+//	    its whole condition, the report in sweeper.batches.
+//	 4. wal.Reader.Next hands out what PostgreSQL committed, stamp and rows.
+//	 5. purgelog.Log.Append writes the entry: counts, commitments to the rows'
+//	    keys, chain and tree, in one transaction with the progress in the WAL.
+//
+// The purging side and the log side never call each other: they meet in the
+// WAL alone. What the log says is what PostgreSQL committed, not what the
+// sweeper believes. This package hands the one to the other as functions.
+//
+// It never purges while the log cannot witness it.
+package sweeper

@@ -1,0 +1,156 @@
+package sweeper
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/wal"
+)
+
+// installWait bounds how long an install waits for another one.
+const installWait = 30 * time.Second
+
+// Statement is one statement of an installation, with what it is for.
+type Statement struct {
+	Why string
+	SQL string
+}
+
+// Installation is what stands between a database and the policies.
+type Installation struct {
+	Statements []Statement // in one transaction, by the installing role
+	Slot       string      // to be created afterwards; "" it exists
+	ByOwners   []Statement // what the owners of the tables have to run
+}
+
+// Empty tells that nothing is to be done.
+func (i Installation) Empty() bool { return len(i.Statements) == 0 && i.Slot == "" }
+
+// Script is the installation as SQL for a DBA, to be run by psql.
+func (i Installation) Script() string {
+	var b strings.Builder
+	if len(i.Statements) > 0 {
+		b.WriteString("BEGIN;\n")
+		writeStatements(&b, i.Statements)
+		b.WriteString("COMMIT;\n")
+	}
+	if i.Slot != "" {
+		fmt.Fprintf(&b, "\n-- the slot, after the publications\nSELECT pg_catalog.pg_create_logical_replication_slot('%s', 'pgoutput');\n", i.Slot)
+	}
+	if len(i.ByOwners) > 0 {
+		b.WriteString("\n-- to be run by the owners of the tables, or a superuser:\n")
+		writeStatements(&b, i.ByOwners)
+	}
+	return b.String()
+}
+
+func writeStatements(b *strings.Builder, all []Statement) {
+	for _, s := range all {
+		fmt.Fprintf(b, "\n-- %s\n%s\n", s.Why, strings.TrimSpace(s.SQL))
+	}
+}
+
+// Install brings the database of SWEEPER_INSTALL_URL to what this binary and
+// the policies need, and tells what it did. With print it changes nothing and
+// tells what it would do. Policies that do not fit the database are refused
+// before anything is touched.
+func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, print bool) (Installation, error) {
+	conn, err := pg.Connect(ctx, cfg.InstallURL.Reveal(), "sweeper install")
+	if err != nil {
+		return Installation{}, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	s, err := inspect(ctx, conn)
+	if err == nil {
+		err = s.fit()
+	}
+	if err == nil {
+		err = s.notNewer()
+	}
+	if err != nil {
+		return Installation{}, err
+	}
+	if print {
+		return script(ctx, conn, s, cfg, set)
+	}
+	var done Installation
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := lockInstall(ctx, tx); err != nil {
+			return err
+		}
+		// Read again under the lock: another install may have been faster.
+		if s, err = inspect(ctx, conn); err == nil {
+			done, err = script(ctx, conn, s, cfg, set)
+		}
+		if err != nil {
+			return err
+		}
+		for _, st := range done.Statements {
+			log.DebugContext(ctx, "install", slog.String("step", st.Why))
+			if err := run(ctx, conn, st.SQL); err != nil {
+				return pg.Wrap("install: "+st.Why, err)
+			}
+		}
+		return nil
+	})
+	if err != nil || done.Slot == "" {
+		return done, err
+	}
+	return done, wal.CreateSlot(ctx, conn, done.Slot)
+}
+
+// lockInstall waits for another install in this database, for a bounded time.
+func lockInstall(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `select set_config('lock_timeout', $1, true)`, fmt.Sprintf("%dms", installWait.Milliseconds()))
+	if err == nil {
+		_, err = tx.Exec(ctx, `select pg_advisory_xact_lock($1::int, $2::int)`, pg.LockSpace, pg.LockInstall)
+	}
+	return pg.Wrap(fmt.Sprintf("wait up to %s for another install", installWait), err)
+}
+
+// run sends SQL that may hold several statements.
+func run(ctx context.Context, conn *pgx.Conn, sql string) error {
+	return conn.PgConn().Exec(ctx, sql).Close()
+}
+
+// script compares the database with what it should be.
+func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set policy.Set) (Installation, error) {
+	cat, err := readCatalog(ctx, conn, set)
+	if err != nil {
+		return Installation{}, err
+	}
+	if err := plan.Lint(set, cat); err != nil {
+		return Installation{}, err
+	}
+	w := &writer{conn: conn, cfg: cfg, set: set, cat: cat, server: s}
+	for _, part := range []func(context.Context) error{w.schema, w.tableGrants, w.publications, w.govern, w.owners, w.slot} {
+		if err := part(ctx); err != nil {
+			return Installation{}, err
+		}
+	}
+	return w.out, nil
+}
+
+// readCatalog reads the governed tables and, for the foreign keys between
+// them, nothing else.
+func readCatalog(ctx context.Context, q catalog.Querier, set policy.Set) (*catalog.Catalog, error) {
+	var names []catalog.Name
+	seen := map[catalog.Name]bool{}
+	for _, c := range set.Categories {
+		n := catalog.Name{Schema: c.Schema, Relation: c.Relation}
+		if !seen[n] {
+			seen[n] = true
+			names = append(names, n)
+		}
+	}
+	return catalog.Read(ctx, q, names)
+}

@@ -1,0 +1,173 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Class is what can be done about an error of the database.
+type Class int
+
+// The classes, by what the caller does next.
+const (
+	Fatal       Class = iota // the step cannot succeed: give it up, keep the reason
+	Retry                    // do the same transaction again, after a pause
+	Shrink                   // do it again with fewer rows
+	Unreachable              // no connection: network, authentication, no such database
+	Setup                    // the server is not set up for us: privilege, missing object
+)
+
+// Classify tells what can be done about err. It is the one place that knows
+// SQLSTATE codes by class.
+func Classify(err error) Class {
+	code := SQLState(err)
+	switch code {
+	case "":
+		return classifyTransport(err)
+	case "55P03", "40001", "40P01": // lock not available, serialization, deadlock
+		return Retry
+	case "57014": // statement timeout
+		return Shrink
+	case "57P01", "57P02", "57P03", "53300", "3D000", "28000", "28P01":
+		return Unreachable
+	case "42501", "42P01", "3F000", "42883", "42703", "42704", "55000":
+		return Setup
+	}
+	if strings.HasPrefix(code, "08") {
+		return Unreachable
+	}
+	return Fatal
+}
+
+func classifyTransport(err error) Class {
+	var connect *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return Fatal
+	case errors.As(err, &connect), errors.As(err, &network),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded),
+		pgconn.Timeout(err):
+		return Unreachable
+	}
+	return Fatal
+}
+
+// SQLState returns the five-character code of a server error inside err, or "".
+func SQLState(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// Error is a database error whose text is safe to print: what was attempted,
+// and of the server's answer only what cannot hold a row's values.
+type Error struct {
+	Op  string
+	err error
+}
+
+// Wrap names the operation op before err and hides what the server said about
+// values. It returns nil for nil.
+func Wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: op, err: err}
+}
+
+// WrapCall is Wrap for a call of one of sweeper's own SQL functions: what they
+// raise about their arguments names objects and arguments, and is shown.
+func WrapCall(op string, err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Routine == "exec_stmt_raise" && !strings.HasPrefix(e.Code, "P0") {
+		text := fmt.Sprintf("%s: %s (SQLSTATE %s)", op, e.Message, e.Code)
+		if e.Hint != "" {
+			text += "; " + e.Hint
+		}
+		return &callError{text: text, err: err}
+	}
+	return Wrap(op, err)
+}
+
+// callError is what a function of ours said.
+type callError struct {
+	text string
+	err  error
+}
+
+func (e *callError) Error() string { return e.text }
+func (e *callError) Unwrap() error { return e.err }
+
+// Unwrap gives the driver's error to errors.As. Its own text is not safe to print.
+func (e *Error) Unwrap() error { return e.err }
+
+// Error prints the operation and the safe part of the server's answer.
+func (e *Error) Error() string { return e.Op + ": " + safe(e.err) }
+
+// safe tells what the server or the driver said, without any value. An error
+// of ours below it is already safe.
+func safe(err error) string {
+	var own *Error
+	if errors.As(err, &own) {
+		return own.Error()
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return describe(server)
+	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return transport(connect.Unwrap())
+	}
+	return transport(err)
+}
+
+// describe renders a server error. The message is kept only for classes whose
+// messages name objects, never values: data exceptions (22), constraint
+// violations (23) and whatever triggers raise (P0001) can quote the row.
+func describe(e *pgconn.PgError) string {
+	switch {
+	case strings.HasPrefix(e.Code, "22"), strings.HasPrefix(e.Code, "23"),
+		strings.HasPrefix(e.Code, "P0"), strings.HasPrefix(e.Code, "44"):
+	default:
+		return fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
+	}
+	text := "refused by the server"
+	if e.ConstraintName != "" {
+		text += fmt.Sprintf(" on constraint %q", e.ConstraintName)
+	}
+	if e.TableName != "" {
+		text += fmt.Sprintf(" of table %q", e.SchemaName+"."+e.TableName)
+	}
+	if e.ColumnName != "" {
+		text += fmt.Sprintf(", column %q", e.ColumnName)
+	}
+	return fmt.Sprintf("%s (SQLSTATE %s)", text, e.Code)
+}
+
+// transport renders errors of the network and the driver.
+func transport(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return "no answer"
+	case errors.As(err, &dns):
+		return fmt.Sprintf("host %q does not resolve", dns.Name)
+	case errors.As(err, &op):
+		return fmt.Sprintf("%s %s: %v", op.Op, op.Net, op.Err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	}
+	return err.Error()
+}

@@ -1,0 +1,29 @@
+package pgtest
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests of a package, stops the server that they used, and fails
+// the package when a goroutine is left over. It does not return.
+func Main(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	code := m.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest: stop the server:", err)
+		code = max(code, 1)
+	}
+	if code != 0 {
+		return code // a failed test may well leave something behind
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		return 1
+	}
+	return 0
+}

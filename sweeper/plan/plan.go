@@ -1,0 +1,227 @@
+// Package plan turns policies and the catalogue into steps with their SQL.
+//
+// It is the only place that builds SQL text. It is pure: it opens no
+// connection and reads no clock, so equal input gives equal plans. It
+// guarantees that every statement that deletes or changes a row carries the
+// whole condition itself (due by the server's arithmetic in the policy's
+// zone, the policy's where, no legal hold, nothing that references the row),
+// so that a row changed between planning and purging is judged as it is then.
+// Names come from the catalogue and are quoted; values are parameters. It
+// never decides by a cutoff: cutoffs are printed for people.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+// Dispositions and kinds of steps.
+const (
+	Delete        = "delete"
+	Redact        = "redact"
+	DropPartition = "drop_partition"
+)
+
+// Walks: how the batches of a step follow one another without ever reading
+// the same dead rows twice.
+const (
+	WalkStart     = "start"     // ranges of the start column, through its index or partition bounds
+	WalkBlocks    = "blocks"    // ranges of the table's blocks
+	WalkPartition = "partition" // the partition goes whole
+)
+
+// Slack covers what month arithmetic, leap days and time zones can add
+// between two starts and their due dates: a prefilter that is this much later
+// than the cutoff never loses a due row.
+const Slack = 4 * 24 * time.Hour
+
+// Options are what a plan depends on beside policies and catalogue.
+type Options struct {
+	AsOf        time.Time // the instant the sweep judges by, from the database
+	BatchRows   int       // largest batch, to estimate their number
+	Publication string    // prefix of the publications
+	HMACKey     []byte    // nil: redaction tokens are recognised by their shape alone, and no batch may run
+}
+
+// Plan is what one sweep would do.
+type Plan struct {
+	AsOf         time.Time
+	PolicySHA256 [32]byte
+	Levels       [][]*Category // categories of one level may run beside each other; referencing tables come first
+}
+
+// Category is the planned part of one policy category.
+type Category struct {
+	Policy  policy.Category
+	Table   *catalog.Table
+	Hash    string // what an approval is bound to: policy, catalogue, partitions to drop
+	Covered bool   // the table is in its publication
+	Publish string // the SQL that publishes it, when it is not covered
+	Counts  []Count
+	Steps   []Step
+}
+
+// Count is the query that counts the states of a category's rows under one
+// disposition. Its columns: not_started, future, scheduled, held, blocked,
+// due, total, oldest (the oldest due start as text).
+type Count struct {
+	Disposition string
+	Query
+}
+
+// Step is one action on one relation, or on one partition of it.
+type Step struct {
+	Category  string
+	Kind      string // delete, redact or drop_partition
+	Relation  string // the root, as texts write it
+	Partition string // the leaf, "" for a plain table
+	Root      uint32
+	Leaf      uint32 // oid; 0 for a plain table
+	Walk      string
+	Columns   []string // redacted columns, also those of set
+	ByTenant  bool     // the batch returns rows per tenant
+
+	Batch Query // $1 and $2 bound the range; see Walk
+	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
+	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
+	Probe Query // WalkPartition: whether every row is due and none held
+	Drop  Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor
+	Rows  *Step // WalkPartition: the same leaf by rows, when it may not go whole
+}
+
+// Name tells steps apart in locks and logs.
+func (s *Step) Name() string {
+	return strings.Join([]string{s.Category, s.Kind, s.Relation, s.Partition}, "/")
+}
+
+// Query is SQL with its fixed parameters; they follow those that vary.
+type Query struct {
+	SQL  string
+	Args []any
+}
+
+// Build plans the categories of set over the catalogue. Every reason why the
+// policies do not fit the database is returned at once, as [policy.Error]s.
+func Build(set policy.Set, cat *catalog.Catalog, o Options) (*Plan, error) {
+	if err := Lint(set, cat); err != nil {
+		return nil, err
+	}
+	p := &Plan{AsOf: o.AsOf, PolicySHA256: set.SHA256}
+	categories := make([]*Category, 0, len(set.Categories))
+	for _, c := range set.Categories {
+		if c.Enabled {
+			categories = append(categories, buildCategory(c, set, cat, o))
+		}
+	}
+	p.Levels = levels(categories)
+	return p, nil
+}
+
+// Categories gives all of them, in the order in which they run.
+func (p *Plan) Categories() []*Category { return slices.Concat(p.Levels...) }
+
+func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o Options) *Category {
+	t := cat.Tables[catalog.Name{Schema: pc.Schema, Relation: pc.Relation}]
+	publication := Publication(pc, set, o.Publication)
+	c := &Category{Policy: pc, Table: t, Covered: slices.Contains(t.Publications, publication)}
+	if !c.Covered {
+		c.Publish = PublishSQL(publication, t)
+	}
+	r := rule{category: pc, table: t, others: others(pc, set), options: o}
+	if pc.Delete != nil {
+		c.Counts = append(c.Counts, Count{Delete, r.count(Delete)})
+		c.Steps = append(c.Steps, r.deleteSteps()...)
+	}
+	if pc.Redact != nil {
+		c.Counts = append(c.Counts, Count{Redact, r.count(Redact)})
+		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
+	}
+	c.Hash = c.hash(set)
+	return c
+}
+
+// Publication is the one that a category's table belongs to: a table is in
+// exactly one, and in the one that publishes updates when any category
+// redacts it.
+func Publication(c policy.Category, set policy.Set, prefix string) string {
+	for _, other := range set.Categories {
+		if other.Schema == c.Schema && other.Relation == c.Relation && other.Redact != nil {
+			return prefix + "_redact"
+		}
+	}
+	return prefix
+}
+
+// PublishSQL is what the owner of a table runs to publish it.
+func PublishSQL(publication string, t *catalog.Table) string {
+	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", catalog.Quote(publication), t.Name.Quoted())
+}
+
+// others are the further categories over the same table that delete: a row
+// under several of them goes when it is due under all.
+func others(c policy.Category, set policy.Set) []policy.Category {
+	var found []policy.Category
+	for _, o := range set.Categories {
+		if o.Name != c.Name && o.Enabled && o.Schema == c.Schema && o.Relation == c.Relation && (o.Delete != nil || o.Unlimited) {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// hash binds an approval to what was planned: the policies, the shape of the
+// table, and the partitions that would go whole.
+func (c *Category) hash(set policy.Set) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%x\n%s\n%d\n", set.SHA256, c.Policy.Name, c.Table.OID)
+	for _, col := range c.Table.Columns {
+		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
+	}
+	for _, s := range c.Steps {
+		if s.Kind == DropPartition {
+			fmt.Fprintf(h, "drop %s\n", s.Partition)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// levels orders categories so that a referencing table is swept before the
+// table it references. Lint has refused cycles.
+func levels(categories []*Category) [][]*Category {
+	depth := map[catalog.Name]int{}
+	var measure func(t *catalog.Table) int
+	byName := map[catalog.Name]*catalog.Table{}
+	for _, c := range categories {
+		byName[c.Table.Name] = c.Table
+	}
+	measure = func(t *catalog.Table) int {
+		if d, ok := depth[t.Name]; ok {
+			return d
+		}
+		depth[t.Name] = 0
+		d := 0
+		for _, fk := range t.Referencing {
+			if child := byName[fk.Table]; child != nil && child != t {
+				d = max(d, measure(child)+1)
+			}
+		}
+		depth[t.Name] = d
+		return d
+	}
+	var out [][]*Category
+	for _, c := range categories {
+		d := measure(c.Table)
+		for len(out) <= d {
+			out = append(out, nil)
+		}
+		out[d] = append(out[d], c)
+	}
+	return slices.DeleteFunc(out, func(l []*Category) bool { return len(l) == 0 })
+}

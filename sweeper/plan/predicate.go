@@ -1,0 +1,210 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+// binder hands out parameter numbers. The first ones are the caller's own.
+type binder struct {
+	varying int
+	args    []any
+	seen    map[string]string
+}
+
+func bind(varying int) *binder { return &binder{varying: varying, seen: map[string]string{}} }
+
+// text binds a value that the server reads as typ. Equal ones share a number.
+func (b *binder) text(value, typ string) string {
+	key := typ + "\x00" + value
+	if n, ok := b.seen[key]; ok {
+		return n
+	}
+	b.args = append(b.args, value)
+	n := fmt.Sprintf("$%d::%s", b.varying+len(b.args), typ)
+	b.seen[key] = n
+	return n
+}
+
+func (b *binder) bytes(value []byte) string {
+	b.args = append(b.args, value)
+	return fmt.Sprintf("$%d::bytea", b.varying+len(b.args))
+}
+
+func (b *binder) query(sql string) Query { return Query{SQL: sql, Args: b.args} }
+
+// rule builds the conditions of one category over its table. Rows are called
+// t in all of them.
+type rule struct {
+	category policy.Category
+	table    *catalog.Table
+	others   []policy.Category
+	options  Options
+}
+
+func (r rule) start() catalog.Column {
+	c, _ := r.table.Column(r.category.Start.Column)
+	return c
+}
+
+func column(name string) string { return "t." + catalog.Quote(name) }
+
+// asOf is the instant as a parameter.
+func (r rule) asOf(b *binder) string {
+	return b.text(r.options.AsOf.UTC().Format("2006-01-02 15:04:05.999999Z07:00"), "timestamptz")
+}
+
+// due is the authoritative condition: start + retention <= as-of, on the wall
+// clock of the policy's zone, in a form that depends on no session setting. A
+// date counts from the end of its day. -infinity is no start.
+func (r rule) due(b *binder, c policy.Category, period policy.Period) string {
+	start, _ := r.table.Column(c.Start.Column)
+	zone, length := b.text(c.Timezone, "text"), b.text(period.Interval(), "interval")
+	col := column(start.Name)
+	wall := col
+	switch start.Base {
+	case "timestamptz":
+		wall = fmt.Sprintf("timezone(%s, %s)", zone, col)
+	case "date":
+		wall = fmt.Sprintf("(%s + 1)::timestamp", col)
+	}
+	return fmt.Sprintf("(timezone(%s, %s + %s) <= %s AND %s > '-infinity')", zone, wall, length, r.asOf(b), col)
+}
+
+// early is the prefilter that lets an index serve: later than any due start,
+// never authoritative. It also keeps starts near the end of the calendar out
+// of the arithmetic of due, which would overflow.
+func (r rule) early(b *binder, period policy.Period) string {
+	start := r.start()
+	asOf := r.asOf(b)
+	if start.Base != "timestamptz" {
+		asOf = fmt.Sprintf("timezone(%s, %s)", b.text(r.category.Timezone, "text"), asOf)
+	}
+	return fmt.Sprintf("%s < %s - %s + interval '%d days'", column(start.Name), asOf, b.text(period.Interval(), "interval"), int(Slack/(24*time.Hour)))
+}
+
+var operators = map[string]string{"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
+// where is the policy's own condition. NULL matches only is_null, as in SQL.
+func (r rule) where(b *binder, c policy.Category) string {
+	if len(c.Where) == 0 {
+		return "true"
+	}
+	parts := make([]string, len(c.Where))
+	for i, w := range c.Where {
+		col, _ := r.table.Column(w.Column)
+		values := make([]string, len(w.Values))
+		for j, v := range w.Values {
+			values[j] = b.text(fmt.Sprint(v), col.Type)
+		}
+		name := column(w.Column)
+		switch w.Op {
+		case "is_null":
+			parts[i] = name + " IS NULL"
+		case "not_null":
+			parts[i] = name + " IS NOT NULL"
+		case "in":
+			parts[i] = fmt.Sprintf("%s IN (%s)", name, strings.Join(values, ", "))
+		case "not_in":
+			parts[i] = fmt.Sprintf("%s NOT IN (%s)", name, strings.Join(values, ", "))
+		default:
+			parts[i] = fmt.Sprintf("%s %s %s", name, operators[w.Op], values[0])
+		}
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// agreed is that every other category which deletes from the table, and has
+// this row, lets it go too: retain beats delete, the longest retention wins.
+func (r rule) agreed(b *binder) string {
+	parts := []string{}
+	for _, o := range r.others {
+		if o.Unlimited {
+			parts = append(parts, fmt.Sprintf("(%s) IS NOT TRUE", r.where(b, o)))
+			continue
+		}
+		other := r
+		other.category = o
+		parts = append(parts, fmt.Sprintf("((%s) IS NOT TRUE OR (%s AND %s))", r.where(b, o), other.early(b, *o.Delete), r.due(b, o, *o.Delete)))
+	}
+	return strings.Join(append(parts, "true"), " AND ")
+}
+
+// holds are the conditions under which a row is held, one for each shape of a
+// hold, each to stand in an EXISTS. Subjects and tenants compare in the
+// column's own type; the CASE keeps the cast from texts that another type's
+// keys hold.
+func (r rule) holds(b *binder) []string {
+	active := fmt.Sprintf(`h.released_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > now()) AND (h.category IS NULL OR h.category = %s) AND (h.relation IS NULL OR h.relation = %s)`,
+		b.text(r.category.Name, "text"), b.text(fmt.Sprint(r.table.OID), "oid"))
+	found := []string{"SELECT FROM sweeper.legal_holds h WHERE h.subject IS NULL AND h.tenant IS NULL AND " + active}
+	subject, hasSubject := r.table.Column(r.category.Subject)
+	tenant, hasTenant := r.table.Column(r.category.Tenant)
+	if hasTenant {
+		found = append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s",
+			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, b)))
+	}
+	if !hasSubject {
+		return found
+	}
+	if !hasTenant {
+		return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE %s AND %s",
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, b)))
+	}
+	return append(found,
+		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NULL AND %s AND %s",
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, b)),
+		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s %s WHERE %s AND %s AND (%s IS NULL OR %s)",
+			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, b), column(tenant.Name), holdMatch("n", tenant, b)))
+}
+
+func holdKey(alias, part string, c catalog.Column, b *binder) string {
+	return fmt.Sprintf("JOIN sweeper.hold_keys %[1]s ON %[1]s.hold_id = h.hold_id AND %[1]s.part = '%[2]s' AND %[1]s.type = %[3]s",
+		alias, part, b.text(fmt.Sprint(c.TypeOID), "oid"))
+}
+
+func holdMatch(alias string, c catalog.Column, b *binder) string {
+	return fmt.Sprintf("CASE WHEN %[1]s.type = %[2]s THEN %[1]s.value::%[3]s END = %[4]s",
+		alias, b.text(fmt.Sprint(c.TypeOID), "oid"), c.Type, column(c.Name))
+}
+
+func notHeld(holds []string) string {
+	parts := make([]string, len(holds))
+	for i, h := range holds {
+		parts[i] = "NOT EXISTS (" + h + ")"
+	}
+	return strings.Join(parts, " AND ")
+}
+
+func held(holds []string) string {
+	parts := make([]string, len(holds))
+	for i, h := range holds {
+		parts[i] = "EXISTS (" + h + ")"
+	}
+	return "(" + strings.Join(parts, " OR ") + ")"
+}
+
+// references are the foreign keys that keep a row: while another row points at
+// it, it stays, and a delete would fail.
+func (r rule) references() []string {
+	found := make([]string, 0, len(r.table.Referencing))
+	for _, fk := range r.table.Referencing {
+		parts := make([]string, len(fk.Columns))
+		for i := range fk.Columns {
+			parts[i] = fmt.Sprintf("x.%s = %s", catalog.Quote(fk.Columns[i]), column(fk.Parents[i]))
+		}
+		found = append(found, fmt.Sprintf("SELECT FROM %s x WHERE %s", fk.Table.Quoted(), strings.Join(parts, " AND ")))
+	}
+	return found
+}
+
+func any1(subqueries []string) string {
+	if len(subqueries) == 0 {
+		return "false"
+	}
+	return held(subqueries)
+}

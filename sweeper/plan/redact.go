@@ -1,0 +1,175 @@
+package plan
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+// TokenLength is the length of what replaces %s in {hmac: …}, in hex digits.
+const TokenLength = 32
+
+// Redacted names the columns that a category's redaction writes, in the
+// policy's order; nil when it redacts nothing.
+func Redacted(c policy.Category) []string {
+	if c.Redact == nil {
+		return nil
+	}
+	var names []string
+	for _, r := range c.Redact.Columns {
+		if r.Strategy != policy.Keep {
+			names = append(names, r.Column)
+		}
+	}
+	for _, s := range c.Redact.Set {
+		names = append(names, s.Column)
+	}
+	return names
+}
+
+// assignments is the SET list. NULL stays NULL under every strategy but set.
+func (r rule) assignments(b *binder) string {
+	var parts []string
+	for _, c := range r.category.Redact.Columns {
+		if c.Strategy == policy.Keep {
+			continue
+		}
+		col, _ := r.table.Column(c.Column)
+		parts = append(parts, catalog.Quote(c.Column)+" = "+r.redaction(b, col, c).value)
+	}
+	for _, s := range r.category.Redact.Set {
+		col, _ := r.table.Column(s.Column)
+		parts = append(parts, catalog.Quote(s.Column)+" = "+literal(b, col, s.Value))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// pending is that some column is not yet what the redaction makes of it, so
+// that a second sweep finds nothing to do.
+func (r rule) pending(b *binder) string {
+	var parts []string
+	for _, c := range r.category.Redact.Columns {
+		if c.Strategy == policy.Keep {
+			continue
+		}
+		col, _ := r.table.Column(c.Column)
+		parts = append(parts, r.redaction(b, col, c).pending)
+	}
+	for _, s := range r.category.Redact.Set {
+		col, _ := r.table.Column(s.Column)
+		parts = append(parts, differs(b, col, s.Value))
+	}
+	return strings.Join(parts, " OR ")
+}
+
+// redaction is one column's new value, and the condition that it has not got
+// it yet.
+type redaction struct{ value, pending string }
+
+func (r rule) redaction(b *binder, col catalog.Column, c policy.Redaction) redaction {
+	name := column(col.Name)
+	switch c.Strategy {
+	case policy.Null:
+		return redaction{"NULL", name + " IS NOT NULL"}
+	case policy.Zero:
+		zero, compare := zeroOf(col)
+		return redaction{
+			fmt.Sprintf("CASE WHEN %s IS NOT NULL THEN %s END", name, zero),
+			fmt.Sprintf("(%s IS NOT NULL AND %s)", name, compare),
+		}
+	case policy.HMAC:
+		return r.token(b, col, c.Format)
+	}
+	return redaction{literal(b, col, c.Value), differs(b, col, c.Value)}
+}
+
+// token replaces a value by digits keyed by it. With the key a token of ours is
+// recognised for certain; without it, for counting alone, by its shape.
+func (r rule) token(b *binder, col catalog.Column, format string) redaction {
+	name := column(col.Name)
+	prefix, suffix, _ := strings.Cut(format, "%s")
+	pre, suf := b.text(prefix, "text"), b.text(suffix, "text")
+	digits := fmt.Sprintf("substr(%s::text, length(%s) + 1, %d)", name, pre, TokenLength)
+	framed := fmt.Sprintf("%[1]s::text = %[2]s || %[3]s || %[4]s", name, pre, digits, suf)
+	if r.options.HMACKey == nil {
+		return redaction{"NULL", fmt.Sprintf("(%s IS NOT NULL AND NOT (%s AND %s ~ '^[0-9a-f]{%d}$'))", name, framed, digits, TokenLength)}
+	}
+	inner, outer := columnKey(r.options.HMACKey, r.table.Text, col.Name)
+	i, o := b.bytes(inner), b.bytes(outer)
+	return redaction{
+		fmt.Sprintf("(%s || sweeper.redaction_token(%s::text, %s, %s) || %s)::%s", pre, name, i, o, suf, col.Type),
+		fmt.Sprintf("(%s IS NOT NULL AND NOT (%s AND sweeper.is_redaction_token(%s, %s, %s)))", name, framed, digits, i, o),
+	}
+}
+
+// columnKey derives a column's own key, so that the server's log, which can
+// print parameters, never sees the key of the row commitments. It returns the
+// key xor-ed with the pads of RFC 2104, as sweeper.redaction_hmac takes it.
+func columnKey(key []byte, relation, column string) (inner, outer []byte) {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("sweeper/redaction/v1"))
+	for _, field := range []string{relation, column} {
+		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(field))))
+		mac.Write([]byte(field))
+	}
+	derived := make([]byte, sha256.BlockSize)
+	copy(derived, mac.Sum(nil))
+	inner, outer = slices.Clone(derived), derived
+	for i := range inner {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	return inner, outer
+}
+
+func literal(b *binder, col catalog.Column, value any) string {
+	if value == nil {
+		return "NULL"
+	}
+	return b.text(fmt.Sprint(value), col.Type)
+}
+
+func differs(b *binder, col catalog.Column, value any) string {
+	name := column(col.Name)
+	if value == nil {
+		return name + " IS NOT NULL"
+	}
+	if col.Base == "json" { // has no equality
+		return fmt.Sprintf("%s::text IS DISTINCT FROM %s::text", name, literal(b, col, value))
+	}
+	return fmt.Sprintf("%s IS DISTINCT FROM %s", name, literal(b, col, value))
+}
+
+// zeros are the values of `zero`, by base type.
+var zeros = map[string]string{
+	"text": "''", "varchar": "''", "bpchar": "''", "citext": "''",
+	"int2": "0", "int4": "0", "int8": "0", "float4": "0", "float8": "0", "numeric": "0", "money": "0",
+	"bool": "false", "json": "'null'", "jsonb": "'null'", "uuid": "'00000000-0000-0000-0000-000000000000'",
+	"inet": "'0.0.0.0'", "cidr": "'0.0.0.0/32'",
+	"date": "'1970-01-01'", "timestamp": "'1970-01-01'", "timestamptz": "'1970-01-01 00:00:00+00'",
+	"time": "'00:00:00'", "timetz": "'00:00:00+00'",
+}
+
+// zeroOf is the zero of a column, and the condition that it differs from it.
+func zeroOf(col catalog.Column) (zero, compare string) {
+	name := column(col.Name)
+	switch {
+	case col.Category == "A":
+		zero = "'{}'::" + col.Type
+	case col.Base == "bytea":
+		zero = fmt.Sprintf("decode(repeat('00', octet_length(%s)), 'hex')::%s", name, col.Type)
+	case col.Base == "json":
+		return "'null'::" + col.Type, name + "::text <> 'null'"
+	case zeros[col.Base] == "":
+		return "", ""
+	default:
+		zero = zeros[col.Base] + "::" + col.Type
+	}
+	return zero, name + " <> " + zero
+}

@@ -1,0 +1,17 @@
+// Package policy reads policy files: it turns YAML into a checked [Set] of
+// categories, or into a list of everything that is wrong with it.
+//
+// The way of a file: its bytes are checked (size, UTF-8, control characters),
+// then its tokens (no alias, anchor, tag, second document or deep nesting, which
+// are refused before anything walks a tree), then its syntax tree becomes plain
+// nodes with positions, then the JSON Schema of package policies judges the
+// structure and the readers of this package judge the meaning. A key that the
+// language knows and this version does not apply is refused, never ignored.
+//
+// Guarantees: either a whole, valid Set or errors, never both; every error of
+// every file at once, ordered by file and line, each an [*Error] with file, line,
+// column, source line and caret; the same sources give the same hash.
+//
+// It never talks to a database, never reads a clock, and never decides what a
+// name means in a catalogue: tables and columns are taken as they are written.
+package policy

@@ -1,0 +1,149 @@
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Set is everything that policy files say, valid and with defaults filled in.
+type Set struct {
+	Files      []File     // sorted by base name
+	Categories []Category // sorted by name
+
+	// SHA256 covers the sources of Files and nothing else: neither where they
+	// lie nor what they are called.
+	SHA256 [32]byte
+
+	// Free texts printed in reports; files that give one agree on it.
+	Controller, Processor, Region string
+}
+
+// File is a policy file as it was read.
+type File struct {
+	Path   string
+	Source []byte
+}
+
+// Category is one class of data with its windows.
+type Category struct {
+	Name, Description, Notes, Basis string
+
+	Timezone string // IANA zone that periods are counted in; never empty
+
+	Table            string // schema.table as written
+	Schema, Relation string // its two names as they stand in the catalogue
+
+	Subject, Tenant string // column names; "" when not given
+
+	Where []Condition // all must hold
+
+	// Start is zero only where neither Redact nor Delete is set.
+	Start  Start
+	Redact *Redact // nil: nothing is redacted
+	Delete *Period // nil: nothing is ever deleted
+
+	// Unlimited is delete: {after: unlimited}: not only does the category not
+	// delete, it keeps its rows from other categories over the same table.
+	Unlimited bool
+
+	Partitions string // drop, rows, or "" to let the catalogue decide
+	Manifest   string // count or none
+	Evidence   string // batch
+	Schedule   Schedule
+	Limits     Limits
+	Mode       string // enforce or observe
+	Enabled    bool
+
+	At  Position            // the category's name
+	Ats map[string]Position // by dotted key inside the category: "where.0.column", "redact.columns.email"
+}
+
+// Condition is one condition of where. Values holds string, int64, float64 or
+// bool: none for is_null and not_null, one or more for in and not_in, else one.
+type Condition struct {
+	Column, Op string
+	Values     []any
+}
+
+// Start names the column that retention is counted from, and what happened then.
+type Start struct {
+	Column, Event string
+}
+
+// Redact says which columns are overwritten, and when; both in file order.
+type Redact struct {
+	After   Period
+	Columns []Redaction
+	Set     []Assignment
+}
+
+// Strategy is how a column is redacted.
+type Strategy string
+
+// The strategies that this version applies.
+const (
+	Null     Strategy = "null" // NULL
+	Zero     Strategy = "zero" // the zero value of the column's type
+	SetValue Strategy = "set"  // Redaction.Value, over NULL too
+	HMAC     Strategy = "hmac" // Redaction.Format with a keyed digest of the old value
+	Keep     Strategy = "keep" // left alone, knowingly
+)
+
+// Redaction is what becomes of one column.
+type Redaction struct {
+	Column   string
+	Strategy Strategy
+	Value    any    // of SetValue: string, int64, float64 or bool
+	Format   string // of HMAC: a text with exactly one %s
+}
+
+// Assignment sets a column beside the redactions.
+type Assignment struct {
+	Column string
+	Value  any // string, int64, float64 or bool
+}
+
+// Schedule is when a category is swept; exactly one of the two is set.
+type Schedule struct {
+	Cron  string // five fields, in the zone of the category
+	Every time.Duration
+}
+
+// Limits bound one run.
+type Limits struct {
+	MaxShare float64 // share of a table's rows, 0 to 1; 0: no limit
+}
+
+// Defaults is what the environment says where a file does not.
+type Defaults struct {
+	Timezone string // SWEEPER_TIMEZONE; "" is UTC
+
+	// AllowRawSQL is SWEEPER_ALLOW_RAW_SQL. It permits where_sql, which is
+	// refused either way as long as this version does not apply it.
+	AllowRawSQL bool
+}
+
+// byBaseName orders files so that it does not matter where they lie.
+func byBaseName(a, b File) int {
+	return cmp.Or(
+		cmp.Compare(filepath.Base(a.Path), filepath.Base(b.Path)),
+		slices.Compare(a.Source, b.Source),
+	)
+}
+
+// hash covers the sources of files, which are sorted, each with its length: no
+// two different lists of sources have the same bytes.
+func hash(files []File) (sum [32]byte) {
+	h := sha256.New()
+	h.Write([]byte("sweeper/policies/v1\x00"))
+	for _, f := range files {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(f.Source))))
+		h.Write(f.Source)
+	}
+	h.Sum(sum[:0])
+	return sum
+}

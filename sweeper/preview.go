@@ -1,0 +1,73 @@
+package sweeper
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
+)
+
+// Preview is a plan with its rows counted.
+type Preview struct {
+	Plan   *plan.Plan
+	States map[string][]purge.States // by category
+}
+
+// Plan tells what a sweep would do, as of the database's clock or as of asOf
+// when it is not zero. It changes nothing.
+func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time) (*Preview, error) {
+	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper plan", func(server) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	p, _, err := build(ctx, conn, cfg, set, asOf)
+	if err != nil {
+		return nil, err
+	}
+	preview := &Preview{Plan: p, States: map[string][]purge.States{}}
+	for _, c := range p.Categories() {
+		if preview.States[c.Policy.Name], err = purge.Count(ctx, conn, c); err != nil {
+			return nil, err
+		}
+	}
+	return preview, nil
+}
+
+// Lint checks the policies against the catalogue of the database.
+func Lint(ctx context.Context, cfg Config, set policy.Set) error {
+	conn, err := pg.Connect(ctx, cfg.DatabaseURL.Reveal(), "sweeper lint")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	cat, err := readCatalog(ctx, conn, set)
+	if err != nil {
+		return err
+	}
+	return plan.Lint(set, cat)
+}
+
+// build plans over the catalogue as it is now. A zero asOf is the database's
+// own clock.
+func build(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, asOf time.Time) (*plan.Plan, *catalog.Catalog, error) {
+	if asOf.IsZero() {
+		if err := conn.QueryRow(ctx, `select now()`).Scan(&asOf); err != nil {
+			return nil, nil, pg.Wrap("read the database's clock", err)
+		}
+	}
+	cat, err := readCatalog(ctx, conn, set)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := plan.Build(set, cat, plan.Options{
+		AsOf: asOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes(),
+	})
+	return p, cat, err
+}

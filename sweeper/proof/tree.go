@@ -1,0 +1,97 @@
+package proof
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/bits"
+)
+
+// Tree is an RFC 6962 Merkle tree that grows at its right edge and keeps only
+// the edge: the roots of the perfect subtrees that its size is made of, one
+// per bit that is set in the size, left to right. Appending and taking the
+// root allocate nothing. A Tree is not safe for concurrent use. The zero Tree
+// is empty.
+type Tree struct {
+	size  uint64
+	nodes [][32]byte
+}
+
+// NewTree takes up a tree of size leaves again. hashes are what Hashes gave at
+// that size, and their number is checked; nil for size 0.
+func NewTree(size uint64, hashes [][]byte) (*Tree, error) {
+	if want := bits.OnesCount64(size); len(hashes) != want {
+		return nil, fmt.Errorf("take up a tree of %d leaves: got %d hashes, want %d", size, len(hashes), want)
+	}
+	t := &Tree{size: size, nodes: make([][32]byte, len(hashes), 64)}
+	for i, h := range hashes {
+		if len(h) != sha256.Size {
+			return nil, fmt.Errorf("take up a tree of %d leaves: hash %d has %d bytes, want %d", size, i, len(h), sha256.Size)
+		}
+		t.nodes[i] = [32]byte(h)
+	}
+	return t, nil
+}
+
+// Append adds a leaf by its hash (see HashLeaf). As in a binary counter, each
+// subtree at the edge that is as large as the new one merges with it.
+func (t *Tree) Append(leafHash [32]byte) {
+	last := len(t.nodes)
+	for s := t.size; s&1 == 1; s >>= 1 {
+		last--
+		leafHash = hashNode(&t.nodes[last], &leafHash)
+	}
+	t.nodes = append(t.nodes[:last], leafHash)
+	t.size++
+}
+
+// Size returns the number of leaves.
+func (t *Tree) Size() uint64 { return t.size }
+
+// Root returns the tree's root hash; that of the empty tree is SHA-256 of
+// nothing.
+func (t *Tree) Root() [32]byte {
+	if len(t.nodes) == 0 {
+		return sha256.Sum256(nil)
+	}
+	root := t.nodes[len(t.nodes)-1]
+	for i := len(t.nodes) - 2; i >= 0; i-- {
+		root = hashNode(&t.nodes[i], &root)
+	}
+	return root
+}
+
+// Hashes returns a copy of the edge, left to right: what NewTree needs to go
+// on, and what sweeper.log_head keeps in hashes, one after the other.
+func (t *Tree) Hashes() [][]byte {
+	hashes := make([][]byte, len(t.nodes))
+	for i := range t.nodes {
+		hashes[i] = append([]byte(nil), t.nodes[i][:]...)
+	}
+	return hashes
+}
+
+// Rows takes the root over the row commitments of one entry, in the order of
+// the write-ahead log. It holds no commitment, so ten million cost no more
+// memory than ten. The zero Rows is empty; Reset makes it so again.
+type Rows struct {
+	tree Tree
+}
+
+// Add adds the next row's commitment. The leaf is SHA-256(0x00 ‖ commitment).
+func (r *Rows) Add(commitment [32]byte) {
+	var buf [33]byte
+	buf[0] = leafPrefix
+	copy(buf[1:], commitment[:])
+	r.tree.Append(sha256.Sum256(buf[:]))
+}
+
+// Root returns what the entry has as rows_root.
+func (r *Rows) Root() [32]byte { return r.tree.Root() }
+
+// Count returns the number of commitments, which the entry has as row_count.
+func (r *Rows) Count() int64 { return int64(r.tree.size) }
+
+// Reset empties r and keeps its memory for the next entry.
+func (r *Rows) Reset() {
+	r.tree.size, r.tree.nodes = 0, r.tree.nodes[:0]
+}

@@ -1,0 +1,139 @@
+package proof
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Problem is one thing that is wrong with the log, and the entry that it was
+// found at.
+type Problem struct {
+	Seq  int64
+	Text string
+}
+
+// Head is the row of sweeper.log_head: how far the log goes and what its chain
+// and tree are there. Hashes are the tree's edge, 32 bytes each, one after the
+// other.
+type Head struct {
+	Size      int64
+	ChainHash []byte
+	Hashes    []byte
+	Root      []byte
+}
+
+// Verifier checks a log as a stream, in memory that does not grow with it.
+// Feed it every entry in the order of (seq, logged_at), then compare with the
+// head. It trusts nothing but the entries' own fields: leaf hashes and links
+// are computed anew. Function sweeper.verify_chain finds the same problems in
+// the same words. A Verifier is not safe for concurrent use.
+type Verifier struct {
+	tree  Tree
+	last  int64    // seq of the entry before, -1 at the start
+	chain [32]byte // its stored chain hash
+	leaf  []byte   // scratch
+}
+
+// NewVerifier returns a Verifier for a log that starts with entry 0.
+func NewVerifier() *Verifier {
+	return &Verifier{last: -1}
+}
+
+// Add checks the next entry and returns what is wrong with it, nil when
+// nothing is. Each problem is told once, where it is: an entry is compared
+// with the stored hashes of the one before, so that one bad entry does not
+// make all that follow look bad.
+func (v *Verifier) Add(e *Entry) []Problem {
+	var problems []Problem
+	found := func(seq int64, format string, args ...any) {
+		problems = append(problems, Problem{Seq: seq, Text: fmt.Sprintf(format, args...)})
+	}
+	follows := v.follows(e.Seq, found)
+	leafHash, err := v.hash(e)
+	switch {
+	case err != nil:
+		found(e.Seq, "%v", err)
+	case !bytes.Equal(e.LeafHash, leafHash[:]):
+		found(e.Seq, "leaf_hash differs from the entry's fields")
+	}
+	if len(e.LeafHash) == len(leafHash) {
+		leafHash = [32]byte(e.LeafHash)
+	}
+	if follows {
+		if want := Chain(v.chain, leafHash); !bytes.Equal(e.ChainHash, want[:]) {
+			found(e.Seq, "chain_hash does not follow from the entry before")
+		}
+	}
+	v.tree.Append(leafHash)
+	if e.Seq >= v.last { // else it stands where it does not belong, and the next one follows v.last
+		v.last = e.Seq
+		v.chain = [32]byte{}
+		copy(v.chain[:], e.ChainHash)
+	}
+	return problems
+}
+
+// follows tells whether seq is the next one, and reports what it is otherwise.
+// Only then is the entry before known, and with it what the chain must be.
+func (v *Verifier) follows(seq int64, found func(seq int64, format string, args ...any)) bool {
+	switch {
+	case seq < 0:
+		found(seq, "entry %d stands before entry 0", seq)
+	case seq == v.last:
+		found(seq, "entry %d occurs more than once", seq)
+	case seq < v.last:
+		found(seq, "entry %d stands after entry %d", seq, v.last)
+	case seq-1 == v.last+1:
+		found(v.last+1, "entry %d is missing", v.last+1)
+	case seq-1 > v.last:
+		found(v.last+1, "entries %d to %d are missing", v.last+1, seq-1)
+	default:
+		return true
+	}
+	return false
+}
+
+// hash computes the leaf hash from the entry's fields.
+func (v *Verifier) hash(e *Entry) ([32]byte, error) {
+	var err error
+	v.leaf, err = e.appendLeaf(v.leaf[:0])
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return HashLeaf(v.leaf), nil
+}
+
+// Tree returns the tree over the stored leaf hashes so far. It belongs to the
+// Verifier: do not append to it.
+func (v *Verifier) Tree() *Tree { return &v.tree }
+
+// Chain returns the stored chain hash of the last entry, 32 zero bytes at the
+// start.
+func (v *Verifier) Chain() [32]byte { return v.chain }
+
+// Compare returns where the entries seen differ from the head. This is what
+// finds entries cut off at the end. The head is as good as the place that it
+// was kept in: a superuser of the database can rewrite it with the log.
+func (v *Verifier) Compare(h Head) []Problem {
+	size := int64(v.tree.size)
+	if h.Size != size {
+		return []Problem{{
+			Seq:  min(h.Size, size),
+			Text: fmt.Sprintf("log_head counts %d entries and the log has %d", h.Size, size),
+		}}
+	}
+	var problems []Problem
+	differs := func(what string) {
+		problems = append(problems, Problem{Seq: v.last, Text: what})
+	}
+	if !bytes.Equal(h.ChainHash, v.chain[:]) {
+		differs("log_head.chain_hash is not that of the last entry")
+	}
+	if root := v.tree.Root(); !bytes.Equal(h.Root, root[:]) {
+		differs("log_head.root is not the root of the tree over the entries")
+	}
+	if !bytes.Equal(h.Hashes, bytes.Join(v.tree.Hashes(), nil)) {
+		differs("log_head.hashes are not the edge of the tree over the entries")
+	}
+	return problems
+}

@@ -1,0 +1,96 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+)
+
+// ErrStepBusy is a step that another process is running at this moment.
+var ErrStepBusy = errors.New("another process runs this step")
+
+const (
+	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), current_setting('transaction_isolation')`
+	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
+	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
+	stampSQL    = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
+values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+)
+
+// batch purges the rows of step between lo and hi in one transaction and
+// returns how many went. A range that holds none leaves no trace: its
+// transaction is rolled back.
+func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, lo, hi string) (rows int64, err error) {
+	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return 0, pg.Wrap(op, err)
+	}
+	defer func() {
+		if err != nil || rows == 0 {
+			// Bounded and free of ctx: a cancelled batch must still give its locks back.
+			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_ = tx.Rollback(undo)
+		}
+	}()
+	rows, err = r.work(ctx, tx, step, lo, hi)
+	if err != nil || rows == 0 {
+		return 0, err
+	}
+	if err = tx.Commit(ctx); err != nil {
+		return 0, pg.Wrap("commit "+op, err)
+	}
+	return rows, nil
+}
+
+// work sends everything before the commit in one round trip. The fence is a
+// statement of its own, so that the work's snapshot is younger than the lock.
+func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, lo, hi string) (int64, error) {
+	var isolation string
+	var mine bool
+	var rows int64
+	b := &pgx.Batch{}
+	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
+		return row.Scan(nil, nil, &isolation)
+	})
+	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)
+	b.Queue(stepLockSQL, pg.LockSpace, pg.StepLock(step.Name())).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&mine)
+	})
+	b.Queue(stampSQL, r.stamp(step)...)
+	args := append([]any{lo, hi, r.id}, step.Batch.Args...)
+	b.Queue(step.Batch.SQL, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
+	}
+	if isolation != "read committed" {
+		return 0, fmt.Errorf("%s a batch of %s: the transaction is %s; the hold fence needs read committed", step.Kind, step.Relation, isolation)
+	}
+	if !mine {
+		return 0, ErrStepBusy
+	}
+	return rows, nil
+}
+
+// stamp are the parameters of the row that attributes this transaction.
+func (r *run) stamp(step *plan.Step) []any {
+	var partition any
+	if step.Partition != "" {
+		partition = step.Partition
+	}
+	policy := r.category.Policy
+	return []any{
+		step.Kind, r.Reason, policy.Name, step.Relation, partition, r.cutoffs[step.Kind],
+		policy.Basis, r.Actor, r.id, r.plan.PolicySHA256[:], step.Columns,
+	}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

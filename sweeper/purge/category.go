@@ -1,0 +1,222 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+)
+
+// passes over a category: a range left because of a lock, or a row that moved
+// ahead of the walk, is met by the next one.
+const passes = 3
+
+// purge runs one category: count, guard, walk its steps, count again. Its
+// errors stay in the outcome: one failure is one failure.
+func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64)) Outcome {
+	o := Outcome{RunID: r.id, Category: r.category.Policy.Name, State: Running, AsOf: r.plan.AsOf, PlanHash: r.category.Hash}
+	before, err := Count(ctx, pool, r.category)
+	if err != nil {
+		return r.finish(ctx, pool, o, err)
+	}
+	r.cutoffs = map[string]time.Time{}
+	var due, total int64
+	for _, s := range before {
+		r.cutoffs[s.Disposition] = s.Cutoff
+		due += s.Due
+		total = max(total, s.Total)
+	}
+	r.cutoffs[plan.DropPartition] = r.cutoffs[plan.Delete]
+	o.add(before)
+	if err := r.begin(ctx, pool, o, due); err != nil {
+		return r.finish(ctx, pool, o, err)
+	}
+	state, reason, err := r.guard(ctx, pool, due, total)
+	if state != "" || err != nil {
+		o.State, o.StopReason = state, reason
+		return r.finish(ctx, pool, o, err)
+	}
+	var skipped []string
+	for pass := 0; pass < passes && o.due() > 0; pass++ {
+		t, err := r.steps(ctx, pool, slots, note, &o)
+		if err != nil {
+			return r.finish(ctx, pool, o, err)
+		}
+		after, err := Count(ctx, pool, r.category)
+		if err != nil {
+			return r.finish(ctx, pool, o, err)
+		}
+		o.add(after)
+		skipped = t
+		if len(skipped) == 0 && o.due() > 0 && pass > 0 {
+			break // nothing was in the way, and still they stay: another pass would find the same
+		}
+	}
+	switch {
+	case o.due() > 0 && len(skipped) > 0:
+		o.State, o.StopReason = Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), skipped[0])
+	case o.due() > 0:
+		o.State, o.StopReason = Partial, fmt.Sprintf("%d due rows remain: they became due or moved while the sweep ran, or a trigger keeps them", o.due())
+	case o.Blocked > 0:
+		o.State, o.StopReason = Partial, fmt.Sprintf("%d due rows are still referenced: %s", o.Blocked, r.blockers())
+	default:
+		o.State = Succeeded
+	}
+	return r.finish(ctx, pool, o, nil)
+}
+
+// add takes over the states of a count.
+func (o *Outcome) add(all []States) {
+	o.Held, o.Blocked, o.NotStarted, o.Remaining, o.oldest = 0, 0, 0, 0, nil
+	for _, s := range all {
+		if s.Oldest != nil && (o.oldest == nil || s.Oldest.Before(*o.oldest)) {
+			o.oldest = s.Oldest
+		}
+		o.Held += s.Held
+		o.Blocked += s.Blocked
+		o.NotStarted = max(o.NotStarted, s.NotStarted)
+		o.Remaining += s.Due + s.Blocked
+	}
+}
+
+func (o *Outcome) due() int64 { return o.Remaining - o.Blocked }
+
+func (r *run) blockers() string {
+	var names []string
+	for _, fk := range r.category.Table.Referencing {
+		names = append(names, fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table))
+	}
+	return strings.Join(names, ", ")
+}
+
+// guard tells whether the run may purge at all; a state other than "" ends it.
+func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due, total int64) (state, reason string, err error) {
+	share := r.category.Policy.Limits.MaxShare
+	switch {
+	case !r.category.Covered:
+		return Failed, "awaiting coverage: nothing of the table is in the publication yet, so a purge would leave no evidence; its owner runs: " + r.category.Publish, nil
+	case r.category.Policy.Mode == "observe":
+		return Observed, fmt.Sprintf("mode is observe: %d rows would go", due), nil
+	case r.AutoApprove || share == 0 || float64(due) <= share*float64(total):
+		return "", "", nil
+	}
+	var approved bool
+	err = pool.QueryRow(ctx, `select exists (select from sweeper.approvals where category = $1 and plan_hash = $2 and expires_at > now() and max_rows >= $3)`,
+		r.category.Policy.Name, r.category.Hash, due).Scan(&approved)
+	if err != nil || approved {
+		return "", "", pg.Wrap("look for an approval", err)
+	}
+	return AwaitingApproval, fmt.Sprintf("%d of %d rows would go, more than max_share %g allows; approve with: sweeper approve %s --plan %s --actor … --reason …",
+		due, total, share, r.category.Policy.Name, r.category.Hash), nil
+}
+
+// steps walks all steps of the category, as many at once as there are slots,
+// deletions before redactions.
+func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64), o *Outcome) (skipped []string, err error) {
+	var mu sync.Mutex
+	for _, kinds := range [][]string{{plan.Delete, plan.DropPartition}, {plan.Redact}} {
+		group, gctx := errgroup.WithContext(ctx)
+		for i := range r.category.Steps {
+			step := &r.category.Steps[i]
+			if step.Kind != kinds[0] && step.Kind != kinds[len(kinds)-1] {
+				continue
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-gctx.Done():
+			}
+			if gctx.Err() != nil {
+				break
+			}
+			group.Go(func() error {
+				defer func() { <-slots }()
+				conn, err := pool.Acquire(gctx)
+				if err != nil {
+					return pg.Wrap("take a connection", err)
+				}
+				defer conn.Release()
+				t, err := r.walk(gctx, conn.Conn(), step, note)
+				mu.Lock()
+				defer mu.Unlock()
+				o.PartitionsDropped += t.partitions
+				if step.Kind == plan.Redact {
+					o.Redacted += t.rows
+				} else {
+					o.Deleted += t.rows
+				}
+				skipped = append(skipped, t.skipped...)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return skipped, err
+		}
+	}
+	return skipped, nil
+}
+
+// begin writes the run down before anything is purged.
+func (r *run) begin(ctx context.Context, pool *pgxpool.Pool, o Outcome, planned int64) error {
+	_, err := pool.Exec(ctx, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		r.id, r.sweep, o.Category, Running, r.Reason, r.Actor, o.AsOf, r.plan.PolicySHA256[:], o.PlanHash, planned)
+	return pg.Wrap("record the run of category "+o.Category, err)
+}
+
+// finish writes down how the run ended, and the end itself as a fact for the
+// purge log, in one transaction.
+func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err error) Outcome {
+	if err != nil {
+		o.State, o.StopReason, o.Err = Failed, err.Error(), err
+		if errors.Is(err, context.Canceled) {
+			o.State, o.StopReason = Stopped, "stopped by signal"
+		}
+		r.Log.ErrorContext(ctx, "run ended early", slog.String("policy", o.Category), slog.Any("err", err))
+	}
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_, werr := pool.Exec(record, `
+		with counts as (
+		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)
+		  values ($12, $9::bigint - $7::bigint, $6, $7, $18, $19, clock_timestamp())
+		  on conflict (category) do update set due_rows = excluded.due_rows, held_rows = excluded.held_rows, blocked_rows = excluded.blocked_rows,
+		         oldest_overdue = excluded.oldest_overdue, coverage = excluded.coverage, computed_at = excluded.computed_at),
+		done as (
+		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
+		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), finished_at = clock_timestamp()
+		   where run_id = $1 returning started_at)
+		insert into sweeper.batches (fact, reason, category, relation, cutoff, basis, actor, run_id, policy_sha256, started_at)
+		select 'run_end', $11, $12, $13, $14, $15, $16, $1, $17, started_at from done`,
+		o.RunID, o.State, o.Deleted, o.Redacted, o.PartitionsDropped, o.Held, o.Blocked, o.NotStarted, o.Remaining, o.StopReason,
+		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered])
+	if werr != nil && o.Err == nil {
+		o.State, o.Err = Failed, pg.Wrap("record the end of the run of category "+o.Category, werr)
+		o.StopReason = o.Err.Error()
+	}
+	return o
+}
+
+// cutoff is what the run's summary prints: that of the deletion, else of the
+// redaction.
+func (r *run) cutoff() *time.Time {
+	for _, d := range []string{plan.Delete, plan.Redact} {
+		if t, ok := r.cutoffs[d]; ok && !t.IsZero() {
+			return &t
+		}
+	}
+	return nil
+}
+
+func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, started: o.Now()}
+}

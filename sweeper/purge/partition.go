@@ -1,0 +1,71 @@
+package purge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+)
+
+// dropTimeout bounds the function that drops a partition. While it counts the
+// leaf its writers wait, so it is short: a leaf that takes longer goes by rows.
+const dropTimeout = 10 * time.Second
+
+// walkPartition drops the leaf whole, or sends it by rows when a row in it is
+// not due or held, when it cannot be dropped, or when its locks are not to be
+// had in time.
+func (s *stepper) walkPartition(ctx context.Context) error {
+	var whole bool
+	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
+		return pg.Wrap("probe partition "+s.step.Partition, err)
+	}
+	for attempt := 1; whole && attempt <= attempts; attempt++ {
+		rows, err := s.drop(ctx)
+		if err == nil {
+			s.partitions++
+			s.rows += rows
+			s.note(rows)
+			s.Log.DebugContext(ctx, "partition dropped", slog.String("step", s.step.Name()), slog.Int64("rows", rows))
+			return nil
+		}
+		s.Log.WarnContext(ctx, "partition not dropped", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
+		if pg.Classify(err) == pg.Unreachable {
+			return err
+		}
+		if pg.Classify(err) != pg.Retry {
+			break
+		}
+		if err := pause(ctx, firstPause<<attempt); err != nil {
+			return err
+		}
+	}
+	s.step = s.step.Rows
+	return s.walkStart(ctx)
+}
+
+// drop calls the installed function in a transaction of its own.
+func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
+	op := "drop partition " + s.step.Partition
+	err = pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
+			return err
+		}
+		var mine bool
+		if err := tx.QueryRow(ctx, stepLockSQL, pg.LockSpace, pg.StepLock(s.step.Name())).Scan(&mine); err != nil {
+			return err
+		}
+		if !mine {
+			return ErrStepBusy
+		}
+		args := append([]any{s.id, s.Reason, s.Actor, s.plan.PolicySHA256[:], s.cutoffs[s.step.Kind]}, s.step.Drop.Args...)
+		return tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows)
+	})
+	if err != nil {
+		return 0, pg.Wrap(op, fmt.Errorf("%w", err))
+	}
+	return rows, nil
+}

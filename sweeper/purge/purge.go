@@ -1,0 +1,100 @@
+// Package purge runs planned steps in batches.
+//
+// One batch is one transaction: the shared side of the hold fence, the stamp,
+// the work with its whole condition, the report. So a legal hold that has
+// committed is seen by every later batch and waits for the one in flight; a
+// kill at any moment loses nothing and repeats nothing; and what the purge log
+// later says of a batch is what the same transaction did.
+//
+// It guarantees READ COMMITTED (under any other isolation the fence would be
+// passed by an older snapshot) and that no batch waits for a lock longer than
+// its timeout. It never writes the purge log and never reads it.
+package purge
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+)
+
+// States of a run, as sweeper.runs stores them.
+const (
+	Running          = "running"
+	Succeeded        = "succeeded"
+	Partial          = "partial"
+	Failed           = "failed"
+	Stopped          = "stopped"
+	AwaitingApproval = "awaiting_approval"
+	Observed         = "observed"
+)
+
+// Options say how a sweep runs.
+type Options struct {
+	BatchRows        int           // rows of a batch at most
+	BatchTarget      time.Duration // the duration that adaptive sizing aims at
+	Workers          int           // steps in parallel
+	LockTimeout      time.Duration // of one lock wait
+	StatementTimeout time.Duration // of one statement
+	AutoApprove      bool          // runs over their limits need no approval
+	Reason           string        // why: manual, retention_cron
+	Actor            string        // who, as the log names them
+	Log              *slog.Logger
+	Now              func() time.Time
+	Progress         func(Progress) // nil: none; called from several goroutines, one at a time
+}
+
+// Progress is how far a sweep is.
+type Progress struct {
+	Category string
+	Done     int64 // rows purged so far in the whole sweep
+	Total    int64 // rows that were due when it began
+}
+
+// Outcome is what one run of one category did.
+type Outcome struct {
+	RunID             uuid.UUID
+	Category          string
+	State             string
+	AsOf              time.Time
+	PlanHash          string
+	Deleted           int64
+	Redacted          int64
+	PartitionsDropped int64
+	Children          int64
+	Held              int64
+	Blocked           int64
+	NotStarted        int64
+	Remaining         int64 // due and still there, blocked ones included
+	StopReason        string
+	Err               error // what ended it, when it failed
+
+	oldest *time.Time // the oldest start that is still due
+}
+
+// States are the rows of a category under one disposition, by their state.
+type States struct {
+	Disposition string
+	NotStarted  int64
+	Future      int64
+	Scheduled   int64
+	Held        int64
+	Blocked     int64
+	Due         int64
+	Total       int64
+	Oldest      *time.Time // the oldest start that is due
+	Cutoff      time.Time  // as-of less the period: for people, nothing compares with it
+}
+
+// run is one category's run in flight.
+type run struct {
+	Options
+	id       uuid.UUID
+	sweep    uuid.UUID
+	plan     *plan.Plan
+	category *plan.Category
+	cutoffs  map[string]time.Time // by disposition
+	started  time.Time
+}

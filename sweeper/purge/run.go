@@ -1,0 +1,70 @@
+package purge
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+)
+
+// Run sweeps every category of the plan once and tells what became of each.
+// Categories of one level run beside each other, at most Options.Workers steps
+// at a time; the pool needs as many connections and one more for each category.
+// One category's failure leaves the others running and stands in its outcome.
+func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Outcome {
+	sweep := uuid.New()
+	slots := make(chan struct{}, o.Workers)
+	meter := &meter{report: o.Progress}
+	for _, c := range p.Categories() {
+		meter.expect(ctx, pool, c)
+	}
+	var all []Outcome
+	for _, level := range p.Levels {
+		outcomes := make([]Outcome, len(level))
+		var wg sync.WaitGroup
+		for i, c := range level {
+			wg.Go(func() {
+				outcomes[i] = newRun(p, c, sweep, o).purge(ctx, pool, slots, meter.note(c.Policy.Name))
+			})
+		}
+		wg.Wait()
+		all = append(all, outcomes...)
+	}
+	return all
+}
+
+// meter adds up the progress of all steps.
+type meter struct {
+	mu     sync.Mutex
+	done   int64
+	total  int64
+	report func(Progress)
+}
+
+// expect counts what is due, for the display alone; the run counts again.
+func (m *meter) expect(ctx context.Context, q Querier, c *plan.Category) {
+	if m.report == nil {
+		return
+	}
+	states, err := Count(ctx, q, c)
+	if err != nil {
+		return // the run will say it
+	}
+	for _, s := range states {
+		m.total += s.Due
+	}
+}
+
+func (m *meter) note(category string) func(int64) {
+	return func(rows int64) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.done += rows
+		if m.report != nil {
+			m.report(Progress{Category: category, Done: m.done, Total: m.total})
+		}
+	}
+}

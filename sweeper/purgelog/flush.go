@@ -1,0 +1,107 @@
+package purgelog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+)
+
+var (
+	entryColumns = []string{
+		"seq", "logged_at", "committed_at", "commit_lsn", "xid", "source", "kind", "reason", "category", "relation", "partition", "tenant",
+		"subject_digest", "cutoff", "basis", "actor", "reference", "request_id", "run_id", "policy_sha256", "row_count", "columns",
+		"objects_removed", "rows_root", "leaf_hash", "chain_hash",
+	}
+	partColumns = []string{"seq", "logged_at", "part", "commitments"}
+)
+
+// write sends what is pending into the open transaction.
+func (l *Log) write(ctx context.Context) error {
+	if err := l.copyParts(ctx); err != nil {
+		return err
+	}
+	n, err := l.tx.CopyFrom(ctx, pgx.Identifier{"sweeper", "purge_log"}, entryColumns, pgx.CopyFromSlice(len(l.entries), func(i int) ([]any, error) {
+		e := &l.entries[i]
+		return []any{
+			e.Seq, e.LoggedAt, e.CommittedAt, e.CommitLSN, e.XID, e.Source, e.Kind, e.Reason, e.Category, e.Relation, e.Partition, e.Tenant,
+			e.SubjectDigest, e.Cutoff, e.Basis, e.Actor, e.Reference, e.RequestID, e.RunID, e.PolicySHA256, e.RowCount, e.Columns,
+			e.ObjectsRemoved, e.RowsRoot, e.LeafHash, e.ChainHash,
+		}, nil
+	}))
+	if err != nil {
+		return pg.Wrap("append to the purge log", err)
+	}
+	// A trigger that returns NULL swallows rows without an error.
+	if n != int64(len(l.entries)) {
+		return fmt.Errorf("append to the purge log: %d of %d entries were taken; look for triggers and rules on sweeper.purge_log", n, len(l.entries))
+	}
+	l.entries = l.entries[:0]
+	return nil
+}
+
+func (l *Log) copyParts(ctx context.Context) error {
+	if len(l.parts) == 0 {
+		return nil
+	}
+	n, err := l.tx.CopyFrom(ctx, pgx.Identifier{"sweeper", "purge_rows"}, partColumns, pgx.CopyFromRows(l.parts))
+	if err != nil {
+		return pg.Wrap("append row commitments", err)
+	}
+	if n != int64(len(l.parts)) {
+		return fmt.Errorf("append row commitments: %d of %d parts were taken; look for triggers and rules on sweeper.purge_rows", n, len(l.parts))
+	}
+	l.parts = l.parts[:0]
+	return nil
+}
+
+// Flush makes durable what is pending and returns the LSN that may then be
+// acknowledged. After an error the log must be opened anew.
+func (l *Log) Flush(ctx context.Context) (applied uint64, err error) {
+	if l.tx == nil {
+		return l.committed.applied, nil
+	}
+	if err := l.write(ctx); err != nil {
+		return 0, err
+	}
+	root := l.pending.tree.Root()
+	_, err = l.tx.Exec(ctx, `
+		insert into sweeper.log_head as h (size, chain_hash, hashes, root, updated_at) values ($1, $2, $3, $4, $5)
+		on conflict (singleton) do update set size = excluded.size, chain_hash = excluded.chain_hash, hashes = excluded.hashes,
+		       root = excluded.root, updated_at = excluded.updated_at`,
+		int64(l.pending.tree.Size()), l.pending.chain[:], slices.Concat(l.pending.tree.Hashes()...), root[:], l.now)
+	if err != nil {
+		return 0, pg.Wrap("move the head of the purge log", err)
+	}
+	tag, err := l.tx.Exec(ctx, `
+		insert into sweeper.log_progress as p (source, system_id, slot, applied_lsn, updated_at) values ($1, $2, $3, $4, $5)
+		on conflict (source) do update set applied_lsn = excluded.applied_lsn, updated_at = excluded.updated_at
+		 where p.applied_lsn = $6`, l.source, l.o.SystemID, l.o.Slot, l.pending.applied, l.now, l.committed.applied)
+	if err != nil {
+		return 0, pg.Wrap("move the progress of the purge log", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return 0, fmt.Errorf("move the progress of the purge log: somebody else has moved it; end the other writer")
+	}
+	if err := l.tx.Commit(ctx); err != nil {
+		return 0, pg.Wrap("commit to the purge log", err)
+	}
+	l.tx, l.rows, l.committed = nil, 0, l.pending
+	if l.now.After(l.ensured) {
+		return l.committed.applied, l.ensurePartitions(ctx)
+	}
+	return l.committed.applied, nil
+}
+
+// Advance moves the progress over WAL that holds nothing for the log. It is
+// made durable by the next Flush.
+func (l *Log) Advance(ctx context.Context, lsn uint64) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	l.pending.applied = max(l.pending.applied, lsn)
+	return nil
+}

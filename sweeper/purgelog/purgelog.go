@@ -1,0 +1,156 @@
+// Package purgelog is the purge log in the database: it appends what the
+// write-ahead log shows, and reads and verifies what was appended.
+//
+// Log rows, chain, tree and progress are written in one transaction, and only
+// what was committed may be acknowledged to the server. So after a kill at any
+// moment the same transactions come again, are recognised by their commit LSN,
+// and stand in the log exactly once.
+//
+// It guarantees that an entry is attributed to a run only by a stamp of the
+// same transaction id, that a stamp's own count is compared with the rows that
+// the WAL showed (a difference is an entry of kind mismatch), and that of a row
+// nothing is kept but a keyed commitment to its key. It never deletes or
+// changes an entry, and it never speaks to the purging side.
+package purgelog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/proof"
+)
+
+// What can stand in the way of writing the log.
+var (
+	ErrBusy    = errors.New("another process writes the purge log")
+	ErrForeign = errors.New("the purge log belongs to another server than this one; it may continue only after a fork")
+	ErrGap     = errors.New("the slot is ahead of the purge log: what was committed in between was never logged")
+)
+
+// Options say whose log it is and with which key rows are committed to.
+type Options struct {
+	URL       string // as the logging role
+	SystemID  string // of the server that the slot reads
+	Slot      string
+	Confirmed uint64 // the slot's confirmed LSN
+	Key       []byte // HMAC key of the row commitments
+	Log       *slog.Logger
+}
+
+// Log appends to the purge log. It is used by one goroutine; KeyColumns alone
+// may be called from another.
+type Log struct {
+	o         Options
+	source    string
+	conn      *pgx.Conn
+	relations *relations
+
+	// The state as of the last commit, and as of what is pending in tx.
+	committed, pending state
+
+	tx        pgx.Tx // open while something is pending
+	now       time.Time
+	entries   []proof.Entry
+	parts     [][]any // rows of purge_rows not yet sent
+	rows      int     // pending rows of the WAL, to decide when to flush
+	committer *proof.Committer
+	ensured   time.Time // partitions exist up to here
+}
+
+// state is what a commit of the log moves forward.
+type state struct {
+	tree     *proof.Tree
+	chain    [32]byte
+	loggedAt time.Time // of the last entry
+	applied  uint64    // end LSN of the last transaction in the log
+}
+
+func (s state) clone() (state, error) {
+	tree, err := proof.NewTree(s.tree.Size(), s.tree.Hashes())
+	s.tree = tree
+	return s, err
+}
+
+// Open takes the log's one writer's place and reads where it stands. The very
+// first time it writes the genesis entry. ErrBusy: another process has it.
+func Open(ctx context.Context, o Options) (*Log, error) {
+	conn, err := pg.Connect(ctx, o.URL, "sweeper log")
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key)}
+	if err := l.open(ctx); err != nil {
+		l.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context) error {
+	var mine bool
+	if err := l.conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.LockLog).Scan(&mine); err != nil {
+		return pg.Wrap("take the purge log", err)
+	}
+	if !mine {
+		return ErrBusy
+	}
+	lookup, err := pg.Connect(ctx, l.o.URL, "sweeper relations")
+	if err != nil {
+		return err
+	}
+	l.relations = &relations{conn: lookup, known: map[string]relation{}}
+	if err := l.ensurePartitions(ctx); err != nil {
+		return err
+	}
+	found, err := l.load(ctx)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return l.genesis(ctx)
+	}
+	if l.o.Confirmed > l.committed.applied {
+		return ErrGap
+	}
+	return nil
+}
+
+// Close ends the connections; what is pending is lost and comes again.
+func (l *Log) Close(ctx context.Context) {
+	if l.relations != nil {
+		_ = l.relations.conn.Close(ctx)
+	}
+	_ = l.conn.Close(ctx)
+}
+
+// Applied is the LSN up to which the log is complete and durable.
+func (l *Log) Applied() uint64 { return l.committed.applied }
+
+// Pending is the number of rows that the next Flush makes durable.
+func (l *Log) Pending() int { return l.rows }
+
+// KeyColumns names the key columns of a relation in key order, for the reader.
+func (l *Log) KeyColumns(ctx context.Context, schema, table string, identity []string) ([]string, error) {
+	r, err := l.relations.resolve(ctx, schema, table, identity)
+	return r.key, err
+}
+
+// relations resolves what the stream calls relations: leaves, possibly dropped
+// since.
+type relations struct {
+	mu    sync.Mutex
+	conn  *pgx.Conn
+	known map[string]relation
+}
+
+// relation is a leaf and its root, as texts write them.
+type relation struct {
+	leaf, root string
+	key        []string
+}

@@ -1,0 +1,104 @@
+package purgelog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/proof"
+)
+
+// ahead is how far ahead the log's monthly partitions are made.
+const ahead = 90 * 24 * time.Hour
+
+// load reads head and progress; found is false on a log that never began.
+func (l *Log) load(ctx context.Context) (found bool, err error) {
+	s := state{}
+	var size uint64
+	var chain, hashes []byte
+	err = l.conn.QueryRow(ctx, `select size, chain_hash, hashes, updated_at from sweeper.log_head`).Scan(&size, &chain, &hashes, &s.loggedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, pg.Wrap("read the head of the purge log", err)
+	}
+	copy(s.chain[:], chain)
+	edge := make([][]byte, 0, len(hashes)/32)
+	for ; len(hashes) >= 32; hashes = hashes[32:] {
+		edge = append(edge, hashes[:32])
+	}
+	if s.tree, err = proof.NewTree(size, edge); err != nil {
+		return false, err
+	}
+	err = l.conn.QueryRow(ctx, `select applied_lsn from sweeper.log_progress where source = $1`, l.source).Scan(&s.applied)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, ErrForeign
+	}
+	l.committed = s
+	return true, pg.Wrap("read the progress of the purge log", err)
+}
+
+// genesis begins the log: where it starts to witness, and on which server.
+func (l *Log) genesis(ctx context.Context) error {
+	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed}
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	if err := l.append(proof.Entry{Kind: "genesis", CommitLSN: l.o.Confirmed}); err != nil {
+		return err
+	}
+	_, err := l.Flush(ctx)
+	return err
+}
+
+// ensurePartitions makes the log's partitions well ahead of time.
+func (l *Log) ensurePartitions(ctx context.Context) error {
+	err := l.conn.QueryRow(ctx, `select now() from (select sweeper.ensure_log_partitions(now() + $1::interval)) x`, ahead).Scan(&l.ensured)
+	l.ensured = l.ensured.Add(ahead / 2)
+	return pg.Wrap("create partitions of the purge log", err)
+}
+
+// begin opens the transaction that the next entries go into.
+func (l *Log) begin(ctx context.Context) error {
+	if l.tx != nil {
+		return nil
+	}
+	var err error
+	if l.pending, err = l.committed.clone(); err != nil {
+		return err
+	}
+	tx, err := l.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return pg.Wrap("begin to append to the purge log", err)
+	}
+	// A commit that is not on disk must never be acknowledged.
+	if err := tx.QueryRow(ctx, `select now() from (select set_config('synchronous_commit', 'on', true)) x`).Scan(&l.now); err != nil {
+		return pg.Wrap("begin to append to the purge log", err)
+	}
+	if l.now.Before(l.committed.loggedAt) {
+		l.now = l.committed.loggedAt // the clock went back; the log's order does not
+	}
+	l.tx = tx
+	return nil
+}
+
+// append gives an entry its place in chain and tree.
+func (l *Log) append(e proof.Entry) error {
+	e.Seq = int64(l.pending.tree.Size())
+	e.LoggedAt, e.Source = l.now, l.source
+	leaf, err := e.Leaf()
+	if err != nil {
+		return err
+	}
+	hash := proof.HashLeaf(leaf)
+	l.pending.tree.Append(hash)
+	l.pending.chain = proof.Chain(l.pending.chain, hash)
+	l.pending.loggedAt = l.now
+	e.LeafHash, e.ChainHash = hash[:], append([]byte(nil), l.pending.chain[:]...)
+	l.entries = append(l.entries, e)
+	return nil
+}

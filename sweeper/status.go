@@ -1,0 +1,91 @@
+package sweeper
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/wal"
+)
+
+// CategoryStatus is how one category stands.
+type CategoryStatus struct {
+	Category    string     `json:"category"`
+	Enabled     bool       `json:"enabled"`
+	Mode        string     `json:"mode"`
+	Retention   *string    `json:"retention"`
+	LastState   *string    `json:"last_state"`
+	LastSweep   *time.Time `json:"last_sweep"`
+	Due         *int64     `json:"due_rows"`
+	Held        *int64     `json:"held_rows"`
+	Blocked     *int64     `json:"blocked_rows"`
+	PurgedTotal int64      `json:"purged_total"`
+	Coverage    string     `json:"coverage"`
+	StopReason  *string    `json:"stop_reason"`
+}
+
+// LogStatus is how the purge log stands.
+type LogStatus struct {
+	Entries   int64      // 0: it has not begun
+	Slot      wal.Status // of the slot that feeds it
+	LagBytes  int64      // WAL that is not in the log yet; an idle log lags by up to 16 MiB that hold nothing for it
+	Applied   string     // LSN up to which the log is complete
+	UpdatedAt *time.Time // when it last moved
+	Unhealthy []string   // why nothing may be purged; none: healthy
+	Holds     int64      // legal holds in force
+}
+
+// Status tells how categories and log stand.
+func Status(ctx context.Context, cfg Config) ([]CategoryStatus, LogStatus, error) {
+	conn, err := cfg.operate(ctx, "sweeper status", nil)
+	if err != nil {
+		return nil, LogStatus{}, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	rows, err := conn.Query(ctx, `
+		select s.category, s.enabled, s.mode, s.retention::text, r.state, r.finished_at, s.due_rows, s.held_rows, s.blocked_rows,
+		       s.purged_total, s.coverage, r.stop_reason
+		  from sweeper.policy_status s
+		  left join lateral (select * from sweeper.runs r where r.category = s.category order by r.started_at desc limit 1) r on true
+		 order by s.category`)
+	if err != nil {
+		return nil, LogStatus{}, pg.Wrap("read the status of the categories", err)
+	}
+	categories, err := pgx.CollectRows(rows, pgx.RowToStructByPos[CategoryStatus])
+	if err != nil {
+		return nil, LogStatus{}, pg.Wrap("read the status of the categories", err)
+	}
+	l, err := logStatus(ctx, conn, cfg)
+	return categories, l, err
+}
+
+func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, error) {
+	var l LogStatus
+	var err error
+	if l.Slot, err = wal.SlotStatus(ctx, conn, cfg.Slot); err != nil {
+		return l, err
+	}
+	var ahead bool
+	err = conn.QueryRow(ctx, `
+		select coalesce((select size from sweeper.log_head), 0),
+		       coalesce(p.applied_lsn::text, ''), p.updated_at,
+		       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), p.applied_lsn), 0)::bigint,
+		       coalesce(p.applied_lsn < $2::text::pg_lsn, false),
+		       (select count(*) from sweeper.legal_holds where released_at is null and (expires_at is null or expires_at > now()))
+		  from (select) one left join sweeper.log_progress p on p.slot = $1`, cfg.Slot, l.Slot.Confirmed.String()).
+		Scan(&l.Entries, &l.Applied, &l.UpdatedAt, &l.LagBytes, &ahead, &l.Holds)
+	if err != nil {
+		return l, pg.Wrap("read the status of the purge log", err)
+	}
+	switch {
+	case !l.Slot.Exists:
+		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" does not exist; run: sweeper install")
+	case l.Slot.WALStatus == "lost":
+		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" has lost WAL that it still needed")
+	case ahead:
+		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" is ahead of the purge log: what was committed in between was never logged")
+	}
+	return l, nil
+}

@@ -1,0 +1,179 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pglogrepl"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
+	"github.com/pgsweeper/sweeper/sweeper/wal"
+)
+
+const (
+	flushRows  = 50_000                 // rows of the WAL in one transaction of the log, about
+	flushEvery = 200 * time.Millisecond // age of the oldest pending transaction at which it is flushed
+	idleBytes  = 16 << 20               // WAL that held nothing for us, after which the progress moves all the same
+	idleEvery  = time.Minute
+	poll       = 50 * time.Millisecond
+)
+
+// stream carries what the slot shows into the purge log.
+type stream struct {
+	cfg   Config
+	log   *slog.Logger
+	now   func() time.Time
+	ready chan struct{} // closed when the slot is read for the first time; until then no error is retried. nil: nobody waits
+}
+
+// run streams until ctx ends. A lost connection is made again, with growing
+// pauses; what cannot heal by itself is returned.
+func (s *stream) run(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 30*time.Second
+	failures := 0
+	for {
+		began := s.now()
+		err := s.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if s.ready != nil || !transient(err) {
+			return err
+		}
+		if s.now().Sub(began) > time.Minute {
+			wait.Reset()
+			failures = 0
+		}
+		failures++
+		s.log.WarnContext(ctx, "purge log stream interrupted", slog.Int("consecutive_errors", failures), slog.Any("err", err))
+		timer := time.NewTimer(wait.NextBackOff())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// transient tells whether opening again can help.
+func transient(err error) bool {
+	return errors.Is(err, wal.ErrSlotBusy) || pg.Classify(err) == pg.Unreachable || pg.Classify(err) == pg.Retry
+}
+
+// session is one connection's life: from the log's own progress on, whole
+// transactions are appended, made durable, and only then acknowledged.
+func (s *stream) session(ctx context.Context) error {
+	conn, srv, err := s.cfg.logger(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	slot, err := wal.SlotStatus(ctx, conn, s.cfg.Slot)
+	if err != nil {
+		return err
+	}
+	if !slot.Exists {
+		return &SetupError{"slot " + s.cfg.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
+	}
+	if err := conn.QueryRow(ctx, `select system_identifier::text from pg_control_system()`).Scan(&srv.systemID); err != nil {
+		return pg.Wrap("read the system identifier", err)
+	}
+	log, err := purgelog.Open(ctx, purgelog.Options{
+		URL: s.cfg.ReplicationURL.Reveal(), SystemID: srv.systemID, Slot: s.cfg.Slot,
+		Confirmed: uint64(slot.Confirmed), Key: s.cfg.HMACKey.First.Bytes(), Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer log.Close(context.WithoutCancel(ctx))
+	reader, err := wal.Open(ctx, wal.Options{
+		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: pglogrepl.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,
+		Publications: []string{s.cfg.Publication, s.cfg.Publication + "_redact", s.cfg.Publication + "_stamp"},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
+	if s.ready != nil {
+		close(s.ready)
+		s.ready = nil
+	}
+	return s.copy(ctx, reader, log)
+}
+
+// copy moves transactions until an error or the end of ctx.
+func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log) error {
+	var oldest, moved time.Time // of what is pending; of the last progress
+	moved = s.now()
+	for {
+		tx, err := reader.Poll(ctx, poll)
+		if err != nil {
+			return err
+		}
+		pending := !oldest.IsZero()
+		switch {
+		case tx != nil && uint64(tx.CommitLSN) < log.Applied():
+			err = tx.Skip(ctx) // it is in the log: the server sends again what it has not written down as confirmed
+		case tx != nil:
+			if !pending {
+				oldest = s.now()
+			}
+			err = log.Append(ctx, handOver(tx))
+		case !pending && s.worthMoving(uint64(reader.Position()), log.Applied(), moved):
+			oldest = s.now().Add(-flushEvery)
+			err = log.Advance(ctx, uint64(reader.Position()))
+		}
+		if err != nil {
+			return err
+		}
+		due := !oldest.IsZero() && (tx == nil || log.Pending() >= flushRows || s.now().Sub(oldest) >= flushEvery)
+		if !due {
+			continue
+		}
+		applied, err := log.Flush(ctx)
+		if err != nil {
+			return err
+		}
+		reader.Ack(pglogrepl.LSN(applied))
+		oldest, moved = time.Time{}, s.now()
+	}
+}
+
+// worthMoving keeps an idle log from writing its progress for ever: writing it
+// is WAL too.
+func (s *stream) worthMoving(position, applied uint64, moved time.Time) bool {
+	return position > applied && (position-applied >= idleBytes || s.now().Sub(moved) >= idleEvery)
+}
+
+// handOver gives a transaction of the reader to the log, which knows nothing
+// of readers.
+func handOver(tx *wal.Tx) purgelog.Tx {
+	return purgelog.Tx{
+		XID: tx.XID, CommitLSN: uint64(tx.CommitLSN), CommittedAt: tx.CommittedAt,
+		End: func() uint64 { return uint64(tx.EndLSN) },
+		Next: func(ctx context.Context) (purgelog.Change, error) {
+			c, err := tx.Next(ctx)
+			if err != nil {
+				if errors.Is(err, io.EOF) {
+					return purgelog.Change{}, io.EOF
+				}
+				return purgelog.Change{}, err
+			}
+			names := make([]purgelog.Name, 0, 1)
+			for _, r := range c.Relations {
+				names = append(names, purgelog.Name{Schema: r.Schema, Relation: r.Name})
+			}
+			if len(names) == 0 {
+				names = append(names, purgelog.Name{Schema: c.Relation.Schema, Relation: c.Relation.Name})
+			}
+			return purgelog.Change{Op: byte(c.Op), Relations: names, Rows: c}, nil
+		},
+	}
+}

@@ -1,0 +1,218 @@
+package sweeper
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
+	"github.com/pgsweeper/sweeper/sweeper/wal"
+)
+
+// SweepOptions are what one call of Sweep says beside the configuration.
+type SweepOptions struct {
+	Category string // "" all
+	PlanHash string // asserts that the plan of Category is still this one; "" does not
+	Actor    string
+	Source   string // where the policies came from, for policy_versions
+	Progress func(purge.Progress)
+	Now      func() time.Time
+}
+
+// ErrPlanChanged is a plan that is no longer the one that was asked for.
+var ErrPlanChanged = errors.New("the plan has changed since; look at it again with: sweeper plan")
+
+// Sweep purges once what is due and waits until the purge log holds all of it.
+// It reads the slot itself when no other process does.
+func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o SweepOptions) ([]purge.Outcome, error) {
+	conn, _, err := cfg.purger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	p, cat, err := build(ctx, conn, cfg, set, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	if err := narrow(p, o); err != nil {
+		return nil, err
+	}
+	if err := register(ctx, conn, set, cat, o.Source); err != nil {
+		return nil, err
+	}
+	// The log outlives the sweep: after a signal it still takes in what was committed.
+	streaming, stop := context.WithCancel(context.WithoutCancel(ctx))
+	witness, err := startStream(streaming, ctx, cfg, log, o.Now)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	outcomes, err := sweep(ctx, cfg, log, p, o)
+	if err == nil {
+		err = await(conn, cfg, outcomes, witness)
+	}
+	return outcomes, errors.Join(err, witness.end(stop))
+}
+
+// narrow keeps one category of the plan, and compares its hash.
+func narrow(p *plan.Plan, o SweepOptions) error {
+	if o.Category == "" {
+		return nil
+	}
+	for _, c := range p.Categories() {
+		if c.Policy.Name == o.Category {
+			if o.PlanHash != "" && o.PlanHash != c.Hash {
+				return ErrPlanChanged
+			}
+			p.Levels = [][]*plan.Category{{c}}
+			return nil
+		}
+	}
+	return &SetupError{fmt.Sprintf("no enabled category is called %q", o.Category), "see: sweeper lint -o json"}
+}
+
+// register tells the database which policies are about to run, and what their
+// relations are called: the log must know that of a partition that is gone by
+// the time its last changes are decoded.
+func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog, source string) error {
+	list, err := governed(set, cat)
+	if err != nil {
+		return err
+	}
+	files, err := json.Marshal(sources(set))
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`select sweeper.govern($1::jsonb, $2::bytea)`, string(list), set.SHA256[:])
+	b.Queue(`insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ($1, $2::jsonb, $3) on conflict do nothing`, set.SHA256[:], string(files), source)
+	for _, t := range cat.Tables {
+		b.Queue(relationSQL, t.OID, t.Text, t.Text, t.Key())
+		for _, l := range t.Leaves {
+			b.Queue(relationSQL, l.OID, l.Text, t.Text, l.IdentityColumns)
+		}
+	}
+	return pg.Wrap("register the policies", conn.SendBatch(ctx, b).Close())
+}
+
+const relationSQL = `
+	insert into sweeper.relations as r (relid, relation, root, key_columns) values ($1, $2, $3, $4)
+	on conflict (relid) do update set relation = excluded.relation, root = excluded.root, key_columns = excluded.key_columns, seen_at = now()
+	 where (r.relation, r.root, r.key_columns) is distinct from (excluded.relation, excluded.root, excluded.key_columns)`
+
+func sources(set policy.Set) map[string]string {
+	files := map[string]string{}
+	for _, f := range set.Files {
+		files[f.Path] = string(f.Source)
+	}
+	return files
+}
+
+// witness is the stream beside a sweep.
+type witness struct {
+	done chan error // the stream's end; nil: another process reads the slot
+}
+
+// startStream reads the slot, or finds that another process does. It returns
+// when the log is being written: no evidence, no deletion.
+func startStream(ctx, starting context.Context, cfg Config, log *slog.Logger, now func() time.Time) (*witness, error) {
+	w := &witness{done: make(chan error, 1)}
+	ready := make(chan struct{})
+	s := &stream{cfg: cfg, log: log, now: now, ready: ready}
+	go func() { w.done <- s.run(ctx) }()
+	select {
+	case <-ready:
+		return w, nil
+	case err := <-w.done:
+		if errors.Is(err, purgelog.ErrBusy) || errors.Is(err, wal.ErrSlotBusy) {
+			return &witness{}, nil
+		}
+		return nil, err
+	case <-starting.Done():
+		return nil, context.Cause(starting)
+	}
+}
+
+// end stops the stream that cancel cancels and waits for it.
+func (w *witness) end(cancel context.CancelFunc) error {
+	cancel()
+	if w.done == nil {
+		return nil
+	}
+	return <-w.done
+}
+
+// sweep runs the plan with connections of its own.
+func sweep(ctx context.Context, cfg Config, log *slog.Logger, p *plan.Plan, o SweepOptions) ([]purge.Outcome, error) {
+	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), "sweeper", cfg.Workers+2)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	return purge.Run(ctx, pool, p, purge.Options{
+		BatchRows: cfg.BatchRows, BatchTarget: cfg.BatchTarget, Workers: cfg.Workers,
+		LockTimeout: cfg.LockTimeout, StatementTimeout: cfg.StatementTimeout, AutoApprove: cfg.Approve == ApproveAuto,
+		Reason: "manual", Actor: o.Actor, Log: log, Now: o.Now, Progress: o.Progress,
+	}), nil
+}
+
+// logWait bounds how long a sweep waits for the log after its last commit,
+// while the log does not move.
+const logWait = time.Minute
+
+// await returns when the summary of every run stands in sweeper.purges: the
+// log writes it when it has everything that the run committed.
+func await(conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, w *witness) error {
+	ids := make([]uuid.UUID, 0, len(outcomes))
+	for _, o := range outcomes {
+		ids = append(ids, o.RunID)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var last string
+	idle := time.NewTimer(logWait)
+	defer idle.Stop()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		var missing int
+		var applied string
+		err := conn.QueryRow(ctx, `
+			select (select count(*) from unnest($1::uuid[]) r
+			         where exists (select from sweeper.batches b where b.run_id = r and b.fact = 'run_end')
+			           and not exists (select from sweeper.purges p where p.run_id = r)),
+			       (select coalesce(max(applied_lsn)::text, '') from sweeper.log_progress where slot = $2)`, ids, cfg.Slot).Scan(&missing, &applied)
+		if err != nil {
+			return pg.Wrap("wait for the purge log", err)
+		}
+		if missing == 0 {
+			return nil
+		}
+		if applied != last {
+			last = applied
+			idle.Reset(logWait)
+		}
+		select {
+		case err := <-w.done:
+			w.done <- nil
+			return fmt.Errorf("wait for the purge log: its stream has ended: %w", cmp.Or(err, errStreamEnded))
+		case <-idle.C:
+			return fmt.Errorf("wait for the purge log: it has not moved for %s and %d runs are not in it yet; look at: sweeper status", logWait, missing)
+		case <-tick.C:
+		}
+	}
+}
+
+var errStreamEnded = errors.New("run sweeper sweep again, which reads the slot from where the log stands")

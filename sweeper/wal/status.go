@@ -1,0 +1,73 @@
+package wal
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// patience bounds each step of saying goodbye, and each write.
+const patience = 2 * time.Second
+
+// status tells the server what was received and what is durable. Flushed and
+// applied come from Ack alone. ask makes the server answer at once.
+func (s *stream) status(ask bool) error {
+	now := s.o.Now()
+	acked := s.acked.Load()
+	b := make([]byte, 0, 34)
+	b = append(b, pglogrepl.StandbyStatusUpdateByteID)
+	b = binary.BigEndian.AppendUint64(b, max(uint64(s.received), acked))
+	b = binary.BigEndian.AppendUint64(b, acked)
+	b = binary.BigEndian.AppendUint64(b, acked)
+	b = binary.BigEndian.AppendUint64(b, uint64(now.Sub(epoch).Microseconds()))
+	if ask {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	s.alive = false
+	s.nextStatus = now.Add(s.every)
+	return s.send(&pgproto3.CopyData{Data: b})
+}
+
+// send writes one message. A write that ran into its deadline may have sent
+// half of it, so that every error ends the connection.
+func (s *stream) send(m pgproto3.FrontendMessage) error {
+	if err := s.net.SetWriteDeadline(s.o.Now().Add(patience)); err != nil {
+		return s.wrap(err)
+	}
+	s.front.Send(m)
+	return s.wrap(s.front.Flush())
+}
+
+// goodbye sends the last status and ends the copy, so that the server keeps
+// the position and frees the slot. In the midst of a transaction the server
+// would first send the rest of it: not waited for.
+func (s *stream) goodbye() {
+	s.setBulk(false)
+	if s.status(false) != nil || s.send(&pgproto3.CopyDone{}) != nil || s.asm.open != nil {
+		return
+	}
+	if s.net.SetReadDeadline(s.o.Now().Add(patience)) != nil {
+		return
+	}
+	for {
+		msg, err := s.front.Receive()
+		if err != nil {
+			return
+		}
+		switch msg.(type) {
+		case *pgproto3.ReadyForQuery, *pgproto3.ErrorResponse:
+			return
+		}
+	}
+}
+
+// hangUp ends the session. Nothing that fails here matters any more: what was
+// not acknowledged comes again.
+func (s *stream) hangUp() {
+	_ = s.send(&pgproto3.Terminate{})
+	_ = s.net.Close()
+}
