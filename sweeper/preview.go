@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,13 +16,15 @@ import (
 
 // Preview is a plan with its rows counted.
 type Preview struct {
-	Plan   *plan.Plan
-	States map[string][]purge.States // by category
+	Plan     *plan.Plan
+	States   map[string][]purge.States // by category
+	Warnings []*policy.Error           // of what works, and works badly
 }
 
 // Plan tells what a sweep would do, as of the database's clock or as of asOf
-// when it is not zero. It changes nothing.
-func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time) (*Preview, error) {
+// when it is not zero; of all categories, or of one when only names it. It
+// changes nothing.
+func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only string) (*Preview, error) {
 	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper plan", func(server) error { return nil })
 	if err != nil {
 		return nil, err
@@ -31,8 +34,12 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time) (*Pre
 	if err != nil {
 		return nil, err
 	}
+	if err := narrow(p, SweepOptions{Category: only}); err != nil {
+		return nil, err
+	}
 	preview := &Preview{Plan: p, States: map[string][]purge.States{}}
 	for _, c := range p.Categories() {
+		preview.Warnings = append(preview.Warnings, warnings(c.Policy, c.Table)...)
 		if preview.States[c.Policy.Name], err = purge.Count(ctx, conn, c); err != nil {
 			return nil, err
 		}
@@ -40,18 +47,47 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time) (*Pre
 	return preview, nil
 }
 
-// Lint checks the policies against the catalogue of the database.
-func Lint(ctx context.Context, cfg Config, set policy.Set) error {
+// Lint checks the policies against the catalogue of the database. The warnings
+// are of what works, and works badly.
+func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, error) {
 	conn, err := pg.Connect(ctx, cfg.DatabaseURL.Reveal(), "sweeper lint")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	cat, err := readCatalog(ctx, conn, set)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return plan.Lint(set, cat)
+	if err := plan.Lint(set, cat); err != nil {
+		return nil, err
+	}
+	var found []*policy.Error
+	for _, c := range set.Categories {
+		found = append(found, warnings(c, cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}])...)
+	}
+	return found, nil
+}
+
+// warnings names the foreign keys for which every delete reads the whole of
+// another table.
+func warnings(c policy.Category, t *catalog.Table) []*policy.Error {
+	if c.Delete == nil {
+		return nil
+	}
+	var found []*policy.Error
+	for _, fk := range t.Referencing {
+		if fk.Indexed {
+			continue
+		}
+		columns := make([]string, len(fk.Columns))
+		for i, name := range fk.Columns {
+			columns[i] = catalog.Quote(name)
+		}
+		found = append(found, c.Fail("table", "foreign key %q of %s has no index, so that each delete from %s reads that whole table; its owner runs: CREATE INDEX ON %s (%s);",
+			fk.Constraint, fk.Table, t.Name, fk.Table.Quoted(), strings.Join(columns, ", ")))
+	}
+	return found
 }
 
 // build plans over the catalogue as it is now. A zero asOf is the database's

@@ -94,8 +94,10 @@ func (s server) notNewer() error {
 func (c Config) purger(ctx context.Context) (*pgx.Conn, server, error) {
 	return c.open(ctx, c.DatabaseURL, "sweeper", func(s server) error {
 		if s.superuser && !c.AllowSuperuser {
-			return &SetupError{fmt.Sprintf("role %q is a superuser, whom no privilege keeps from purging the wrong table or writing the purge log", s.user),
-				"set SWEEPER_DATABASE_URL to sweeper_daemon (or SWEEPER_ALLOW_SUPERUSER=true for a test)"}
+			return &SetupError{
+				fmt.Sprintf("role %q is a superuser, whom no privilege keeps from purging the wrong table or writing the purge log", s.user),
+				"set SWEEPER_DATABASE_URL to sweeper_daemon (or SWEEPER_ALLOW_SUPERUSER=true for a test)",
+			}
 		}
 		return nil
 	})
@@ -105,8 +107,10 @@ func (c Config) purger(ctx context.Context) (*pgx.Conn, server, error) {
 func (c Config) logger(ctx context.Context) (*pgx.Conn, server, error) {
 	return c.open(ctx, c.ReplicationURL, "sweeper log", func(s server) error {
 		if !s.replicates {
-			return &SetupError{fmt.Sprintf("role %q may not replicate", s.user),
-				fmt.Sprintf("set SWEEPER_REPLICATION_URL to sweeper_logger, or run ALTER ROLE %s REPLICATION;", pgx.Identifier{s.user}.Sanitize())}
+			return &SetupError{
+				fmt.Sprintf("role %q may not replicate", s.user),
+				fmt.Sprintf("set SWEEPER_REPLICATION_URL to sweeper_logger, or run ALTER ROLE %s REPLICATION;", pgx.Identifier{s.user}.Sanitize()),
+			}
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,18 +13,20 @@ import (
 
 // CategoryStatus is how one category stands.
 type CategoryStatus struct {
-	Category    string     `json:"category"`
-	Enabled     bool       `json:"enabled"`
-	Mode        string     `json:"mode"`
-	Retention   *string    `json:"retention"`
-	LastState   *string    `json:"last_state"`
-	LastSweep   *time.Time `json:"last_sweep"`
-	Due         *int64     `json:"due_rows"`
-	Held        *int64     `json:"held_rows"`
-	Blocked     *int64     `json:"blocked_rows"`
-	PurgedTotal int64      `json:"purged_total"`
-	Coverage    string     `json:"coverage"`
-	StopReason  *string    `json:"stop_reason"`
+	Category      string     `json:"category"`
+	Enabled       bool       `json:"enabled"`
+	Mode          string     `json:"mode"`
+	Retention     *string    `json:"retention"`
+	LastState     *string    `json:"last_state"`
+	LastSweep     *time.Time `json:"last_sweep"`
+	NextSweep     *time.Time `json:"next_sweep"` // NULL while no daemon schedules it
+	Due           *int64     `json:"due_rows"`
+	Held          *int64     `json:"held_rows"`
+	Blocked       *int64     `json:"blocked_rows"`
+	OldestOverdue *time.Time `json:"oldest_overdue"`
+	PurgedTotal   int64      `json:"purged_total"`
+	Coverage      string     `json:"coverage"`
+	StopReason    *string    `json:"stop_reason"`
 }
 
 // LogStatus is how the purge log stands.
@@ -45,8 +48,8 @@ func Status(ctx context.Context, cfg Config) ([]CategoryStatus, LogStatus, error
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	rows, err := conn.Query(ctx, `
-		select s.category, s.enabled, s.mode, s.retention::text, r.state, r.finished_at, s.due_rows, s.held_rows, s.blocked_rows,
-		       s.purged_total, s.coverage, r.stop_reason
+		select s.category, s.enabled, s.mode, s.retention::text, r.state, r.finished_at, s.next_run_at, s.due_rows, s.held_rows, s.blocked_rows,
+		       s.oldest_overdue, s.purged_total, s.coverage, r.stop_reason
 		  from sweeper.policy_status s
 		  left join lateral (select * from sweeper.runs r where r.category = s.category order by r.started_at desc limit 1) r on true
 		 order by s.category`)
@@ -88,4 +91,24 @@ func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, erro
 		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" is ahead of the purge log: what was committed in between was never logged")
 	}
 	return l, nil
+}
+
+// CheckWitness tells why the purge log could not witness a purge: a role that
+// may not replicate, a slot that is missing or has lost WAL. It changes nothing.
+func CheckWitness(ctx context.Context, cfg Config) error {
+	conn, _, err := cfg.logger(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	slot, err := wal.SlotStatus(ctx, conn, cfg.Slot)
+	switch {
+	case err != nil:
+		return err
+	case !slot.Exists:
+		return &SetupError{"slot " + cfg.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
+	case slot.WALStatus == "lost":
+		return fmt.Errorf("slot %s: %w", cfg.Slot, wal.ErrSlotLost)
+	}
+	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/jackc/pglogrepl"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
@@ -94,7 +93,7 @@ func (s *stream) session(ctx context.Context) error {
 	}
 	defer log.Close(context.WithoutCancel(ctx))
 	reader, err := wal.Open(ctx, wal.Options{
-		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: pglogrepl.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,
+		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: wal.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,
 		Publications: []string{s.cfg.Publication, s.cfg.Publication + "_redact", s.cfg.Publication + "_stamp"},
 	})
 	if err != nil {
@@ -141,7 +140,7 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		if err != nil {
 			return err
 		}
-		reader.Ack(pglogrepl.LSN(applied))
+		reader.Ack(wal.LSN(applied))
 		oldest, moved = time.Time{}, s.now()
 	}
 }

@@ -51,12 +51,13 @@ var sentinels = []struct {
 	{wal.ErrSlotLost, exitIntegrity},
 	{wal.ErrDiverged, exitIntegrity},
 	{wal.ErrOutOfOrder, exitIntegrity},
-	{purgelog.ErrForeign, exitIntegrity},
 	{purgelog.ErrGap, exitIntegrity},
+	{purgelog.ErrForeign, exitSetup},
 	{wal.ErrSlotMissing, exitSetup},
 	{wal.ErrPublicationMissing, exitSetup},
 	{wal.ErrNotReplication, exitSetup},
 	{pgserver.ErrNotFound, exitSetup},
+	{sweeper.ErrPlanChanged, exitApproval},
 }
 
 // exitError is an error that knows its exit code.
@@ -67,6 +68,19 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
+
+// usage is an error in what the command line says.
+func usage(err error) error { return &exitError{exitSetup, err} }
+
+// argument makes an error that the server found in an argument of one of our
+// SQL functions an error of usage. Elsewhere the same codes come from rows.
+func argument(err error) error {
+	switch pg.SQLState(err) {
+	case "22004", "22023", "42601", "42602", "0A000": // the last three: not the name of a relation
+		return usage(err)
+	}
+	return err
+}
 
 // errClosed says that whoever read stdout has gone. It is no failure of ours.
 var errClosed = errors.New("stdout is closed")
@@ -97,12 +111,13 @@ func classify(err error) int {
 		}
 	}
 	var config *sweeper.ConfigError
+	var setup *sweeper.SetupError
 	var bad *policy.Error
 	var file *fs.PathError
 	switch {
 	case err == nil, errors.Is(err, errClosed):
 		return exitDone
-	case errors.As(err, &config), errors.As(err, &bad):
+	case errors.As(err, &config), errors.As(err, &setup), errors.As(err, &bad):
 		return exitSetup
 	case errors.As(err, &file):
 		return exitFailed // the error number in it would pass for one of the network

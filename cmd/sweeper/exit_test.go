@@ -15,6 +15,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 	"github.com/pgsweeper/sweeper/sweeper/wal"
 )
 
@@ -44,6 +45,12 @@ func TestExitCode(t *testing.T) {
 		"a row":               {server("23503"), exitFailed},
 		"a file":              {fmt.Errorf("x: %w", missing), exitFailed},
 		"slot lost":           {fmt.Errorf("x: %w", wal.ErrSlotLost), exitIntegrity},
+		"log of another server": {fmt.Errorf("x: %w", purgelog.ErrForeign), exitSetup},
+		"gap": {fmt.Errorf("x: %w", purgelog.ErrGap), exitIntegrity},
+		"set up": {fmt.Errorf("x: %w", &sweeper.SetupError{Problem: "x", Remedy: "y"}), exitSetup},
+		"plan": {fmt.Errorf("x: %w", sweeper.ErrPlanChanged), exitApproval},
+		"argument": {argument(server("22023")), exitSetup},
+		"not an argument": {server("22023"), exitFailed},
 		"slot missing":        {fmt.Errorf("x: %w", wal.ErrSlotMissing), exitSetup},
 		"closed stdout":       {fmt.Errorf("x: %w", errClosed), exitDone},
 		"closed and failed":   {errors.Join(errClosed, &exitError{exitIntegrity, errors.New("x")}), exitIntegrity},

@@ -13,11 +13,12 @@ import (
 	"golang.org/x/term"
 
 	"github.com/pgsweeper/sweeper/sweeper"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
 // allVerbs makes the commands, one file each.
 var allVerbs = []func(*app) *cobra.Command{
-	newVersion,
+	newInstall, newUninstall, newLint, newPlan, newSweep, newApprove, newStatus, newHold, newLog, newVersion,
 }
 
 // app is what a verb works with in place of the process's globals.
@@ -116,6 +117,24 @@ func (a *app) load(verb string, needs ...sweeper.Need) (sweeper.Config, *slog.Lo
 		log.Warn("configuration", sweeper.KeyWarning, w)
 	}
 	return cfg, log, cfg.Require(verb, needs...)
+}
+
+// prepare reads the environment for verb, and the policies that it names.
+func (a *app) prepare(verb string, needs ...sweeper.Need) (sweeper.Config, *slog.Logger, policy.Set, error) {
+	cfg, log, err := a.load(verb, needs...)
+	if err != nil {
+		return cfg, log, policy.Set{}, err
+	}
+	set, err := loadPolicies(cfg)
+	return cfg, log, set, err
+}
+
+// loadPolicies reads paths, or without any what SWEEPER_POLICIES names.
+func loadPolicies(cfg sweeper.Config, paths ...string) (policy.Set, error) {
+	if len(paths) == 0 {
+		paths = []string{cfg.Policies}
+	}
+	return policy.Load(policy.Defaults{Timezone: cfg.Timezone}, paths...)
 }
 
 // say prints a line of words to stderr.

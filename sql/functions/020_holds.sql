@@ -1,18 +1,56 @@
 -- Legal holds: the fence, the functions that operators call, and the keys by
 -- which batches find a hold.
 
+-- base_type is what a domain is made of in the end; any other type is itself.
+create or replace function sweeper.base_type(type oid) returns oid
+language sql stable strict set search_path = pg_catalog, pg_temp as $$
+    with recursive chain(oid, typtype, base) as (
+        select t.oid, t.typtype, t.typbasetype from pg_type t where t.oid = type
+        union all
+        select t.oid, t.typtype, t.typbasetype from chain c join pg_type t on t.oid = c.base where c.typtype = 'd')
+    select c.oid from chain c where c.typtype <> 'd'
+$$;
+revoke all on function sweeper.base_type(oid) from public;
+comment on function sweeper.base_type(oid) is
+    'The type that a domain is made of in the end; any other type is itself.';
+
+-- equality is the operator by which two values of a type are the same. An
+-- operator that is found by its name alone depends on search_path: citext
+-- would then be compared as text, and a hold would miss the other case.
+create or replace function sweeper.equality(type oid) returns text
+language sql stable strict set search_path = pg_catalog, pg_temp as $$
+    select coalesce(
+        (select format('operator(%I.%s)', n.nspname, o.oprname)
+           from pg_opclass c
+           join pg_am a on a.oid = c.opcmethod and a.amname = 'btree'
+           join pg_amop m on m.amopfamily = c.opcfamily and m.amopstrategy = 3
+                         and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype
+           join pg_operator o on o.oid = m.amopopr
+           join pg_namespace n on n.oid = o.oprnamespace
+          where c.opcdefault and c.opcintype = sweeper.base_type(type)),
+        'operator(pg_catalog.=)')
+$$;
+revoke all on function sweeper.equality(oid) from public;
+comment on function sweeper.equality(oid) is
+    'The equality operator of a type, with its schema, as SQL.';
+
 -- try_text reads value through the input function of type and gives its
 -- canonical text: the upper-case uuid and the lower-case one are one subject.
--- NULL when the type does not accept it.
+-- NULL when the type does not accept it, in whichever way a type says so; a
+-- missing privilege is no such way, and is raised. The text is read back by
+-- other sessions, so no setting of this one may show in it.
 create or replace function sweeper.try_text(value text, type regtype) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 3 set bytea_output = 'hex' as $$
 declare
     result text;
 begin
     execute format('select ($1::%s)::text', format_type(type, -1)) into result using value;
     return result;
 exception
-    when data_exception or invalid_text_representation then
+    when insufficient_privilege then
+        raise;
+    when data_exception or integrity_constraint_violation or syntax_error_or_access_rule_violation then
         return null;
 end $$;
 revoke all on function sweeper.try_text(text, regtype) from public;
@@ -39,7 +77,8 @@ begin
         perform pg_advisory_xact_lock(1398228304, 1);
     exception
         when lock_not_available then
-            select string_agg(format('pid %s (%s, %s)', l.pid, coalesce(nullif(a.application_name, ''), 'no name'), a.usename), ', ')
+            select string_agg(case when l.pid is null then 'a prepared transaction'
+                                   else format('pid %s (%s, %s)', l.pid, coalesce(nullif(a.application_name, ''), 'no name'), a.usename) end, ', ')
               into holder
               from pg_locks l left join pg_stat_activity a using (pid)
              where l.locktype = 'advisory' and l.classid = 1398228304 and l.objid = 1 and l.objsubid = 2 and l.granted
@@ -57,8 +96,9 @@ comment on function sweeper.take_fence() is
 create or replace function sweeper.fence_hold() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if tg_op in ('DELETE', 'TRUNCATE') then
-        raise exception 'legal holds are kept for ever: release_hold() ends one' using errcode = '42501';
+    if tg_op in ('DELETE', 'TRUNCATE') or tg_op = 'UPDATE' and tg_table_name = 'hold_keys' then
+        raise exception '% on %.% is refused: legal holds are kept for ever, release_hold() ends one', tg_op, tg_table_schema, tg_table_name
+            using errcode = '42501';
     end if;
     perform sweeper.take_fence();
     return null;
@@ -66,6 +106,26 @@ end $$;
 revoke all on function sweeper.fence_hold() from public;
 comment on function sweeper.fence_hold() is
     'Trigger: every write to the holds waits for batches in flight, however it was made; deletes are refused.';
+
+-- keep_hold lets a hold change once, by its release. Another subject, or a
+-- later release taken back, would leave the keys and the purge log behind.
+create or replace function sweeper.keep_hold() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    kept sweeper.legal_holds := new;
+begin
+    kept.released_at := old.released_at;
+    kept.released_by := old.released_by;
+    kept.release_reason := old.release_reason;
+    if old.released_at is not null or new.released_at is null or kept is distinct from old then
+        raise exception 'UPDATE on %.% is refused: a hold only changes by its release, apply_hold() makes another', tg_table_schema, tg_table_name
+            using errcode = '42501';
+    end if;
+    return new;
+end $$;
+revoke all on function sweeper.keep_hold() from public;
+comment on function sweeper.keep_hold() is
+    'Trigger: refuses every change of a hold but its one release.';
 
 -- note_hold writes the keys of a new hold and tells the purge log of the hold
 -- through a row of sweeper.batches. The subject itself goes into neither.
@@ -87,41 +147,46 @@ revoke all on function sweeper.note_hold() from public;
 comment on function sweeper.note_hold() is
     'Trigger: writes the keys of a new hold, and the fact of it for the purge log.';
 
+-- key_hold reads a hold through every type that a governed column ever had:
+-- a sweep by another policy set may still be running.
 create or replace function sweeper.key_hold(hold bigint) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     insert into sweeper.hold_keys (hold_id, part, type, value)
-    select h.hold_id, k.part, k.type, sweeper.try_text(case k.part when 'subject' then h.subject else h.tenant end, k.type)
+    select h.hold_id, k.part, k.type, sweeper.try_text(w.value, k.type)
       from sweeper.legal_holds h
-      cross join (select 'subject' as part, subject_type as type from sweeper.governed where subject_type is not null
-                  union
-                  select 'tenant', tenant_type from sweeper.governed where tenant_type is not null) k
-     where h.hold_id = hold
-       and case k.part when 'subject' then h.subject else h.tenant end is not null
-    on conflict do nothing
+     cross join sweeper.hold_types k
+     cross join lateral (select case k.part when 'subject' then h.subject else h.tenant end as value) w
+     where h.hold_id = hold and w.value is not null
+       and not exists (select from sweeper.hold_keys x where x.hold_id = h.hold_id and x.part = k.part and x.type = k.type)
 $$;
 revoke all on function sweeper.key_hold(bigint) from public;
 comment on function sweeper.key_hold(bigint) is
     'Reads the subject and tenant of a hold through the types of all governed columns.';
 
-drop trigger if exists fence on sweeper.legal_holds;
-create trigger fence before insert or update or delete on sweeper.legal_holds
+-- Statement triggers fence, row triggers keep and note. ENABLE ALWAYS, so that
+-- session_replication_role = replica passes none of them by.
+create or replace trigger fence before insert or update or delete on sweeper.legal_holds
     for each statement execute function sweeper.fence_hold();
-drop trigger if exists fence_truncate on sweeper.legal_holds;
-create trigger fence_truncate before truncate on sweeper.legal_holds
+create or replace trigger fence_truncate before truncate on sweeper.legal_holds
     for each statement execute function sweeper.fence_hold();
-drop trigger if exists note on sweeper.legal_holds;
-create trigger note after insert or update on sweeper.legal_holds
+create or replace trigger keep before update on sweeper.legal_holds
+    for each row execute function sweeper.keep_hold();
+create or replace trigger note after insert or update on sweeper.legal_holds
     for each row execute function sweeper.note_hold();
-alter table sweeper.legal_holds enable always trigger fence;
-alter table sweeper.legal_holds enable always trigger fence_truncate;
-alter table sweeper.legal_holds enable always trigger note;
+alter table sweeper.legal_holds enable always trigger fence, enable always trigger fence_truncate,
+    enable always trigger keep, enable always trigger note;
+create or replace trigger fence before insert or update or delete on sweeper.hold_keys
+    for each statement execute function sweeper.fence_hold();
+create or replace trigger fence_truncate before truncate on sweeper.hold_keys
+    for each statement execute function sweeper.fence_hold();
+alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate;
 
 create or replace function sweeper.need(function text, argument text, value text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     if value is null then
         raise exception '%: % must not be NULL', function, argument using errcode = '22004';
-    elsif btrim(value) = '' then
+    elsif btrim(value, e' \t\n\r\f\x0b') = '' then
         raise exception '%: % must not be empty', function, argument using errcode = '22023';
     elsif length(value) > 1024 then
         raise exception '%: % is longer than 1024 characters', function, argument using errcode = '22023';
@@ -131,40 +196,52 @@ revoke all on function sweeper.need(text, text, text) from public;
 comment on function sweeper.need(text, text, text) is
     'Refuses an argument that is NULL (22004), empty or over 1024 characters (22023), naming function and argument.';
 
--- hold_matches tells whether a governed row carries the subject (and tenant)
--- of a hold. It reads at most up to the first such row.
-create or replace function sweeper.hold_matches(hold bigint) returns boolean
+-- hold_matches tells whether a governed row would be under a hold; NULL when
+-- that cannot be told. It serves a warning alone, so nothing that goes wrong in
+-- it may keep a hold from being placed: a table that is gone, that is locked,
+-- that sweeper_owner may not read. It reads at most up to the first such row.
+create or replace function sweeper.hold_matches(subject text, tenant text, category text, relation regclass) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
-    h     sweeper.legal_holds;
-    g     record;
-    found_one boolean;
+    g       record;
+    matches boolean;
+    unknown boolean := false;
 begin
-    select * into h from sweeper.legal_holds where hold_id = hold;
     for g in
-        select gv.relation_name, gv.relation, gv.subject_column, s.value as subject, gv.tenant_column, t.value as tenant,
-               gv.subject_type, gv.tenant_type
-          from sweeper.governed gv
-          left join sweeper.hold_keys s on s.hold_id = hold and s.part = 'subject' and s.type = gv.subject_type
-          left join sweeper.hold_keys t on t.hold_id = hold and t.part = 'tenant' and t.type = gv.tenant_type
-         where (h.category is null or h.category = gv.category)
-           and (h.relation is null or h.relation = gv.relation)
-           and (h.subject is null or s.value is not null)
-           and (h.tenant is null or h.subject is not null or t.value is not null)
+        select v.relation, v.subject_column, v.subject_type, v.tenant_column, v.tenant_type
+          from sweeper.governed v
+         where v.category = coalesce(hold_matches.category, v.category)
+           and v.relation = coalesce(hold_matches.relation, v.relation)
+           and (subject is null or v.subject_column is not null)
+           and (tenant is null or subject is not null or v.tenant_column is not null)
     loop
-        execute format('select exists (select from %s where true %s %s)', g.relation,
-            case when h.subject is not null then format('and %I = $1::%s', g.subject_column, format_type(g.subject_type, -1)) else '' end,
-            case when h.tenant is not null and g.tenant is not null then format('and %I = $2::%s', g.tenant_column, format_type(g.tenant_type, -1)) else '' end)
-           into found_one using g.subject, g.tenant;
-        if found_one then
+        begin
+            continue when subject is not null and sweeper.try_text(subject, g.subject_type) is null;
+            continue when tenant is not null and subject is null and sweeper.try_text(tenant, g.tenant_type) is null;
+            execute format('select exists (select from %s t where true %s %s)', g.relation,
+                case when subject is not null then
+                    format('and t.%I %s $1::%s', g.subject_column, sweeper.equality(g.subject_type), format_type(g.subject_type, -1)) end,
+                case when tenant is not null and g.tenant_column is not null then
+                    case when subject is null then format('and t.%I %s $2::%s', g.tenant_column, sweeper.equality(g.tenant_type), format_type(g.tenant_type, -1))
+                         when sweeper.try_text(tenant, g.tenant_type) is null then format('and t.%I is null', g.tenant_column)
+                         else format('and (t.%1$I is null or t.%1$I %2$s $2::%3$s)', g.tenant_column, sweeper.equality(g.tenant_type), format_type(g.tenant_type, -1)) end
+                end)
+               into matches using subject, tenant;
+        exception
+            when others then -- never a cancel or a timeout of the statement
+                matches := null;
+        end;
+        if matches then
             return true;
         end if;
+        unknown := unknown or matches is null;
     end loop;
-    return false;
+    return case when unknown then null else false end;
 end $$;
-revoke all on function sweeper.hold_matches(bigint) from public;
-comment on function sweeper.hold_matches(bigint) is
-    'Whether any row of a governed table is under the hold.';
+revoke all on function sweeper.hold_matches(text, text, text, regclass) from public;
+comment on function sweeper.hold_matches(text, text, text, regclass) is
+    'Whether any row of a governed table would be under such a hold; NULL when a table cannot be read.';
 
 create or replace function sweeper.apply_hold(
     subject text, reason text, applied_by text, reference text default null, category text default null,
@@ -172,7 +249,8 @@ create or replace function sweeper.apply_hold(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    hold bigint;
+    hold    bigint;
+    matches boolean;
 begin
     perform sweeper.need('apply_hold', 'reason', reason);
     perform sweeper.need('apply_hold', 'applied_by', applied_by);
@@ -193,11 +271,15 @@ begin
     if expires_at <= clock_timestamp() then
         raise exception 'apply_hold: expires_at lies in the past' using errcode = '22023';
     end if;
+    -- Before the fence is taken: this may read a whole table, and batches would wait.
+    matches := sweeper.hold_matches(subject, tenant, category, relation);
     insert into sweeper.legal_holds (subject, tenant, category, relation, reason, reference, applied_by, expires_at)
     values (subject, tenant, category, relation, reason, reference, applied_by, expires_at)
     returning hold_id into hold;
     insert into sweeper.operator_log (function, actor, object) values ('apply_hold', applied_by, 'hold ' || hold);
-    if not sweeper.hold_matches(hold) then
+    if matches is null then
+        raise warning 'hold % is in force; whether it matches a row cannot be told, since a governed table cannot be read by sweeper_owner', hold;
+    elsif not matches then
         raise warning 'hold % matches no row of any governed table; it will protect rows that come later', hold;
     end if;
     return hold;
@@ -217,11 +299,12 @@ begin
     end if;
     perform sweeper.need('release_hold', 'reason', reason);
     perform sweeper.need('release_hold', 'released_by', released_by);
-    select * into h from sweeper.legal_holds l where l.hold_id = hold for update;
+    perform sweeper.take_fence(); -- first, so that two releases cannot block each other
+    select * into h from sweeper.legal_holds l where l.hold_id = hold;
     if not found then
         raise exception 'release_hold: hold % does not exist', hold using errcode = '22023';
     elsif h.released_at is not null then
-        raise exception 'release_hold: hold % was released on % by %', hold, h.released_at::date, h.released_by using errcode = '55000';
+        raise exception 'release_hold: hold % was released on %', hold, timezone('UTC', h.released_at)::date using errcode = '55000';
     end if;
     update sweeper.legal_holds l
        set released_at = clock_timestamp(), released_by = release_hold.released_by, release_reason = reason

@@ -3,7 +3,8 @@
 -- govern replaces the set of governed tables by the one in categories, a JSON
 -- array of objects with the columns of sweeper.governed. New column types are
 -- read into the keys of the holds that already exist, under the fence, so
--- that no hold is older than what it must protect.
+-- that no hold is older than what it must protect. A type once governed stays
+-- known: a sweep by the former set may still be running.
 create or replace function sweeper.govern(categories jsonb, policy_sha256 bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -26,7 +27,17 @@ begin
            retention, redact_after, mode, enabled, $2
       from jsonb_to_recordset(categories) as c(category text, relation oid, relation_name text, subject_column name,
            subject_type oid, tenant_column name, tenant_type oid, retention interval, redact_after interval, mode text, enabled boolean);
-    perform sweeper.key_hold(hold_id) from sweeper.legal_holds where released_at is null;
+    insert into sweeper.hold_types (part, type)
+    select 'subject', subject_type from sweeper.governed where subject_type is not null
+    union
+    select 'tenant', tenant_type from sweeper.governed where tenant_type is not null
+    on conflict do nothing;
+    perform sweeper.key_hold(h.hold_id)
+       from sweeper.legal_holds h
+      where h.released_at is null
+        and exists (select from sweeper.hold_types k
+                     where case k.part when 'subject' then h.subject else h.tenant end is not null
+                       and not exists (select from sweeper.hold_keys x where x.hold_id = h.hold_id and x.part = k.part and x.type = k.type));
 end $$;
 revoke all on function sweeper.govern(jsonb, bytea) from public;
 comment on function sweeper.govern(jsonb, bytea) is

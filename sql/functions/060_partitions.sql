@@ -114,15 +114,15 @@ begin
     select a.atttypid into tenant_type from pg_attribute a where a.attrelid = root and a.attname = tenant_column;
     result := format('exists (select from sweeper.legal_holds h where h.subject is null and h.tenant is null and %s)', base);
     if tenant_type is not null then
-        result := result || format(' or exists (select from sweeper.legal_holds h join sweeper.hold_keys k on k.hold_id = h.hold_id and k.part = ''tenant'' and k.type = %s where h.subject is null and %s and case when k.type = %1$s then k.value::%s end = t.%I)',
+        result := result || format(' or exists (select from sweeper.legal_holds h join sweeper.hold_keys k on k.hold_id = h.hold_id and k.part = ''tenant'' and k.type = %1$s where h.subject is null and %2$s and case when k.type = %1$s then k.value::%3$s end = t.%4$I)',
             tenant_type, base, format_type(tenant_type, -1), tenant_column);
     end if;
     if subject_type is not null then
-        result := result || format(' or exists (select from sweeper.legal_holds h join sweeper.hold_keys k on k.hold_id = h.hold_id and k.part = ''subject'' and k.type = %s %s where %s and case when k.type = %1$s then k.value::%s end = t.%I %s)',
+        result := result || format(' or exists (select from sweeper.legal_holds h join sweeper.hold_keys k on k.hold_id = h.hold_id and k.part = ''subject'' and k.type = %1$s %2$s where %3$s and case when k.type = %1$s then k.value::%4$s end = t.%5$I %6$s)',
             subject_type,
             case when tenant_type is not null then format('left join sweeper.hold_keys n on n.hold_id = h.hold_id and n.part = ''tenant'' and n.type = %s', tenant_type) else '' end,
             base, format_type(subject_type, -1), subject_column,
-            case when tenant_type is not null then format('and (h.tenant is null or t.%I is null or case when n.type = %s then n.value::%s end = t.%1$I)', tenant_column, tenant_type, format_type(tenant_type, -1)) else '' end);
+            case when tenant_type is not null then format('and (h.tenant is null or t.%1$I is null or case when n.type = %2$s then n.value::%3$s end = t.%1$I)', tenant_column, tenant_type, format_type(tenant_type, -1)) else '' end);
     end if;
     return result;
 end $$;

@@ -73,6 +73,12 @@ create table sweeper.legal_holds (
 );
 create index on sweeper.legal_holds (hold_id) where released_at is null;
 
+create table sweeper.hold_types (
+    part text not null constraint part_is_known check (part in ('subject', 'tenant')),
+    type regtype not null,
+    primary key (part, type)
+);
+
 create table sweeper.hold_keys (
     hold_id bigint not null references sweeper.legal_holds,
     part    text not null constraint part_is_known check (part in ('subject', 'tenant')),

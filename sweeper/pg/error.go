@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -47,7 +48,7 @@ func Classify(err error) Class {
 
 func classifyTransport(err error) Class {
 	var connect *pgconn.ConnectError
-	var network net.Error
+	var network *net.OpError // not net.Error: every error number of the system is one
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return Fatal
@@ -159,7 +160,10 @@ func describe(e *pgconn.PgError) string {
 func transport(err error) string {
 	var op *net.OpError
 	var dns *net.DNSError
+	var scan pgx.ScanArgError
 	switch {
+	case errors.As(err, &scan): // its own text quotes the value
+		return fmt.Sprintf("column %d (%s) of the answer has an unexpected form", scan.ColumnIndex+1, scan.FieldName)
 	case err == nil:
 		return "no answer"
 	case errors.As(err, &dns):

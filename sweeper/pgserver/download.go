@@ -34,7 +34,12 @@ func startDownloaded(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, absent("the downloaded server binaries do not run: %v", err)
 	}
-	return b.start(ctx, o)
+	s, err := b.start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s.how = "downloaded " + s.how
+	return s, nil
 }
 
 // cacheDir is where downloads are kept. Root's own folders are closed to the

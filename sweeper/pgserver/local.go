@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -28,6 +28,7 @@ var errPortTaken = errors.New("the port was taken by another process")
 // start makes a cluster in a folder of its own and starts the server on it.
 func (b *binaries) start(ctx context.Context, o Options) (*Server, error) {
 	c := &cluster{binaries: b, options: o}
+	removeAbandoned(cmp.Or(o.Dir, os.TempDir()), c.uid())
 	if err := c.initialize(ctx); err != nil {
 		return nil, errors.Join(err, c.remove())
 	}
@@ -58,6 +59,15 @@ type cluster struct {
 	port      string
 	version   string
 	process   *process
+	claim     *os.File // open while the folder is in use; the server inherits it
+}
+
+// uid is the user that the server runs as.
+func (c *cluster) uid() uint32 {
+	if c.cred != nil {
+		return c.cred.Uid
+	}
+	return uint32(os.Geteuid())
 }
 
 func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
@@ -66,7 +76,7 @@ func (c *cluster) host() string { return net.JoinHostPort("127.0.0.1", c.port) }
 
 // initialize makes the folder and the cluster in it.
 func (c *cluster) initialize(ctx context.Context) error {
-	dir, err := os.MkdirTemp(c.options.Dir, "sweeper-pg-")
+	dir, err := os.MkdirTemp(c.options.Dir, folderPrefix)
 	if err != nil {
 		return fmt.Errorf("make the server's folder: %w", err)
 	}
@@ -80,6 +90,9 @@ func (c *cluster) initialize(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("make the server's folder: %w", err)
+	}
+	if c.claim, err = claim(c.dir); err != nil {
+		return err
 	}
 	if len(c.dir) <= longestSocketDir {
 		c.socketDir = c.dir
@@ -151,6 +164,7 @@ func (c *cluster) launchAt(ctx context.Context, port string) error {
 	// The server must outlive ctx, which bounds only its start.
 	cmd := c.command(context.WithoutCancel(ctx), "postgres", "-D", c.data(), "-p", port)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{c.claim}
 	cmd.SysProcAttr = attributes(c.cred, !c.options.Keep)
 	if c.process, err = launch(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Path, err)
@@ -201,7 +215,11 @@ func (c *cluster) remove() error {
 	if c.dir == "" {
 		return nil
 	}
-	if err := os.RemoveAll(c.dir); err != nil {
+	err := os.RemoveAll(c.dir)
+	if c.claim != nil {
+		err = errors.Join(err, c.claim.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("remove the server's folder: %w", err)
 	}
 	return nil
@@ -215,48 +233,6 @@ func freePort(ctx context.Context) (int, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// await connects to u every few milliseconds until check passes, gives up
-// after startTimeout or when alive reports that there is no hope, and returns
-// the server's version.
-func await(ctx context.Context, u string, check func(context.Context, *pgx.Conn) error, alive func() error) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("no answer in "+startTimeout.String()))
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		version, err := ask(ctx, u, check)
-		if err == nil || errors.Is(err, errPortTaken) {
-			return version, err
-		}
-		if err := alive(); err != nil {
-			return "", err
-		}
-		select {
-		case <-ctx.Done():
-			return "", fmt.Errorf("wait for its answer: %w", context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
-}
-
-// ask opens one connection, runs check on it and reads the server's version.
-func ask(ctx context.Context, u string, check func(context.Context, *pgx.Conn) error) (version string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, u)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	if check != nil {
-		if err := check(ctx, conn); err != nil {
-			return "", err
-		}
-	}
-	version, _, _ = strings.Cut(conn.PgConn().ParameterStatus("server_version"), " ")
-	return version, nil
 }
 
 // lastLines is the end of a program's output, on one line.

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// orphan starts a server in another process and kills that process.
-func orphan(t *testing.T, kind string) (pid int, url string) {
+// orphan starts a server in dir from another process and kills that process.
+func orphan(t *testing.T, kind, dir string) (pid int, url string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), ownerOf+"="+kind, "PGSERVER_TEST_DIR="+open(t))
+	cmd.Env = append(os.Environ(), ownerOf+"="+kind, "PGSERVER_TEST_DIR="+dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,24 @@ func orphan(t *testing.T, kind string) (pid int, url string) {
 
 func TestServerEndsWithItsOwner(t *testing.T) {
 	t.Parallel()
-	pid, _ := orphan(t, "bound")
+	dir := open(t)
+	pid, _ := orphan(t, "bound", dir)
+	end(t, pid)
+	if got := entries(t, dir); len(got) != 1 {
+		t.Fatalf("left behind: got %q, want one folder", got)
+	}
+	s := start(t, Options{Dir: dir})
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := entries(t, dir); len(got) != 0 {
+		t.Errorf("after the next server: %q is left", got)
+	}
+}
+
+// end waits until a process has ended.
+func end(t *testing.T, pid int) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.After(30 * time.Second); ; {
@@ -69,13 +86,19 @@ func zombie(pid int) bool {
 
 func TestKeptServerOutlivesItsOwner(t *testing.T) {
 	t.Parallel()
-	pid, url := orphan(t, "keep")
+	dir := open(t)
+	pid, url := orphan(t, "keep", dir)
+	defer end(t, pid)
 	defer func() {
 		if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
 			t.Error(err)
 		}
 	}()
+	start(t, Options{Dir: dir}) // tidies up, but not this one
 	if got := one(t, connect(t, url), "select 'alive'"); got != "alive" {
 		t.Errorf("got %q", got)
+	}
+	if got := entries(t, dir); len(got) != 2 {
+		t.Errorf("folders: got %q, want two", got)
 	}
 }

@@ -27,6 +27,10 @@ func Defaults(durable bool) map[string]string {
 		// would reach every reader of the WAL up to 600 ms late.
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
+		// Nor is the kernel asked to write pages out early: most are deleted
+		// before it would.
+		settings["checkpoint_flush_after"] = "0"
+		settings["bgwriter_flush_after"] = "0"
 	}
 	return settings
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/ory/dockertest/v3"
@@ -46,20 +47,29 @@ func (s *server) container(ctx context.Context) (string, func(context.Context) e
 		return pool.Purge(resource)
 	}
 	base := "postgres://postgres@" + resource.GetHostPort("5432/tcp") + "/postgres?sslmode=disable"
-	pool.MaxWait = 2 * stepTimeout
-	if err := pool.Retry(func() error { return answers(ctx, base) }); err != nil {
+	if err := answers(ctx, base); err != nil {
 		return "", nil, errors.Join(fmt.Errorf("wait for %s:%s: %w", repository, tag, err), stop(ctx))
 	}
 	s.how = fmt.Sprintf("docker run %s:%s", repository, tag)
 	return base, stop, nil
 }
 
+// answers returns when a connection can be made. The image's first start, while
+// it fills the data directory, is not reachable from outside.
 func answers(ctx context.Context, base string) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, base)
-	if err != nil {
-		return err
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := pgx.Connect(ctx, base)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
 	}
-	return conn.Close(ctx)
 }

@@ -14,6 +14,9 @@ func Main(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	code := m.Run()
+	if shared.version != "" && (testing.Verbose() || code != 0) {
+		fmt.Fprintf(os.Stderr, "pgtest: the tests ran on PostgreSQL %s (%s)\n", shared.version, shared.how)
+	}
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest: stop the server:", err)
 		code = max(code, 1)

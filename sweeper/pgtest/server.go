@@ -25,13 +25,15 @@ var shared server
 
 // server is started at its first use.
 type server struct {
-	mu    sync.Mutex // guards all that follows, until the server runs
-	used  bool
-	err   error   // why there is none
-	base  url.URL // the superuser's, to any database
-	how   string
-	close func(context.Context) error // nil for a server that is not ours
-	admin *pgxpool.Pool
+	mu      sync.Mutex // guards all that follows, until the server runs
+	used    bool
+	err     error   // why there is none
+	base    url.URL // the superuser's, to any database
+	how     string
+	version string
+	number  int                         // of the version: 150018
+	close   func(context.Context) error // nil for a server that is not ours
+	admin   *pgxpool.Pool
 
 	create   sync.Mutex // one CREATE DATABASE at a time
 	password sync.Once
@@ -121,8 +123,8 @@ func (s *server) connect(ctx context.Context) error {
 	var level string
 	var super bool
 	const check = `select pg_catalog.current_setting('wal_level'),
-		pg_catalog.current_setting('is_superuser')::boolean`
-	if err := pool.QueryRow(ctx, check).Scan(&level, &super); err != nil {
+		pg_catalog.current_setting('is_superuser')::boolean, pg_catalog.current_setting('server_version')`
+	if err := pool.QueryRow(ctx, check).Scan(&level, &super, &s.version); err != nil {
 		return fmt.Errorf("check the server for tests (%s): %w", s.how, err)
 	}
 	if level != "logical" || !super {

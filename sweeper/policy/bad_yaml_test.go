@@ -44,6 +44,22 @@ var badYAML = map[string]bad{
 			"p.yaml:6:21: not valid YAML: could not find end character of single-quoted text",
 		},
 	},
+	"quoted parts of a table": {
+		withTable(`table: "KYC"."a.b"`),
+		[]string{
+			"p.yaml:4:17: not valid YAML: text goes on after the closing quote; put single quotes around the whole",
+		},
+	},
+	"a row of brackets": {
+		many("[]", 1<<19),
+		[]string{"p.yaml:1:3: not valid YAML: value is not allowed in this context"},
+	},
+	"a row of quotes": {
+		"a: " + many(`"`, 1<<20-3),
+		[]string{
+			"p.yaml:1:6: not valid YAML: text goes on after the closing quote; put single quotes around the whole",
+		},
+	},
 	"colon in text": {
 		category("notes: see: this", "delete: {after: P5Y}"),
 		[]string{

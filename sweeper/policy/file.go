@@ -59,6 +59,11 @@ func (c *collector) top(r *reader, root *node, zone string) {
 			}
 		}
 	}
+	c.categories(r, root, zone, zoneAt)
+}
+
+// categories reads the categories of a file; zoneAt is where it names its zone.
+func (c *collector) categories(r *reader, root *node, zone string, zoneAt *entry) {
 	categories := root.get("categories")
 	if categories == nil {
 		r.fail("categories", root.at, "no category; write at least one under categories:")

@@ -13,7 +13,7 @@ func (c Category) MarshalJSON() ([]byte, error) {
 		"category": c.Name, "file": c.At.File, "line": c.At.Line, "timezone": c.Timezone,
 		"description": orNull(c.Description), "notes": orNull(c.Notes), "basis": orNull(c.Basis),
 		"table": c.Table, "subject": orNull(c.Subject), "tenant": orNull(c.Tenant),
-		"where": c.conditions(), "start_from": nil, "redact": nil, "delete": object{"after": "unlimited"},
+		"where": c.conditions(), "start_from": nil, "redact": nil, "delete": nil,
 		"partitions": orNull(c.Partitions), "manifest": c.Manifest, "evidence": c.Evidence,
 		"limits": object{"max_share": c.Limits.MaxShare}, "mode": c.Mode, "enabled": c.Enabled,
 		"schedule": c.Schedule.Cron,
@@ -24,7 +24,10 @@ func (c Category) MarshalJSON() ([]byte, error) {
 	if c.Redact != nil {
 		o["redact"] = c.Redact.effective()
 	}
-	if c.Delete != nil {
+	switch {
+	case c.Unlimited:
+		o["delete"] = object{"after": "unlimited"}
+	case c.Delete != nil:
 		o["delete"] = object{"after": *c.Delete}
 	}
 	if c.Schedule.Every > 0 {

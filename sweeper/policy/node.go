@@ -61,18 +61,22 @@ func (r *reader) parse(text string) (root *node) {
 	return r.document(file)
 }
 
+// failSyntax takes the parser's error apart: its own text draws the file around
+// the place, in time that grows with the square of a line.
 func (r *reader) failSyntax(err error) {
-	at, message := place{1, 1}, err.Error()
-	if e, ok := err.(interface { //nolint:errorlint // the parser returns it bare, and its text is pages long
+	e, ok := err.(interface { //nolint:errorlint // the parser returns it bare
 		GetToken() *token.Token
 		GetMessage() string
-	}); ok {
-		message = e.GetMessage()
-		if t := e.GetToken(); t != nil && t.Position != nil {
-			at = r.placeOf(t)
-		}
+	})
+	if !ok {
+		r.fail("", place{1, 1}, "not valid YAML: %s", syntax(err.Error()))
+		return
 	}
-	r.fail("", at, "not valid YAML: %s", syntax(message))
+	at := place{1, 1}
+	if t := e.GetToken(); t != nil && t.Position != nil {
+		at = r.placeOf(t)
+	}
+	r.fail("", at, "not valid YAML: %s", syntax(e.GetMessage()))
 }
 
 func (r *reader) document(file *ast.File) *node {

@@ -212,7 +212,7 @@ func TestTenThousandCategories(t *testing.T) {
 		b.WriteString("version: 1\ncategories:\n")
 		for i := range 2000 {
 			fmt.Fprintf(&b, "  c%d_%d:\n    table: s.t%d\n    start_from: {column: at, event: end}\n    where: [{column: a, op: in, value: [1, x]}]\n"+
-				"    redact: {after: P1M, columns: {a: zero}}\n    delete: {after: P31D}\n", f, i, i)
+				"    redact: {after: P90D, columns: {a: zero}}\n    delete: {after: P5Y}\n", f, i, i)
 		}
 		files = append(files, File{Path: fmt.Sprintf("%d.yaml", f), Source: []byte(b.String())})
 	}
@@ -224,7 +224,7 @@ func TestTenThousandCategories(t *testing.T) {
 	if len(set.Categories) != 10_000 {
 		t.Errorf("%d categories", len(set.Categories))
 	}
-	if took := time.Since(begin); took > 20*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("took %s", took)
 	} else {
 		t.Logf("10 000 categories in %s", took)

@@ -24,7 +24,7 @@ func TestParsePeriod(t *testing.T) {
 		"1 Year":                        {Period{Years: 1}, "P1Y", "1 year"},
 		"90 days":                       {Period{Days: 90}, "P90D", "90 days"},
 		"1 week":                        {Period{Weeks: 1}, "P1W", "7 days"},
-		" 6  months 1   year ":           {Period{Years: 1, Months: 6}, "P1Y6M", "1 year 6 mons"},
+		" 6  months 1   year ":          {Period{Years: 1, Months: 6}, "P1Y6M", "1 year 6 mons"},
 		"1 year 6 months 2 weeks 1 day": {Period{1, 6, 2, 1}, "P1Y6M2W1D", "1 year 6 mons 15 days"},
 		"200 years":                     {Period{Years: 200}, "P200Y", "200 years"},
 		"P73048D":                       {Period{Days: 73048}, "P73048D", "73048 days"},

@@ -89,14 +89,14 @@ func (r *reader) clean(source []byte) (text string, ok bool) {
 	}
 	text = string(bytes.TrimPrefix(source, []byte("\ufeff")))
 	text = strings.ReplaceAll(text, "\r\n", "\n")
-	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-		r.lines = append(r.lines, newLine(line))
+	for i, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		r.lines = append(r.lines, newLine(l))
 		column := 0
-		for offset, c := range line {
+		for offset, c := range l {
 			column++
 			at := place{i + 1, column}
 			switch {
-			case c == utf8.RuneError && !strings.HasPrefix(line[offset:], "\ufffd"):
+			case c == utf8.RuneError && !strings.HasPrefix(l[offset:], "\ufffd"):
 				r.fail("", at, "not UTF-8 at byte %d of the line; save the file as UTF-8", offset+1)
 			case c != '\t' && (c < ' ' || c >= 0x7f && c < 0xa0), c == '\ufeff', direction(c):
 				r.fail("", at, "%s; remove it", describe(c))

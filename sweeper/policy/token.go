@@ -45,6 +45,10 @@ func (g *guard) check(tokens token.Tokens) bool {
 		if !g.structure(t, at) {
 			return false
 		}
+		if goesOn(t) {
+			g.r.fail("", at, `not valid YAML: text goes on after the closing quote; put single quotes around the whole`)
+			return false
+		}
 		if g.deep(t, at) {
 			return false
 		}
@@ -113,6 +117,14 @@ func (g *guard) deep(t *token.Token, at place) bool {
 		return true
 	}
 	return false
+}
+
+// goesOn tells whether t is text that follows a quoted one on the same line.
+func goesOn(t *token.Token) bool {
+	p := t.Prev
+	return p != nil && p.Position.Line == t.Position.Line &&
+		(p.Type == token.DoubleQuoteType || p.Type == token.SingleQuoteType) &&
+		(t.Type == token.DoubleQuoteType || t.Type == token.SingleQuoteType || t.Type == token.StringType)
 }
 
 func (g *guard) open(indent int) {

@@ -218,5 +218,5 @@ func (r *run) cutoff() *time.Time {
 }
 
 func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
-	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, started: o.Now()}
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c}
 }

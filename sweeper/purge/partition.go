@@ -2,7 +2,6 @@ package purge
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -33,11 +32,13 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 			return nil
 		}
 		s.Log.WarnContext(ctx, "partition not dropped", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
-		if pg.Classify(err) == pg.Unreachable {
+		switch {
+		case pg.Classify(err) == pg.Retry:
+		case byRows(err):
+			whole = false
+			continue
+		default:
 			return err
-		}
-		if pg.Classify(err) != pg.Retry {
-			break
 		}
 		if err := pause(ctx, firstPause<<attempt); err != nil {
 			return err
@@ -47,9 +48,22 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 	return s.walkStart(ctx)
 }
 
+// byRows are the answers after which a leaf goes by rows: a row in it is young
+// or held, it may not be dropped, another object depends on it, or counting it
+// took too long.
+func byRows(err error) bool {
+	switch pg.SQLState(err) {
+	case "SW001", "SW002", "SW003", "42501", "2BP01", "57014":
+		return true
+	}
+	return false
+}
+
 // drop calls the installed function in a transaction of its own.
 func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 	op := "drop partition " + s.step.Partition
+	s.drops.Lock()
+	defer s.drops.Unlock()
 	err = pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
 			return err
@@ -65,7 +79,7 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 		return tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows)
 	})
 	if err != nil {
-		return 0, pg.Wrap(op, fmt.Errorf("%w", err))
+		return 0, pg.Wrap(op, err)
 	}
 	return rows, nil
 }

@@ -13,6 +13,7 @@ package purge
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -96,5 +97,5 @@ type run struct {
 	plan     *plan.Plan
 	category *plan.Category
 	cutoffs  map[string]time.Time // by disposition
-	started  time.Time
+	drops    sync.Mutex // one partition at a time: each drop wants the same lock on the parent
 }

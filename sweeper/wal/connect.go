@@ -29,6 +29,7 @@ const (
 	// peer shows within deadPeer.
 	silenceLimit = 5 * time.Minute
 	deadPeer     = 30 * time.Second
+	pingPause    = time.Second
 )
 
 // session ends no stream for taking long. pg.Config pins the rest, the form
@@ -165,12 +166,13 @@ func start(ctx context.Context, conn *pgconn.PgConn, o Options) (*Reader, error)
 
 func newReader(o Options, c *pgconn.HijackedConn, system string, from pglogrepl.LSN, timeout time.Duration) *Reader {
 	s := &stream{
-		net: c.Conn, front: c.Frontend, o: o, every: o.StatusEvery, limit: silenceLimit,
+		net: c.Conn, front: c.Frontend, o: o, every: o.StatusEvery, limit: silenceLimit, pause: pingPause,
 		events: make(chan event, queueLength), free: make(chan *Change, queueLength), done: make(chan struct{}),
 		received: from, queued: from,
 	}
 	if timeout > 0 {
-		s.every = min(s.every, timeout/3)
+		// The server asks for a status after half of its timeout.
+		s.every, s.pause = min(s.every, timeout/3), min(s.pause, timeout/4)
 	}
 	s.acked.Store(uint64(from))
 	s.asm = assembler{

@@ -26,14 +26,15 @@ var (
 	ErrClosed             = errors.New("the reader is closed")
 )
 
-// errEnded stands for a server that ends the stream by itself, as it does when
-// it shuts down. It counts as a lost connection.
-var errEnded error = endedError{}
+// endedError tells why the stream is over without an error of the server or
+// the network. It counts as a lost connection.
+type endedError string
 
-type endedError struct{}
+func (e endedError) Error() string { return string(e) }
+func (endedError) Unwrap() error   { return io.ErrUnexpectedEOF }
 
-func (endedError) Error() string { return "the server ends the stream" }
-func (endedError) Unwrap() error { return io.ErrUnexpectedEOF }
+// errEnded is a server that ends the stream by itself, as when it shuts down.
+const errEnded = endedError("the server ends the stream")
 
 // notEOF makes sure that no end of the stream, whatever caused it, looks like
 // io.EOF: that means a transaction read in full.

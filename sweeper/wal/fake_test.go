@@ -233,7 +233,7 @@ func TestEndsOfTheStream(t *testing.T) {
 		{"error", &pgproto3.ErrorResponse{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: "XX000", Message: "broken", Detail: secret}, nil, pg.Fatal, "broken (SQLSTATE XX000)"},
 		{"data error", &pgproto3.ErrorResponse{Severity: "ERROR", Code: "22021", Message: secret}, nil, pg.Fatal, "SQLSTATE 22021"},
 		{"fatal", &pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "57P01", Message: "over"}, nil, pg.Unreachable, "57P01"},
-		{"publication", &pgproto3.ErrorResponse{Code: "42704", Message: `Publikation »sweeper« existiert nicht`}, ErrPublicationMissing, pg.Setup, "sweeper"},
+		{"publication", &pgproto3.ErrorResponse{Code: "42704", Message: `la publication « sweeper » n'existe pas`}, ErrPublicationMissing, pg.Setup, "sweeper"},
 		{"other object", &pgproto3.ErrorResponse{Code: "42704", Message: `no such type`}, nil, pg.Setup, "42704"},
 		{"warning of a publication", &pgproto3.NoticeResponse{SeverityUnlocalized: "WARNING", Code: "55000", Message: `skipped loading publication "sweeper"`}, ErrPublicationMissing, pg.Setup, "sweeper"},
 		{"copy done", &pgproto3.CopyDone{}, io.ErrUnexpectedEOF, pg.Unreachable, "the server ends the stream"},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -23,9 +22,9 @@ const (
 	queueLength = 32
 	// linger is how long a bulk read waits for more bytes.
 	linger = 10 * time.Millisecond
-	// pings of a server that shuts down come without a pause, others half a
-	// wal_sender_timeout apart.
-	pingPause, pingLimit = 100 * time.Millisecond, 10
+	// pingLimit is how many requests for a status, one right after the other,
+	// show that the server shuts down.
+	pingLimit = 10
 )
 
 // stream is the goroutine that owns the connection. Fields without a note
@@ -36,6 +35,7 @@ type stream struct {
 	o     Options
 	every time.Duration // between statuses
 	limit time.Duration // of the server's silence
+	pause time.Duration // requests for a status that come sooner than this are out of the ordinary
 	asm   assembler
 
 	events chan event    // to the consumer; closed at the end
@@ -120,7 +120,7 @@ func (s *stream) tick(ctx context.Context) error {
 		if s.alive {
 			s.silent = 0
 		} else if s.silent += s.every; s.silent >= s.limit {
-			return pg.Wrap(s.op(), fmt.Errorf("no answer for %s: %w", s.silent, os.ErrDeadlineExceeded))
+			return pg.Wrap(s.op(), endedError(fmt.Sprintf("no answer for %s", s.silent)))
 		}
 		if err := s.status(s.silent > 0); err != nil {
 			return err
@@ -161,6 +161,7 @@ func (s *stream) copyData(ctx context.Context, data []byte) error {
 	const header = 25 // type, start, end, time
 	switch {
 	case len(data) >= header && data[0] == pglogrepl.XLogDataByteID:
+		s.pings = 0
 		return s.asm.message(ctx, data[header:])
 	case len(data) == 18 && data[0] == pglogrepl.PrimaryKeepaliveMessageByteID:
 		return s.keepalive(ctx, pglogrepl.LSN(binary.BigEndian.Uint64(data[1:])), data[17] != 0)
@@ -195,7 +196,7 @@ func (s *stream) keepalive(ctx context.Context, end pglogrepl.LSN, reply bool) e
 // the application's database never stop.
 func (s *stream) ping() error {
 	now := s.o.Now()
-	if now.Sub(s.pingAt) > pingPause {
+	if now.Sub(s.pingAt) > s.pause {
 		s.pings = 0
 	}
 	s.pings++

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgsweeper/sweeper/sweeper"
+)
+
+func newStatus(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the categories and the purge log stand",
+		Long: `Shows each category with its last and next sweep and what was due then, and says how
+the purge log and its slot stand. The exit code is 3 when the log is not healthy:
+then nothing may be purged.`,
+		Args: cobra.NoArgs,
+	}
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, _, err := a.load("status", sweeper.NeedDatabase)
+		if err != nil {
+			return err
+		}
+		categories, log, err := sweeper.Status(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		if err := printRows(a.stdout, *output, categories); err != nil {
+			return err
+		}
+		if *output == formatTable {
+			a.tellLog(cfg, log)
+		}
+		if len(log.Unhealthy) > 0 {
+			return &exitError{exitIntegrity, errors.New("the purge log is not healthy: " + strings.Join(log.Unhealthy, "; "))}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// tellLog says how the purge log stands.
+func (a *app) tellLog(cfg sweeper.Config, l sweeper.LogStatus) {
+	reader := "read by nobody now"
+	if l.Slot.Active {
+		reader = fmt.Sprintf("read by pid %d", l.Slot.ActivePID)
+	}
+	switch {
+	case l.Entries == 0:
+		a.say("log: has not begun; it begins with the first sweep")
+	case l.UpdatedAt != nil:
+		a.say("log: %d entries, complete up to %s, %s behind, moved last at %s", l.Entries, l.Applied, bytesText(l.LagBytes), shown(*l.UpdatedAt))
+	default:
+		a.say("log: %d entries, none of them from slot %s", l.Entries, cfg.Slot)
+	}
+	if l.Slot.Exists {
+		a.say("slot: %s holds %s of WAL, %s", cfg.Slot, bytesText(l.Slot.RetainedBytes), reader)
+	}
+	a.say("holds: %d in force", l.Holds)
+}
+
+// bytesText is a size for people.
+func bytesText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d KiB", (n+1023)>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}

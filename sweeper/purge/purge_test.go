@@ -1,0 +1,119 @@
+package purge_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper"
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+var key = []byte("0123456789abcdef0123456789abcdef")
+
+// bundle is a database with policies, and a clock that the test sets.
+type bundle struct {
+	db    *pgtest.DB
+	admin *pgx.Conn
+	set   policy.Set
+	log   *slog.Logger
+}
+
+func setup(t *testing.T, ddl, policies string) *bundle {
+	t.Helper()
+	b := &bundle{db: pgtest.Database(t), log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))}
+	b.admin = b.db.Conn(t, "")
+	b.db.Exec(t, ddl)
+	b.policies(t, policies)
+	cfg, _, err := sweeper.Load([]string{"SWEEPER_DATABASE_URL=" + b.db.URL(""), "SWEEPER_SLOT=" + b.db.Slot()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sweeper.Install(t.Context(), cfg, b.log, b.set, false); err != nil {
+		t.Fatalf("install: %v", err)
+	}
+	return b
+}
+
+// policies loads another set, as a reload would.
+func (b *bundle) policies(t *testing.T, text string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Load(policy.Defaults{}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.set = set
+}
+
+func (b *bundle) plan(t *testing.T, asOf time.Time) *plan.Plan {
+	t.Helper()
+	var names []catalog.Name
+	for _, c := range b.set.Categories {
+		names = append(names, catalog.Name{Schema: c.Schema, Relation: c.Relation})
+	}
+	cat, err := catalog.Read(t.Context(), b.db.Conn(t, "sweeper_daemon"), names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Build(b.set, cat, plan.Options{AsOf: asOf, BatchRows: 1000, Publication: "sweeper", HMACKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// run sweeps as the daemon, judging by asOf, and gives the outcomes by
+// category.
+func (b *bundle) run(t *testing.T, asOf time.Time, change ...func(*purge.Options)) map[string]purge.Outcome {
+	t.Helper()
+	o := purge.Options{
+		BatchRows: 1000, BatchTarget: 250 * time.Millisecond, Workers: 2, LockTimeout: 10 * time.Second, StatementTimeout: 30 * time.Second,
+		AutoApprove: true, Reason: "manual", Actor: "test", Log: b.log, Now: time.Now,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	byName := map[string]purge.Outcome{}
+	for _, out := range purge.Run(t.Context(), pool, b.plan(t, asOf), o) {
+		byName[out.Category] = out
+		if out.Err != nil {
+			t.Errorf("run of %s: %v", out.Category, out.Err)
+		}
+	}
+	return byName
+}
+
+func (b *bundle) text(t *testing.T, sql string, args ...any) string {
+	t.Helper()
+	s := pgtest.QueryOne[*string](t, b.admin, "select ("+sql+")::text", args...)
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// one is a policy set with one category over app.events.
+func one(zone, body string) string {
+	return fmt.Sprintf("version: 1\ntimezone: %s\ncategories:\n  events:\n    table: app.events\n    subject: who\n    start_from: at\n%s", zone, body)
+}
