@@ -1,7 +1,7 @@
 -- What each role may do with sweeper's own objects. Repeatable.
 
 grant usage on schema sweeper to sweeper_daemon, sweeper_logger, sweeper_operator, sweeper_auditor;
-grant select on all tables in schema sweeper to sweeper_daemon, sweeper_logger, sweeper_auditor;
+grant select on all tables in schema sweeper to sweeper_daemon, sweeper_auditor;
 
 -- The daemon purges. It may say what it did (batches, never their transaction
 -- id) and how its runs went; it cannot write the purge log.
@@ -14,13 +14,16 @@ grant execute on function sweeper.drop_partition(regclass, regclass, name, text,
 grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.redaction_token(text, bytea, bytea),
     sweeper.is_redaction_token(text, bytea, bytea) to sweeper_daemon;
 
--- The logger appends what the write-ahead log shows.
+-- The logger appends what the write-ahead log shows. It reads what that needs,
+-- and no table that names a subject.
+grant select on sweeper.schema_version, sweeper.governed, sweeper.policy_versions, sweeper.policy_counts, sweeper.policy_status, sweeper.runs,
+    sweeper.batches, sweeper.relations, sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.log_head, sweeper.log_progress to sweeper_logger;
 grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges to sweeper_logger;
 grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations to sweeper_logger;
 grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_logger;
 
 -- Operators call functions; so may the daemon's login, which the command line uses.
-grant select on sweeper.legal_holds, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals,
+grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.legal_holds, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals,
     sweeper.purge_log, sweeper.purges, sweeper.policy_status to sweeper_operator;
 grant execute on function sweeper.apply_hold(text, text, text, text, text, text, regclass, timestamptz),
     sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text) to sweeper_operator, sweeper_daemon;

@@ -20,8 +20,11 @@ begin
             when duplicate_object or unique_violation then null; -- another install was faster
         end;
     end loop;
-    -- A superuser may act as the owner anyway; a role with CREATEROLE must be its member.
-    if not pg_catalog.pg_has_role(current_user, 'sweeper_owner', 'member') then
+    -- A superuser may act as the owner anyway; a role with CREATEROLE must be
+    -- its member, and from 16 on one that may SET ROLE, which who makes a role
+    -- is not by itself.
+    if not pg_catalog.pg_has_role(current_user, 'sweeper_owner',
+            case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
         execute pg_catalog.format('grant sweeper_owner to %I', current_user);
     end if;
 end $$;

@@ -1,6 +1,14 @@
 -- Legal holds: the fence, the functions that operators call, and the keys by
 -- which batches find a hold.
 
+create or replace function sweeper.relation_name(relation regclass) returns text
+language sql stable strict set search_path = pg_catalog, pg_temp as $$
+    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
+$$;
+revoke all on function sweeper.relation_name(regclass) from public;
+comment on function sweeper.relation_name(regclass) is
+    'schema.table, each part quoted only where needed; NULL for a table that does not exist.';
+
 -- base_type is what a domain is made of in the end; any other type is itself.
 create or replace function sweeper.base_type(type oid) returns oid
 language sql stable strict set search_path = pg_catalog, pg_temp as $$
@@ -137,8 +145,7 @@ begin
     end if;
     insert into sweeper.batches (fact, kind, category, relation, tenant, actor, reference)
     values ('hold', 'hold', new.category,
-            (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = new.relation),
-            new.tenant,
+            sweeper.relation_name(new.relation), new.tenant,
             case when new.released_at is null then new.applied_by else new.released_by end,
             format('%s hold %s', case when new.released_at is null then 'applied' else 'released' end, new.hold_id));
     return null;

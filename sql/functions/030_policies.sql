@@ -8,9 +8,10 @@
 create or replace function sweeper.govern(categories jsonb, policy_sha256 bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
-declare
-    fresh boolean;
 begin
+    if categories is null or $2 is null then -- else the set would be emptied
+        raise exception 'govern: % must not be NULL', case when categories is null then 'categories' else 'policy_sha256' end using errcode = '22004';
+    end if;
     if exists (select from sweeper.governed having count(*) = jsonb_array_length(categories)
                 and coalesce(bool_and(policy_sha256 = $2), $1 = '[]'::jsonb)
                 and not exists (
@@ -54,7 +55,8 @@ begin
     perform sweeper.need('approve_run', 'actor', actor);
     perform sweeper.need('approve_run', 'reason', reason);
     if not exists (select from sweeper.governed g where g.category = approve_run.category) then
-        raise exception 'approve_run: category "%" is not one of the policies', category using errcode = '22023';
+        raise exception 'approve_run: category "%" is not one of the policies; known are %', category,
+            coalesce((select string_agg(g.category, ', ' order by g.category) from sweeper.governed g), 'none yet') using errcode = '22023';
     end if;
     select r.planned into planned from sweeper.runs r
      where r.category = approve_run.category and r.plan_hash = approve_run.plan_hash and r.state = 'awaiting_approval'

@@ -7,9 +7,8 @@
 -- xor-ed with the pads of RFC 2104, and are derived per column.
 
 create or replace function sweeper.redaction_hmac(message bytea, inner_key bytea, outer_key bytea) returns bytea
-language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
-    select sha256(outer_key || sha256(inner_key || message))
-$$;
+language sql immutable strict parallel safe
+return sha256(outer_key || sha256(inner_key || message));
 revoke all on function sweeper.redaction_hmac(bytea, bytea, bytea) from public;
 comment on function sweeper.redaction_hmac(bytea, bytea, bytea) is
     'HMAC-SHA256 (RFC 2104) with a key already xor-ed with the inner and the outer pad.';

@@ -29,21 +29,35 @@ revoke all on function sweeper.guard_log(regclass) from public;
 comment on function sweeper.guard_log(regclass) is
     'Puts the triggers that refuse UPDATE, DELETE and TRUNCATE onto a table of the log.';
 
+-- A partition is made beside its parent and then attached: that lets readers
+-- of the log go on, where CREATE TABLE … PARTITION OF would wait for the
+-- longest of them and have everybody else wait behind it. Bounds are texts, so
+-- the settings that texts depend on are pinned.
 create or replace function sweeper.ensure_log_partitions(until timestamptz) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set datestyle = 'ISO, MDY' set timezone = 'UTC' as $$
 declare
     parent text;
     leaf   text;
     month  timestamp;
-    first  timestamp := date_trunc('month', timezone('UTC', least(clock_timestamp(), until)));
+    first  timestamp := date_trunc('month', least(clock_timestamp(), until)::timestamp);
 begin
-    for month in select generate_series(first, date_trunc('month', timezone('UTC', until)), interval '1 month') loop
+    if until is null then
+        raise exception 'ensure_log_partitions: until must not be NULL' using errcode = '22004';
+    elsif until > clock_timestamp() + interval '2 years' or until < clock_timestamp() - interval '2 years' then
+        raise exception 'ensure_log_partitions: until is more than two years away' using errcode = '22023';
+    end if;
+    for month in select generate_series(first, date_trunc('month', until::timestamp), interval '1 month') loop
         foreach parent in array array['purge_log', 'purge_rows'] loop
             leaf := format('%s_%s', parent, to_char(month, 'YYYY_MM'));
             continue when to_regclass('sweeper.' || leaf) is not null;
-            execute format('create table sweeper.%I partition of sweeper.%I for values from (%L) to (%L)', leaf, parent,
+            -- One session at a time makes partitions; whoever waited looks again.
+            execute format('lock table only sweeper.%I in share update exclusive mode', parent);
+            continue when to_regclass('sweeper.' || leaf) is not null;
+            execute format('create table sweeper.%I (like sweeper.%I including defaults including constraints including storage including comments)', leaf, parent);
+            execute format('alter table sweeper.%I attach partition sweeper.%I for values from (%L) to (%L)', parent, leaf,
                 timezone('UTC', month), timezone('UTC', month + interval '1 month'));
             execute format('comment on table sweeper.%I is %L', leaf, 'One month of sweeper.' || parent || '.');
+            execute format('grant select on sweeper.%I to sweeper_auditor', leaf);
             perform sweeper.guard_log(('sweeper.' || leaf)::regclass);
         end loop;
     end loop;

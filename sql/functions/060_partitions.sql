@@ -7,6 +7,9 @@
 --   SW001  a row of the leaf is not due
 --   SW002  a row of the leaf is under a legal hold
 --   SW003  the leaf is not a partition that may be dropped
+--   22023  the arguments are not what the policies say of the table
+--   42501  the caller may not delete from the table, sweeper_owner is no member
+--          of its owner, or row security would hide rows from the count
 -- and then the caller's transaction has changed nothing.
 --
 -- lock_timeout is below deadlock_timeout, so that we are the victim where the
@@ -15,41 +18,31 @@ create or replace function sweeper.drop_partition(
     root regclass, leaf regclass, start_column name, zone text, retention interval, as_of timestamptz, manifest text,
     subject_column name, tenant_column name,
     category text, reason text, basis text, actor text, run_id uuid, policy_sha256 bytea, cutoff timestamptz) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' set row_security = off as $$
 #variable_conflict use_variable
 declare
-    root_name text;
-    leaf_name text;
-    start     text;
-    due       text;
-    counted   bigint;
-    early     bigint;
-    held      bigint;
+    root_name  text := sweeper.relation_name(root);
+    leaf_name  text := sweeper.relation_name(leaf);
+    counted    bigint;
+    early      bigint;
+    held       bigint;
     per_tenant jsonb;
 begin
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'drop_partition must run in READ COMMITTED, not %', current_setting('transaction_isolation') using errcode = '25001';
-    end if;
+    perform sweeper.check_drop(root, start_column, zone, retention, as_of, manifest, subject_column, tenant_column, category, run_id);
     perform pg_advisory_xact_lock_shared(1398228304, 1);
-    select format('%I.%I', n.nspname, c.relname) into root_name from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = root;
-    select format('%I.%I', n.nspname, c.relname) into leaf_name from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = leaf;
+    perform sweeper.check_droppable(root, leaf, start_column);
     insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256)
     values ('stamp', 'drop_partition', reason, category, root_name, leaf_name, cutoff, basis, actor, run_id, policy_sha256);
 
+    -- The first lock keeps other drops and attaches of the same table out, and
+    -- none of the application's statements; the second, writers of the leaf.
+    -- What was seen without them is looked at again.
+    execute format('lock table only %s in share update exclusive mode', root);
     execute format('lock table %s in share mode', leaf);
     perform sweeper.check_droppable(root, leaf, start_column);
-    if as_of > clock_timestamp() then
-        raise exception 'drop_partition: as_of lies in the future' using errcode = '22023';
-    end if;
 
-    select case t.typname
-        when 'timestamptz' then format('timezone($1, timezone($1, t.%1$I) + $2) <= $3 and t.%1$I > ''-infinity''', start_column)
-        when 'timestamp' then format('timezone($1, t.%1$I + $2) <= $3 and t.%1$I > ''-infinity''', start_column)
-        when 'date' then format('timezone($1, (t.%1$I + 1)::timestamp + $2) <= $3 and t.%1$I > ''-infinity''', start_column)
-    end into due
-    from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = leaf and a.attname = start_column;
     execute format('select count(*), count(*) filter (where (%s) is not true), count(*) filter (where %s) from %s t',
-        due, sweeper.held_condition(root, category, subject_column, tenant_column), leaf)
+        sweeper.due_condition(leaf, start_column), sweeper.held_condition(root, category, subject_column, tenant_column), leaf)
        into counted, early, held using zone, retention, as_of;
     if early > 0 then
         raise exception '% of the rows in % are not due', early, leaf_name using errcode = 'SW001';
@@ -57,7 +50,7 @@ begin
         raise exception '% of the rows in % are under a legal hold', held, leaf_name using errcode = 'SW002';
     end if;
     if tenant_column is not null and manifest <> 'none' then
-        execute format('select jsonb_agg(jsonb_build_object(''tenant'', tenant, ''rows'', n)) from (select %I::text as tenant, count(*) as n from %s group by 1 order by 1) t',
+        execute format('select jsonb_agg(jsonb_build_object(''tenant'', tenant, ''rows'', n) order by tenant) from (select %I::text as tenant, count(*) as n from %s group by 1) t',
             tenant_column, leaf) into per_tenant;
     end if;
     execute format('drop table %s', leaf);
@@ -69,6 +62,53 @@ revoke all on function sweeper.drop_partition(regclass, regclass, name, text, in
 comment on function sweeper.drop_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz) is
     'Drops one partition whose rows are all due and none held, with its stamp and its manifest in the same transaction.';
 
+-- check_drop looks at everything but the leaf. The function that calls it runs
+-- as sweeper_owner, so it must not lend its caller more than the caller has:
+-- who may not delete from the table may not drop its partitions, and what the
+-- policies say of the table is read from the database, not believed.
+create or replace function sweeper.check_drop(
+    root regclass, start_column name, zone text, retention interval, as_of timestamptz, manifest text,
+    subject_column name, tenant_column name, category text, run_id uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    caller  name := case current_setting('role') when 'none' then session_user else current_setting('role') end;
+    missing text;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'drop_partition must run in READ COMMITTED, not %', current_setting('transaction_isolation') using errcode = '25001';
+    end if;
+    missing := case when root is null then 'root' when start_column is null then 'start_column' when zone is null then 'zone'
+                    when retention is null then 'retention' when as_of is null then 'as_of' when manifest is null then 'manifest'
+                    when category is null then 'category' when run_id is null then 'run_id' end;
+    if missing is not null then
+        raise exception 'drop_partition: % must not be NULL', missing using errcode = '22004';
+    elsif manifest not in ('none', 'count') then
+        raise exception 'drop_partition: manifest is neither none nor count' using errcode = '22023';
+    elsif as_of > clock_timestamp() then
+        raise exception 'drop_partition: as_of lies in the future' using errcode = '22023';
+    end if;
+    if not exists (
+        select from sweeper.governed g
+         where g.category = check_drop.category and g.relation = root and g.enabled and g.mode = 'enforce'
+           and g.retention::text = check_drop.retention::text -- as intervals, a month would equal 30 days
+           and g.subject_column is not distinct from check_drop.subject_column
+           and g.tenant_column is not distinct from check_drop.tenant_column) then
+        raise exception 'drop_partition: category "%" does not govern % with these columns and this retention', category, root using errcode = '22023';
+    elsif exists (select from sweeper.governed g
+                   where g.relation = root and g.category <> check_drop.category and g.enabled and g.retention is not null) then
+        raise exception 'the partitions of % may not be dropped: another category deletes from it too', root using errcode = 'SW003';
+    elsif not coalesce(has_table_privilege(caller, root, 'delete'), false) then
+        raise exception 'permission denied to drop partitions of %: role % may not delete from it', root, caller using errcode = '42501';
+    end if;
+end $$;
+revoke all on function sweeper.check_drop(regclass, name, text, interval, timestamptz, text, name, name, text, uuid) from public;
+comment on function sweeper.check_drop(regclass, name, text, interval, timestamptz, text, name, name, text, uuid) is
+    'Refuses arguments of drop_partition() that differ from what the policies say, and a caller who may not delete from the table.';
+
+-- A trigger of the parent counts as well: a statement trigger is its own, and
+-- up to PostgreSQL 14 the copy of a row trigger on the leaf looks like one of
+-- the system's.
 create or replace function sweeper.check_droppable(root regclass, leaf regclass, start_column name) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -76,16 +116,23 @@ declare
 begin
     select case
         when c.relkind <> 'r' then 'it is not an ordinary table'
-        when not exists (select from pg_inherits i where i.inhrelid = leaf and i.inhparent = root) then 'it is not a partition of ' || root::text
-        when p.partstrat <> 'r' then 'its parent is not partitioned by RANGE'
+        when i.inhrelid is null or not c.relispartition then 'it is not a partition of ' || root::text
+        when i.inhdetachpending then 'it is being detached'
+        when p.partstrat is distinct from 'r' then 'its parent is not partitioned by RANGE'
         when p.partdefid = leaf then 'it is the default partition'
-        when (select a.attname from pg_attribute a where a.attrelid = root and a.attnum = p.partattrs[0]) is distinct from start_column
-            then 'its parent is not partitioned on the start column'
-        when (select count(*) from pg_inherits i where i.inhparent = root and i.inhrelid <> p.partdefid) < 2 then 'it is the last partition'
-        when exists (select from pg_trigger t where t.tgrelid = leaf and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 8 = 8) then 'it has DELETE triggers, which a drop does not fire'
+        when p.partnatts <> 1 or
+             (select a.attname from pg_attribute a where a.attrelid = root and a.attnum = p.partattrs[0]) is distinct from start_column
+            then 'its parent is not partitioned on the start column alone'
+        when (select count(*) from pg_inherits o where o.inhparent = root and o.inhrelid <> p.partdefid and not o.inhdetachpending) < 2
+            then 'it is the last partition'
+        when exists (select from pg_trigger t where t.tgrelid in (root, leaf) and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 8 = 8)
+            then 'it has DELETE triggers, which a drop does not fire'
         when exists (select from pg_constraint k where k.contype = 'f' and k.confrelid in (root, leaf)) then 'foreign keys point at it'
+        when sweeper.due_condition(leaf, start_column) is null then 'its start column is neither a date nor a timestamp'
     end into why
-    from pg_class c left join pg_partitioned_table p on p.partrelid = root
+    from pg_class c
+    left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = root
+    left join pg_partitioned_table p on p.partrelid = root
     where c.oid = leaf;
     if not found then
         why := 'it does not exist';
@@ -98,33 +145,53 @@ revoke all on function sweeper.check_droppable(regclass, regclass, name) from pu
 comment on function sweeper.check_droppable(regclass, regclass, name) is
     'Refuses (SW003) a leaf that is not a plain RANGE partition on the start column, or whose drop would bypass triggers or foreign keys.';
 
+-- due_condition is the condition "the row t is due", with the zone as $1, the
+-- retention as $2 and the as-of as $3; NULL for a column that counts no time.
+create or replace function sweeper.due_condition(relation regclass, start_column name) returns text
+language sql stable strict set search_path = pg_catalog, pg_temp as $$
+    select case t.typname
+        when 'timestamptz' then format('timezone($1, timezone($1, t.%1$I) + $2) <= $3 and t.%1$I > %2$L', start_column, '-infinity')
+        when 'timestamp' then format('timezone($1, t.%1$I + $2) <= $3 and t.%1$I > %2$L', start_column, '-infinity')
+        when 'date' then format('timezone($1, (t.%1$I + 1)::timestamp + $2) <= $3 and t.%1$I > %2$L', start_column, '-infinity')
+        end
+      from pg_attribute a
+      join pg_type t on t.oid = sweeper.base_type(a.atttypid)
+     where a.attrelid = relation and a.attname = start_column
+$$;
+revoke all on function sweeper.due_condition(regclass, name) from public;
+comment on function sweeper.due_condition(regclass, name) is
+    'The SQL condition under which a row t is due; NULL for a start column that is neither a date nor a timestamp.';
+
 -- held_condition is the condition "the row t is held" over a table of category
--- category, one branch per shape of hold.
+-- category, one branch per shape of hold. It says the same as the condition in
+-- the statements that purge by rows: where the row has no tenant, or the table
+-- no such column, a hold on subject and tenant holds by its subject. The cast
+-- stands in a CASE, since keys of other types hold texts that this type refuses.
 create or replace function sweeper.held_condition(root regclass, category text, subject_column name, tenant_column name) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    base    text;
-    subject_type oid;
-    tenant_type  oid;
-    result  text;
+    active  text := format('h.released_at is null and (h.expires_at is null or h.expires_at > now()) and (h.category is null or h.category = %L) and (h.relation is null or h.relation = %s)',
+                        category, root::oid);
+    subject oid := (select a.atttypid from pg_attribute a where a.attrelid = root and a.attname = subject_column);
+    tenant  oid := (select a.atttypid from pg_attribute a where a.attrelid = root and a.attname = tenant_column);
+    keys    constant text := ' join sweeper.hold_keys %1$s on %1$s.hold_id = h.hold_id and %1$s.part = %2$L and %1$s.type = %3$s';
+    equal   constant text := 'case when %1$s.type = %2$s then %1$s.value::%3$s end %4$s t.%5$I';
+    subject_keys text := format(keys, 's', 'subject', subject);
+    tenant_keys  text := format(keys, 'n', 'tenant', tenant);
+    same_subject text := format(equal, 's', subject, format_type(subject, -1), sweeper.equality(subject), coalesce(subject_column, ''));
+    same_tenant  text := format(equal, 'n', tenant, format_type(tenant, -1), sweeper.equality(tenant), coalesce(tenant_column, ''));
+    shapes  text[] := array['where h.subject is null and h.tenant is null'];
 begin
-    base := format('h.released_at is null and (h.expires_at is null or h.expires_at > now()) and (h.category is null or h.category = %L) and (h.relation is null or h.relation = %s)',
-        category, root::oid);
-    select a.atttypid into subject_type from pg_attribute a where a.attrelid = root and a.attname = subject_column;
-    select a.atttypid into tenant_type from pg_attribute a where a.attrelid = root and a.attname = tenant_column;
-    result := format('exists (select from sweeper.legal_holds h where h.subject is null and h.tenant is null and %s)', base);
-    if tenant_type is not null then
-        result := result || format(' or exists (select from sweeper.legal_holds h join sweeper.hold_keys k on k.hold_id = h.hold_id and k.part = ''tenant'' and k.type = %1$s where h.subject is null and %2$s and case when k.type = %1$s then k.value::%3$s end = t.%4$I)',
-            tenant_type, base, format_type(tenant_type, -1), tenant_column);
+    if tenant is not null then
+        shapes := shapes || (tenant_keys || ' where h.subject is null and ' || same_tenant);
     end if;
-    if subject_type is not null then
-        result := result || format(' or exists (select from sweeper.legal_holds h join sweeper.hold_keys k on k.hold_id = h.hold_id and k.part = ''subject'' and k.type = %1$s %2$s where %3$s and case when k.type = %1$s then k.value::%4$s end = t.%5$I %6$s)',
-            subject_type,
-            case when tenant_type is not null then format('left join sweeper.hold_keys n on n.hold_id = h.hold_id and n.part = ''tenant'' and n.type = %s', tenant_type) else '' end,
-            base, format_type(subject_type, -1), subject_column,
-            case when tenant_type is not null then format('and (h.tenant is null or t.%1$I is null or case when n.type = %2$s then n.value::%3$s end = t.%1$I)', tenant_column, tenant_type, format_type(tenant_type, -1)) else '' end);
+    if subject is not null and tenant is null then
+        shapes := shapes || (subject_keys || ' where ' || same_subject);
+    elsif subject is not null then
+        shapes := shapes || (subject_keys || ' where h.tenant is null and ' || same_subject)
+                         || (subject_keys || tenant_keys || ' where ' || same_subject || format(' and (t.%I is null or %s)', tenant_column, same_tenant));
     end if;
-    return result;
+    return (select string_agg(format('exists (select from sweeper.legal_holds h %s and %s)', s, active), ' or ') from unnest(shapes) s);
 end $$;
 revoke all on function sweeper.held_condition(regclass, text, name, name) from public;
 comment on function sweeper.held_condition(regclass, text, name, name) is

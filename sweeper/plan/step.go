@@ -50,6 +50,11 @@ func (r rule) count(disposition string) Query {
 	if disposition == Delete {
 		blocked = any1(r.references())
 	}
+	// A held row that is due for both dispositions counts under the deletion.
+	heldState := "'held'"
+	if disposition == Redact && r.category.Delete != nil {
+		heldState = fmt.Sprintf("CASE WHEN %s THEN 'counted with the deletion' ELSE 'held' END", r.due(b, r.category, *r.category.Delete))
+	}
 	start := column(r.start().Name)
 	future := fmt.Sprintf("%s > %s", start, r.wallAsOf(b))
 	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')%[8]s, %[9]s
@@ -57,11 +62,11 @@ FROM (SELECT %[1]s AS start, CASE
     WHEN %[1]s IS NULL OR %[1]s = '-infinity' THEN 'not_started'
     WHEN %[2]s THEN 'future'
     WHEN (%[3]s) IS NOT TRUE THEN 'scheduled'
-    WHEN %[4]s THEN 'held'
+    WHEN %[4]s THEN %[10]s
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
   FROM %[6]s AS t WHERE %[7]s) s`,
-		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), r.where(b, r.category), r.instantOf(b), r.cutoff(b, r.period(disposition)))
+		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), r.where(b, r.category), r.instantOf(b), r.cutoff(b, r.period(disposition)), heldState)
 	return b.query(sql)
 }
 
