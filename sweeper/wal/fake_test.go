@@ -30,6 +30,9 @@ type fake struct {
 func play(t *testing.T, change func(*stream)) *fake {
 	t.Helper()
 	ours, theirs := net.Pipe()
+	if err := theirs.SetDeadline(time.Now().Add(time.Minute)); err != nil { // a test that waits longer has failed
+		t.Fatal(err)
+	}
 	o := Options{Slot: "s", Publications: []string{"sweeper"}, Now: time.Now, StatusEvery: time.Hour}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)

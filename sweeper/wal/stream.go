@@ -240,6 +240,9 @@ func (s *stream) wait(ctx context.Context, e event) error {
 		case <-timer.C:
 			// What came before the wait counts: it is we who do not read.
 			s.alive = true
+			if err := s.status(false); err != nil {
+				return err
+			}
 			timer.Reset(s.every)
 		case <-ctx.Done():
 			return ctx.Err()

@@ -1,0 +1,5 @@
+package sweeper
+
+// HandOver is what the stream hands to the log, for tests that stop between
+// the two.
+var HandOver = handOver
