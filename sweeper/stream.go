@@ -22,16 +22,21 @@ const (
 	poll       = 50 * time.Millisecond
 )
 
+// takeOver is how often a stream looks whether the process that writes the log
+// is still there.
+const takeOver = 500 * time.Millisecond
+
 // stream carries what the slot shows into the purge log.
 type stream struct {
 	cfg   Config
 	log   *slog.Logger
 	now   func() time.Time
-	ready chan struct{} // closed when the slot is read for the first time; until then no error is retried. nil: nobody waits
+	ready chan struct{} // closed when the slot is read for the first time, by us or another process; until then no error is retried. nil: nobody waits
 }
 
-// run streams until ctx ends. A lost connection is made again, with growing
-// pauses; what cannot heal by itself is returned.
+// run streams until ctx ends. While another process does, it stands by and
+// takes its place when that one ends. A lost connection is made again, with
+// growing pauses; what cannot heal by itself is returned.
 func (s *stream) run(ctx context.Context) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 30*time.Second
@@ -39,19 +44,24 @@ func (s *stream) run(ctx context.Context) error {
 	for {
 		began := s.now()
 		err := s.session(ctx)
-		if ctx.Err() != nil {
+		pause := takeOver
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if s.ready != nil || !transient(err) {
+		case errors.Is(err, purgelog.ErrBusy), errors.Is(err, wal.ErrSlotBusy):
+			s.isRead()
+		case s.ready != nil || !transient(err):
 			return err
+		default:
+			if s.now().Sub(began) > time.Minute {
+				wait.Reset()
+				failures = 0
+			}
+			failures++
+			s.log.WarnContext(ctx, "purge log stream interrupted", slog.Int(KeyErrors, failures), slog.Any(KeyErr, err))
+			pause = wait.NextBackOff()
 		}
-		if s.now().Sub(began) > time.Minute {
-			wait.Reset()
-			failures = 0
-		}
-		failures++
-		s.log.WarnContext(ctx, "purge log stream interrupted", slog.Int("consecutive_errors", failures), slog.Any("err", err))
-		timer := time.NewTimer(wait.NextBackOff())
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -61,9 +71,17 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
+// isRead tells who waits that the slot has its reader.
+func (s *stream) isRead() {
+	if s.ready != nil {
+		close(s.ready)
+		s.ready = nil
+	}
+}
+
 // transient tells whether opening again can help.
 func transient(err error) bool {
-	return errors.Is(err, wal.ErrSlotBusy) || pg.Classify(err) == pg.Unreachable || pg.Classify(err) == pg.Retry
+	return pg.Classify(err) == pg.Unreachable || pg.Classify(err) == pg.Retry
 }
 
 // session is one connection's life: from the log's own progress on, whole
@@ -100,10 +118,7 @@ func (s *stream) session(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
-	if s.ready != nil {
-		close(s.ready)
-		s.ready = nil
-	}
+	s.isRead()
 	return s.copy(ctx, reader, log)
 }
 

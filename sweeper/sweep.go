@@ -17,8 +17,6 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
-	"github.com/pgsweeper/sweeper/sweeper/wal"
 )
 
 // SweepOptions are what one call of Sweep says beside the configuration.
@@ -54,16 +52,20 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	}
 	// The log outlives the sweep: after a signal it still takes in what was committed.
 	streaming, stop := context.WithCancel(context.WithoutCancel(ctx))
-	witness, err := startStream(streaming, ctx, cfg, log, o.Now)
+	defer stop()
+	ended, err := startStream(streaming, ctx, cfg, log, o.Now)
 	if err != nil {
-		stop()
 		return nil, err
 	}
 	outcomes, err := sweep(ctx, cfg, log, p, o)
-	if err == nil {
-		err = await(conn, cfg, outcomes, witness)
+	if err != nil {
+		return nil, err
 	}
-	return outcomes, errors.Join(err, witness.end(stop))
+	if err := await(conn, cfg, outcomes, ended); err != nil {
+		return outcomes, err
+	}
+	stop()
+	return outcomes, <-ended
 }
 
 // narrow keeps one category of the plan, and compares its hash.
@@ -120,38 +122,22 @@ func sources(set policy.Set) map[string]string {
 	return files
 }
 
-// witness is the stream beside a sweep.
-type witness struct {
-	done chan error // the stream's end; nil: another process reads the slot
-}
-
-// startStream reads the slot, or finds that another process does. It returns
-// when the log is being written: no evidence, no deletion.
-func startStream(ctx, starting context.Context, cfg Config, log *slog.Logger, now func() time.Time) (*witness, error) {
-	w := &witness{done: make(chan error, 1)}
+// startStream reads the slot, or stands by while another process does, until ctx
+// ends; its end comes through the channel. It returns when the log is being
+// written: no evidence, no deletion.
+func startStream(ctx, starting context.Context, cfg Config, log *slog.Logger, now func() time.Time) (<-chan error, error) {
+	ended := make(chan error, 1)
 	ready := make(chan struct{})
 	s := &stream{cfg: cfg, log: log, now: now, ready: ready}
-	go func() { w.done <- s.run(ctx) }()
+	go func() { ended <- s.run(ctx) }()
 	select {
 	case <-ready:
-		return w, nil
-	case err := <-w.done:
-		if errors.Is(err, purgelog.ErrBusy) || errors.Is(err, wal.ErrSlotBusy) {
-			return &witness{}, nil
-		}
+		return ended, nil
+	case err := <-ended:
 		return nil, err
 	case <-starting.Done():
 		return nil, context.Cause(starting)
 	}
-}
-
-// end stops the stream that cancel cancels and waits for it.
-func (w *witness) end(cancel context.CancelFunc) error {
-	cancel()
-	if w.done == nil {
-		return nil
-	}
-	return <-w.done
 }
 
 // sweep runs the plan with connections of its own.
@@ -174,7 +160,7 @@ const logWait = time.Minute
 
 // await returns when the summary of every run stands in sweeper.purges: the
 // log writes it when it has everything that the run committed.
-func await(conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, w *witness) error {
+func await(conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, stream <-chan error) error {
 	ids := make([]uuid.UUID, 0, len(outcomes))
 	for _, o := range outcomes {
 		ids = append(ids, o.RunID)
@@ -205,8 +191,7 @@ func await(conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, w *witness) err
 			idle.Reset(logWait)
 		}
 		select {
-		case err := <-w.done:
-			w.done <- nil
+		case err := <-stream:
 			return fmt.Errorf("wait for the purge log: its stream has ended: %w", cmp.Or(err, errStreamEnded))
 		case <-idle.C:
 			return fmt.Errorf("wait for the purge log: it has not moved for %s and %d runs are not in it yet; look at: sweeper status", logWait, missing)
