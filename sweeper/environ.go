@@ -32,7 +32,8 @@ const laterPrefix = "SWEEPER_BUCKET_"
 
 // elsewhere are read by `demo` and by tests, outside of Config.
 var elsewhere = []string{
-	"SWEEPER_DEMO_IMAGE", "SWEEPER_TEST_DATABASE_URL", "SWEEPER_TEST_IMAGE", "SWEEPER_TEST_TAG",
+	"SWEEPER_DEMO_IMAGE", "SWEEPER_PG_BIN", "SWEEPER_TEST_DATABASE_URL", "SWEEPER_TEST_DIR", "SWEEPER_TEST_IMAGE",
+	"SWEEPER_TEST_TAG",
 }
 
 // libpqNames are the variables of libpq that say where to connect to.

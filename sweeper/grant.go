@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
@@ -65,45 +67,131 @@ func grants(c policy.Category, t *catalog.Table) []grant {
 
 // tableGrants writes the grants that are missing.
 func (w *writer) tableGrants(ctx context.Context) error {
-	schemas := map[string]bool{}
+	w.granted = map[string][]catalog.Name{}
 	done := map[string]bool{}
 	for _, c := range w.set.Categories {
 		t := w.table(c)
 		for _, g := range grants(c, t) {
+			w.granted[g.role] = append(w.granted[g.role], g.table)
+			if err := w.schemaUsage(ctx, g.role, g.table.Schema, done); err != nil {
+				return err
+			}
 			missing, err := w.missing(ctx, g)
 			if err != nil {
 				return err
 			}
-			if err := w.schemaUsage(ctx, g, schemas); err != nil {
-				return err
-			}
 			if sql := missing.sql(); sql != "" && !done[sql] {
 				done[sql] = true
-				if w.owned(ctx, t, sql) {
-					w.add("privileges on "+g.table.String(), sql)
+				if err := w.addOwned(ctx, "privileges on "+g.table.String(), sql, g.table); err != nil {
+					return err
 				}
+			}
+		}
+		if err := w.typeUsage(ctx, c, t, done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// typeUsage lets both roles name the types of the columns that statements cast
+// to: a domain or an enum may live in a schema of its own.
+func (w *writer) typeUsage(ctx context.Context, c policy.Category, t *catalog.Table, done map[string]bool) error {
+	names := append([]string{c.Subject, c.Tenant, c.Start.Column}, plan.Redacted(c)...)
+	for _, condition := range c.Where {
+		names = append(names, condition.Column)
+	}
+	oids := []uint32{}
+	for _, name := range names {
+		if col, ok := t.Column(name); ok {
+			oids = append(oids, col.TypeOID)
+		}
+	}
+	rows, err := w.conn.Query(ctx, `select distinct n.nspname::text from pg_type t join pg_namespace n on n.oid = t.typnamespace
+		where t.oid = any($1) and n.nspname not in ('pg_catalog', 'information_schema') order by 1`, oids)
+	if err != nil {
+		return pg.Wrap("look for the types of "+t.Name.String(), err)
+	}
+	schemas, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return pg.Wrap("look for the types of "+t.Name.String(), err)
+	}
+	for _, schema := range schemas {
+		for _, role := range []string{"sweeper_daemon", "sweeper_owner"} {
+			if err := w.schemaUsage(ctx, role, schema, done); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-func (w *writer) schemaUsage(ctx context.Context, g grant, done map[string]bool) error {
-	key := g.role + " " + g.table.Schema
-	if done[key] {
+// schemaUsage lets a role look into a schema; who may not grant that leaves it
+// to the schema's owner.
+func (w *writer) schemaUsage(ctx context.Context, role, schema string, done map[string]bool) error {
+	sql := fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s;", catalog.Quote(schema), role)
+	if done[sql] {
 		return nil
 	}
-	done[key] = true
-	has := false
-	if !w.fresh {
-		if err := w.conn.QueryRow(ctx, `select has_schema_privilege($1, $2, 'USAGE')`, g.role, g.table.Schema).Scan(&has); err != nil {
-			return pg.Wrap("look at the privileges on schema "+g.table.Schema, err)
-		}
-	}
-	if !has {
-		w.add("privileges on schema "+g.table.Schema, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s;", catalog.Quote(g.table.Schema), g.role))
+	done[sql] = true
+	var has, may bool
+	var owner string
+	err := w.conn.QueryRow(ctx, `
+		select coalesce((select has_schema_privilege(r.oid, n.oid, 'usage') from pg_roles r where r.rolname = $2), false),
+		       has_schema_privilege(current_user, n.oid, 'usage with grant option'), pg_get_userbyid(n.nspowner)
+		  from pg_namespace n where n.nspname = $1`, schema, role).Scan(&has, &may, &owner)
+	switch {
+	case err != nil:
+		return pg.Wrap("look at the privileges on schema "+schema, err)
+	case has:
+	case may:
+		w.add("privileges on schema "+schema, sql)
+	default:
+		w.byOwner(fmt.Sprintf("schema %q belongs to %q", schema, owner), sql)
 	}
 	return nil
+}
+
+// revokes takes back what the roles may do with tables that no policy names
+// any more. Partitions of named tables keep what their owner granted on them.
+func (w *writer) revokes(ctx context.Context) error {
+	for _, role := range []string{"sweeper_daemon", "sweeper_owner"} {
+		tables, err := grantedTables(ctx, w.conn, role)
+		if err != nil {
+			return err
+		}
+		for _, n := range tables {
+			if slices.Contains(w.granted[role], n) || slices.ContainsFunc(w.set.Categories, func(c policy.Category) bool {
+				return slices.ContainsFunc(w.table(c).Leaves, func(l catalog.Leaf) bool { return l.Name == n })
+			}) {
+				continue
+			}
+			if err := w.addOwned(ctx, "privileges on "+n.String(), fmt.Sprintf("REVOKE ALL ON %s FROM %s;", n.Quoted(), role), n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// grantedTables are the tables outside of schema sweeper on which their owners
+// have granted a role something.
+func grantedTables(ctx context.Context, conn *pgx.Conn, role string) ([]catalog.Name, error) {
+	rows, err := conn.Query(ctx, `
+		select distinct n.nspname, c.relname
+		  from pg_roles r
+		  join pg_class c on c.relowner <> r.oid and c.relkind in ('r', 'p')
+		  join pg_namespace n on n.oid = c.relnamespace and n.nspname not in ('sweeper', 'pg_catalog', 'information_schema')
+		 where r.rolname = $1
+		   and exists (select from (select (aclexplode(c.relacl)).* union all
+		                            select (aclexplode(a.attacl)).* from pg_attribute a where a.attrelid = c.oid) x
+		                where x.grantee = r.oid and x.grantor = c.relowner)
+		 order by 1, 2`, role)
+	if err != nil {
+		return nil, pg.Wrap("look for the privileges of "+role, err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowToStructByPos[catalog.Name])
+	return names, pg.Wrap("look for the privileges of "+role, err)
 }
 
 // missing is the part of a grant that the role has not got yet; its privilege

@@ -35,11 +35,19 @@ type Installation struct {
 // Empty tells that nothing is to be done.
 func (i Installation) Empty() bool { return len(i.Statements) == 0 && i.Slot == "" }
 
+// scriptSettings are those that the statements' texts depend on; on a
+// connection of ours they are pinned.
+const scriptSettings = `SET LOCAL client_encoding = 'UTF8';
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL search_path = pg_catalog, pg_temp;
+`
+
 // Script is the installation as SQL for a DBA, to be run by psql.
 func (i Installation) Script() string {
 	var b strings.Builder
 	if len(i.Statements) > 0 {
 		b.WriteString("BEGIN;\n")
+		b.WriteString(scriptSettings)
 		writeStatements(&b, i.Statements)
 		b.WriteString("COMMIT;\n")
 	}
@@ -53,9 +61,11 @@ func (i Installation) Script() string {
 	return b.String()
 }
 
+// writeStatements escapes what could end a comment: a table's name may hold a
+// line break.
 func writeStatements(b *strings.Builder, all []Statement) {
 	for _, s := range all {
-		fmt.Fprintf(b, "\n-- %s\n%s\n", s.Why, strings.TrimSpace(s.SQL))
+		fmt.Fprintf(b, "\n-- %s\n%s\n", Printable(s.Why), strings.TrimSpace(s.SQL))
 	}
 }
 
@@ -89,6 +99,9 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 		}
 		// Read again under the lock: another install may have been faster.
 		if s, err = inspect(ctx, conn); err == nil {
+			err = s.notNewer()
+		}
+		if err == nil {
 			done, err = script(ctx, conn, s, cfg, set)
 		}
 		if err != nil {
@@ -105,7 +118,20 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 	if err != nil || done.Slot == "" {
 		return done, err
 	}
-	return done, wal.CreateSlot(ctx, conn, done.Slot)
+	return done, createSlot(ctx, conn, done.Slot, s.database)
+}
+
+// createSlot takes a slot for made that another install made in the meantime:
+// a slot is made outside of transactions, and so outside of the lock.
+func createSlot(ctx context.Context, conn *pgx.Conn, slot, database string) error {
+	err := wal.CreateSlot(ctx, conn, slot)
+	if pg.SQLState(err) != "42710" {
+		return err
+	}
+	if status, look := wal.SlotStatus(ctx, conn, slot); look != nil || status.Database != database {
+		return err
+	}
+	return nil
 }
 
 // lockInstall waits for another install in this database, for a bounded time.
@@ -132,7 +158,7 @@ func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set polic
 		return Installation{}, err
 	}
 	w := &writer{conn: conn, cfg: cfg, set: set, cat: cat, server: s}
-	for _, part := range []func(context.Context) error{w.schema, w.tableGrants, w.publications, w.govern, w.owners, w.slot} {
+	for _, part := range []func(context.Context) error{w.schema, w.tableGrants, w.revokes, w.publications, w.govern, w.owners, w.slot} {
 		if err := part(ctx); err != nil {
 			return Installation{}, err
 		}

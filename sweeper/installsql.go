@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -34,6 +35,8 @@ type writer struct {
 	server server
 	out    Installation
 	fresh  bool // the roles do not exist yet
+
+	granted map[string][]catalog.Name // by role, the tables that policies need it to reach
 }
 
 func (w *writer) add(why, sql string) {
@@ -64,6 +67,9 @@ func (w *writer) schema(ctx context.Context) error {
 	}
 	w.add("the roles", source("roles.sql"))
 	if installed == 0 {
+		if err := w.schemaIsFree(ctx); err != nil {
+			return err
+		}
 		w.add("the schema", "CREATE SCHEMA IF NOT EXISTS sweeper AUTHORIZATION sweeper_owner;")
 	}
 	w.add("what follows belongs to sweeper_owner", "SET LOCAL ROLE sweeper_owner;\nSET LOCAL search_path = pg_catalog, pg_temp;")
@@ -82,114 +88,46 @@ func (w *writer) schema(ctx context.Context) error {
 	return nil
 }
 
-// publications writes the three of them: deletes of every governed table,
-// updates too where a category redacts, and the inserts of the stamps. They
-// come before the slot, which else could never read them.
-func (w *writer) publications(ctx context.Context) error {
-	want := map[string]map[string]string{w.cfg.Publication: {}, w.cfg.Publication + "_redact": {}}
-	for _, c := range w.set.Categories {
-		t := w.table(c)
-		if p := plan.Publication(c, w.set, w.cfg.Publication); w.owned(ctx, t, plan.PublishSQL(p, t)) {
-			want[p][t.Name.Quoted()] = w.columnList(t, p)
-		}
-	}
-	publish := map[string]string{w.cfg.Publication: "delete, truncate", w.cfg.Publication + "_redact": "update, delete, truncate", w.cfg.Publication + "_stamp": "insert"}
-	want[w.cfg.Publication+"_stamp"] = map[string]string{`"sweeper"."batches"`: ""}
-	for _, name := range []string{w.cfg.Publication, w.cfg.Publication + "_redact", w.cfg.Publication + "_stamp"} {
-		if err := w.publication(ctx, name, publish[name], want[name]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *writer) publication(ctx context.Context, name, publish string, want map[string]string) error {
-	var exists bool
-	if err := w.conn.QueryRow(ctx, `select exists (select from pg_publication where pubname = $1)`, name).Scan(&exists); err != nil {
-		return pg.Wrap("look for publication "+name, err)
-	}
-	quoted := catalog.Quote(name)
-	if !exists {
-		w.add("publication "+name, fmt.Sprintf("CREATE PUBLICATION %s WITH (publish = '%s', publish_via_partition_root = false);", quoted, publish))
-	}
-	have, err := w.members(ctx, name)
-	if err != nil {
-		return err
-	}
-	for _, table := range sorted(have) {
-		if columns, wanted := want[table]; !wanted || columns != have[table] {
-			w.add("publication "+name, fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s;", quoted, table))
-			delete(have, table)
-		}
-	}
-	for _, table := range sorted(want) {
-		if _, there := have[table]; !there {
-			w.add("publication "+name, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s%s;", quoted, table, want[table]))
-		}
-	}
-	return nil
-}
-
-// members are the tables of a publication, quoted, with their column lists as
-// columnList writes them.
-func (w *writer) members(ctx context.Context, name string) (map[string]string, error) {
-	columns := `''`
-	if w.server.version >= 15 {
-		columns = `coalesce((select ' (' || string_agg('"' || replace(a.attname, '"', '""') || '"', ', ' order by a.attnum) || ')'
-		             from pg_attribute a where a.attrelid = c.oid and a.attnum = any (x.prattrs::int2[])), '')`
-	}
-	rows, err := w.conn.Query(ctx, `
-		select n.nspname, c.relname, `+columns+`
-		  from pg_publication_rel x join pg_publication p on p.oid = x.prpubid
-		  join pg_class c on c.oid = x.prrelid join pg_namespace n on n.oid = c.relnamespace
-		 where p.pubname = $1`, name)
-	if err != nil {
-		return nil, pg.Wrap("read publication "+name, err)
-	}
-	members := map[string]string{}
-	var n catalog.Name
-	var list string
-	_, err = pgx.ForEachRow(rows, []any{&n.Schema, &n.Relation, &list}, func() error {
-		members[n.Quoted()] = list
-		return nil
-	})
-	return members, pg.Wrap("read publication "+name, err)
-}
-
-// columnList keeps a redacted table's other columns out of the stream. The
-// server takes it from 15 on, and not for partitioned tables.
-func (w *writer) columnList(t *catalog.Table, publication string) string {
-	if w.server.version < 15 || t.Kind == catalog.KindPartitioned || publication == w.cfg.Publication {
-		return ""
-	}
-	names := slices.Clone(t.Key())
-	for _, c := range w.set.Categories {
-		if w.table(c) == t && c.Redact != nil {
-			names = append(names, plan.Redacted(c)...)
-		}
-	}
-	var list []string
-	for _, col := range t.Columns { // in the table's order, as the catalogue lists them
-		if slices.Contains(names, col.Name) {
-			list = append(list, catalog.Quote(col.Name))
-		}
-	}
-	return " (" + strings.Join(list, ", ") + ")"
-}
-
-// owned tells whether the installing role may publish and grant on a table. If
-// not, its owner gets the statement to run.
-func (w *writer) owned(ctx context.Context, t *catalog.Table, statement string) bool {
-	var mine bool
-	err := w.conn.QueryRow(ctx, `select pg_has_role(current_user, c.relowner, 'usage') from pg_class c where c.oid = $1`, t.OID).Scan(&mine)
-	if err == nil && !mine && statement != "" && !slices.ContainsFunc(w.out.ByOwners, func(s Statement) bool { return s.SQL == statement }) {
-		w.out.ByOwners = append(w.out.ByOwners, Statement{fmt.Sprintf("%s belongs to %q", t.Name, t.Owner), statement})
-	}
-	return mine
-}
-
 func (w *writer) table(c policy.Category) *catalog.Table {
 	return w.cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
+}
+
+// schemaIsFree refuses a schema sweeper of somebody else, who could replace
+// what is installed into it.
+func (w *writer) schemaIsFree(ctx context.Context) error {
+	var owner string
+	err := w.conn.QueryRow(ctx, `select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'sweeper'`).Scan(&owner)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows) || err == nil && owner == "sweeper_owner":
+		return nil
+	case err != nil:
+		return pg.Wrap("look for schema sweeper", err)
+	}
+	return &SetupError{fmt.Sprintf("a schema sweeper exists already and belongs to %q", owner), "rename it, since sweeper needs a schema of its own"}
+}
+
+// addOwned adds a statement that only the owner of a table may run. Where the
+// installing role is not that owner, it is left for the owner.
+func (w *writer) addOwned(ctx context.Context, why, sql string, table catalog.Name) error {
+	var mine bool
+	var owner string
+	err := w.conn.QueryRow(ctx, `select pg_has_role(current_user, c.relowner, 'usage'), pg_get_userbyid(c.relowner)
+		from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2`, table.Schema, table.Relation).Scan(&mine, &owner)
+	if err != nil {
+		return pg.Wrap("look at the owner of "+table.String(), err)
+	}
+	if mine {
+		w.add(why, sql)
+		return nil
+	}
+	w.byOwner(fmt.Sprintf("%s belongs to %q", table, owner), sql)
+	return nil
+}
+
+func (w *writer) byOwner(why, sql string) {
+	if !slices.ContainsFunc(w.out.ByOwners, func(s Statement) bool { return s.SQL == sql }) {
+		w.out.ByOwners = append(w.out.ByOwners, Statement{why, sql})
+	}
 }
 
 // govern registers the categories, so that holds know the types of their
@@ -220,12 +158,14 @@ func (w *writer) owners(context.Context) error {
 		if c.Delete == nil || c.Partitions == "rows" || !plan.ByStart(t, c) || seen[t.Owner] {
 			continue
 		}
-		if !t.OwnerMember || w.fresh {
-			seen[t.Owner] = true
-			w.out.ByOwners = append(w.out.ByOwners, Statement{
-				fmt.Sprintf("lets due partitions of %s be dropped whole; without it they go by rows", t.Name),
-				fmt.Sprintf("GRANT %s TO sweeper_owner;", catalog.Quote(t.Owner)),
-			})
+		seen[t.Owner] = true
+		switch {
+		case t.OwnerSuper: // a member of it could do anything at all
+			w.byOwner(fmt.Sprintf("%s belongs to a superuser, so its partitions go by rows; give it to a role of its own, and install again", t.Name),
+				"-- "+Printable(fmt.Sprintf("ALTER TABLE %s OWNER TO …;", t.Name.Quoted())))
+		case !t.OwnerMember || w.fresh:
+			w.byOwner(fmt.Sprintf("lets due partitions of %s be dropped whole; without it they go by rows", t.Name),
+				fmt.Sprintf("GRANT %s TO sweeper_owner;", catalog.Quote(t.Owner)))
 		}
 	}
 	return nil
@@ -270,15 +210,6 @@ func governed(set policy.Set, cat *catalog.Catalog) ([]byte, error) {
 
 // quoteLiteral writes a text for SQL; standard_conforming_strings is on.
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
 
 // source is one embedded file; a missing one is a mistake of the build.
 func source(name string) string {

@@ -216,7 +216,7 @@ categories:
     table: '"My Schema"."Täble ""q"".x"'
     subject: Who
     tenant: Org
-    where: [{column: "E-Mail", op: not_null}]
+    where: [{column: Who, op: not_null}]
     start_from: At
     redact: {after: P1Y, columns: {E-Mail: {hmac: "%s@invalid"}}}
     delete: {after: P10Y}

@@ -34,7 +34,6 @@ type server struct {
 	standby    bool
 	superuser  bool
 	replicates bool
-	systemID   string
 	schema     *int // installed version; nil: not installed
 }
 

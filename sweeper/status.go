@@ -2,7 +2,6 @@ package sweeper
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,24 +90,4 @@ func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, erro
 		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" is ahead of the purge log: what was committed in between was never logged")
 	}
 	return l, nil
-}
-
-// CheckWitness tells why the purge log could not witness a purge: a role that
-// may not replicate, a slot that is missing or has lost WAL. It changes nothing.
-func CheckWitness(ctx context.Context, cfg Config) error {
-	conn, _, err := cfg.logger(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	slot, err := wal.SlotStatus(ctx, conn, cfg.Slot)
-	switch {
-	case err != nil:
-		return err
-	case !slot.Exists:
-		return &SetupError{"slot " + cfg.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
-	case slot.WALStatus == "lost":
-		return fmt.Errorf("slot %s: %w", cfg.Slot, wal.ErrSlotLost)
-	}
-	return nil
 }

@@ -3,11 +3,13 @@ package sweeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
@@ -87,23 +89,17 @@ func transient(err error) bool {
 // session is one connection's life: from the log's own progress on, whole
 // transactions are appended, made durable, and only then acknowledged.
 func (s *stream) session(ctx context.Context) error {
-	conn, srv, err := s.cfg.logger(ctx)
+	conn, _, err := s.cfg.logger(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	slot, err := wal.SlotStatus(ctx, conn, s.cfg.Slot)
+	slot, systemID, err := s.cfg.evidence(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if !slot.Exists {
-		return &SetupError{"slot " + s.cfg.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
-	}
-	if err := conn.QueryRow(ctx, `select system_identifier::text from pg_control_system()`).Scan(&srv.systemID); err != nil {
-		return pg.Wrap("read the system identifier", err)
-	}
 	log, err := purgelog.Open(ctx, purgelog.Options{
-		URL: s.cfg.ReplicationURL.Reveal(), SystemID: srv.systemID, Slot: s.cfg.Slot,
+		URL: s.cfg.ReplicationURL.Reveal(), SystemID: systemID, Slot: s.cfg.Slot,
 		Confirmed: uint64(slot.Confirmed), Key: s.cfg.HMACKey.First.Bytes(), Log: s.log,
 	})
 	if err != nil {
@@ -112,7 +108,7 @@ func (s *stream) session(ctx context.Context) error {
 	defer log.Close(context.WithoutCancel(ctx))
 	reader, err := wal.Open(ctx, wal.Options{
 		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: wal.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,
-		Publications: []string{s.cfg.Publication, s.cfg.Publication + "_redact", s.cfg.Publication + "_stamp"},
+		Publications: s.cfg.publications(),
 	})
 	if err != nil {
 		return err
@@ -120,6 +116,33 @@ func (s *stream) session(ctx context.Context) error {
 	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
 	s.isRead()
 	return s.copy(ctx, reader, log)
+}
+
+// publications are the three that the slot is read through.
+func (c Config) publications() []string {
+	return []string{c.Publication, c.Publication + "_redact", c.Publication + "_stamp"}
+}
+
+// evidence looks at what must be there for a purge to be witnessed, and
+// changes nothing.
+func (c Config) evidence(ctx context.Context, conn *pgx.Conn) (slot wal.Status, systemID string, err error) {
+	if slot, err = wal.SlotStatus(ctx, conn, c.Slot); err != nil {
+		return slot, "", err
+	}
+	var missing *string
+	err = conn.QueryRow(ctx, `select (select system_identifier::text from pg_control_system()),
+		(select string_agg(p, ', ') from unnest($1::text[]) p where not exists (select from pg_publication where pubname = p))`, c.publications()).Scan(&systemID, &missing)
+	switch {
+	case err != nil:
+		err = pg.Wrap("look at the publications", err)
+	case !slot.Exists:
+		err = &SetupError{"slot " + c.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
+	case slot.WALStatus == "lost":
+		err = fmt.Errorf("slot %s: %w", c.Slot, wal.ErrSlotLost)
+	case missing != nil:
+		err = &SetupError{"publication " + *missing + " does not exist, so nothing would witness a purge", "run: sweeper install"}
+	}
+	return slot, systemID, err
 }
 
 // copy moves transactions until an error or the end of ctx.

@@ -47,14 +47,14 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err := narrow(p, o); err != nil {
 		return nil, err
 	}
-	if err := register(ctx, conn, set, cat, o.Source); err != nil {
-		return nil, err
-	}
 	// The log outlives the sweep: after a signal it still takes in what was committed.
 	streaming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ended, err := startStream(streaming, ctx, cfg, log, o.Now)
 	if err != nil {
+		return nil, err
+	}
+	if err := register(ctx, conn, set, cat, o.Source); err != nil {
 		return nil, err
 	}
 	outcomes, err := sweep(ctx, cfg, log, p, o)

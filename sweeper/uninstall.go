@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +14,8 @@ import (
 
 // Uninstall removes the slot first, since an abandoned slot fills the disk,
 // then the publications, then the rest. With keepLog schema sweeper stays, with
-// the purge log and what it refers to. Roles stay while another database of the
+// the purge log and what it refers to, and with the roles that own and read it;
+// the others lose what they may do. Roles stay while another database of the
 // server still uses them. It returns what was removed, in words.
 func Uninstall(ctx context.Context, cfg Config, keepLog bool) ([]string, error) {
 	conn, err := pg.Connect(ctx, cfg.InstallURL.Reveal(), "sweeper uninstall")
@@ -29,66 +31,140 @@ func Uninstall(ctx context.Context, cfg Config, keepLog bool) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	var done []string
+	u := &remover{conn: conn}
 	if slot.Exists && slot.Database == s.database {
 		if err := wal.DropSlot(ctx, conn, cfg.Slot, "sweeper"); err != nil {
 			return nil, err
 		}
-		done = append(done, "slot "+cfg.Slot)
+		u.done = append(u.done, "slot "+cfg.Slot)
 	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := lockInstall(ctx, tx); err != nil {
 			return err
 		}
-		removed, err := uninstall(ctx, tx, cfg, s, keepLog)
-		done = append(done, removed...)
-		return err
+		return u.database(ctx, cfg, s, keepLog)
 	})
-	if err != nil || keepLog {
-		return done, err
+	if err != nil {
+		return u.done, err
 	}
-	return append(done, dropRoles(ctx, conn)...), nil
+	return u.done, u.roles(ctx, keepLog)
 }
 
-func uninstall(ctx context.Context, tx pgx.Tx, cfg Config, s server, keepLog bool) ([]string, error) {
-	var done []string
-	exec := func(what, sql string) error {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return pg.Wrap("remove "+what, err)
-		}
-		done = append(done, what)
-		return nil
+// remover removes, and remembers in words what it removed.
+type remover struct {
+	conn *pgx.Conn
+	done []string
+}
+
+func (u *remover) exec(ctx context.Context, what, sql string) error {
+	if _, err := u.conn.Exec(ctx, sql); err != nil {
+		return pg.Wrap("remove "+what, err)
 	}
+	u.done = append(u.done, what)
+	return nil
+}
+
+// database removes what belongs to this database alone.
+func (u *remover) database(ctx context.Context, cfg Config, s server, keepLog bool) error {
 	for _, name := range []string{cfg.Publication, cfg.Publication + "_redact", cfg.Publication + "_stamp"} {
 		var exists bool
-		if err := tx.QueryRow(ctx, `select exists (select from pg_publication where pubname = $1)`, name).Scan(&exists); err != nil {
-			return nil, pg.Wrap("look for publication "+name, err)
+		if err := u.conn.QueryRow(ctx, `select exists (select from pg_publication where pubname = $1)`, name).Scan(&exists); err != nil {
+			return pg.Wrap("look for publication "+name, err)
 		}
 		if exists {
-			if err := exec("publication "+name, "DROP PUBLICATION "+catalog.Quote(name)); err != nil {
-				return nil, err
+			if err := u.exec(ctx, "publication "+name, "DROP PUBLICATION "+catalog.Quote(name)); err != nil {
+				return err
 			}
 		}
 	}
-	if keepLog || s.schema == nil {
-		return done, nil
+	switch {
+	case s.schema == nil:
+		return nil
+	case !keepLog:
+		return u.exec(ctx, "schema sweeper", "DROP SCHEMA sweeper CASCADE")
 	}
-	return done, exec("schema sweeper", "DROP SCHEMA sweeper CASCADE")
+	// The owner's own reach ends at the log; another install writes all
+	// privileges anew, since it no longer finds its own version.
+	tables, err := grantedTables(ctx, u.conn, "sweeper_owner")
+	if err != nil {
+		return err
+	}
+	for _, n := range tables {
+		if err := u.exec(ctx, "privileges on "+n.String(), fmt.Sprintf("REVOKE ALL ON %s FROM sweeper_owner", n.Quoted())); err != nil {
+			return err
+		}
+	}
+	_, err = u.conn.Exec(ctx, `UPDATE sweeper.schema_version SET code_sha256 = ''`)
+	return pg.Wrap("mark schema sweeper as uninstalled", err)
 }
 
-// dropRoles takes away what the roles may do in this database, and drops those
+// roles takes away what the roles may do in this database, and drops those
 // that no other database uses.
-func dropRoles(ctx context.Context, conn *pgx.Conn) []string {
-	var done []string
-	for _, role := range []string{"sweeper_daemon", "sweeper_logger", "sweeper_operator", "sweeper_auditor", "sweeper_owner"} {
-		if _, err := conn.Exec(ctx, "DROP OWNED BY "+role); err != nil {
-			continue // it does not exist, or it is not ours to touch
+func (u *remover) roles(ctx context.Context, keepLog bool) error {
+	all := []string{"sweeper_daemon", "sweeper_logger", "sweeper_operator", "sweeper_auditor", "sweeper_owner"}
+	if keepLog {
+		all = slices.DeleteFunc(all, func(r string) bool { return r == "sweeper_auditor" || r == "sweeper_owner" })
+	}
+	for _, role := range all {
+		var exists, acts bool
+		err := u.conn.QueryRow(ctx, `select to_regrole($1) is not null, coalesce(pg_has_role(current_user, to_regrole($1)::oid, 'usage'), false)`, role).Scan(&exists, &acts)
+		if err != nil {
+			return pg.Wrap("look for role "+role, err)
 		}
-		if _, err := conn.Exec(ctx, "DROP ROLE "+role); err == nil {
-			done = append(done, "role "+role)
-		} else {
-			done = append(done, fmt.Sprintf("privileges of role %s in this database", role))
+		if !exists {
+			continue
+		}
+		err = u.owns(ctx, role)
+		if err == nil {
+			err = u.role(ctx, role, acts)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return done
+	return nil
+}
+
+// owns refuses a role that owns anything in this database after what was
+// installed is gone: DROP OWNED would drop that too, and it is not ours.
+func (u *remover) owns(ctx context.Context, role string) error {
+	var object *string
+	err := u.conn.QueryRow(ctx, `
+		select min(pg_describe_object(s.classid, s.objid, s.objsubid))
+		  from pg_shdepend s join pg_database d on d.oid = s.dbid and d.datname = current_database()
+		 where s.refclassid = 'pg_authid'::regclass and s.refobjid = to_regrole($1)::oid and s.deptype = 'o'`, role).Scan(&object)
+	if err != nil {
+		return pg.Wrap("look for what role "+role+" owns", err)
+	}
+	if object != nil {
+		return &SetupError{fmt.Sprintf("role %s owns %s, which is not part of sweeper", role, *object), "give it to another role, and uninstall again"}
+	}
+	return nil
+}
+
+// role drops one role. Only who acts for it may take its privileges away; one
+// that may create roles makes itself a member for as long as that takes.
+func (u *remover) role(ctx context.Context, role string, acts bool) error {
+	if !acts {
+		if _, err := u.conn.Exec(ctx, "GRANT "+role+" TO CURRENT_USER"); err != nil {
+			return pg.Wrap("remove role "+role, err)
+		}
+	}
+	if _, err := u.conn.Exec(ctx, "DROP OWNED BY "+role); err != nil {
+		return pg.Wrap("remove the privileges of role "+role, err)
+	}
+	_, err := u.conn.Exec(ctx, "DROP ROLE "+role)
+	switch {
+	case err == nil:
+		u.done = append(u.done, "role "+role)
+		return nil
+	case pg.SQLState(err) != "2BP01" && pg.SQLState(err) != "42501": // still used elsewhere; not ours to drop
+		return pg.Wrap("remove role "+role, err)
+	}
+	u.done = append(u.done, fmt.Sprintf("privileges of role %s in this database", role))
+	if !acts {
+		_, err = u.conn.Exec(ctx, "REVOKE "+role+" FROM CURRENT_USER")
+		return pg.Wrap("leave role "+role, err)
+	}
+	return nil
 }

@@ -45,16 +45,9 @@ func newHoldApply(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		h := sweeper.Hold{
-			Subject: given(cmd, "subject"), Tenant: given(cmd, "tenant"), Category: given(cmd, "category"), Relation: given(cmd, "relation"),
-			Reason: given(cmd, "reason"), Reference: given(cmd, "reference"), Actor: given(cmd, "actor"),
-		}
-		if until := given(cmd, "expires-at"); until != nil {
-			t, err := instant(cfg, "expires-at", *until, true)
-			if err != nil {
-				return err
-			}
-			h.ExpiresAt = &t
+		h, err := holdOf(cmd, cfg)
+		if err != nil {
+			return err
 		}
 		id, err := sweeper.ApplyHold(cmd.Context(), cfg, h, func(warning string) { a.say("warning: %s", warning) })
 		if err != nil {
@@ -64,6 +57,21 @@ func newHoldApply(a *app) *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// holdOf reads a hold from the flags.
+func holdOf(cmd *cobra.Command, cfg sweeper.Config) (sweeper.Hold, error) {
+	h := sweeper.Hold{
+		Subject: given(cmd, "subject"), Tenant: given(cmd, "tenant"), Category: given(cmd, "category"), Relation: given(cmd, "relation"),
+		Reason: given(cmd, "reason"), Reference: given(cmd, "reference"), Actor: given(cmd, "actor"),
+	}
+	until := given(cmd, "expires-at")
+	if until == nil {
+		return h, nil
+	}
+	t, err := instant(cfg, "expires-at", *until, true)
+	h.ExpiresAt = &t
+	return h, err
 }
 
 // given is a flag's value, or nil when the command line does not have it.

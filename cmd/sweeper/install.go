@@ -49,16 +49,30 @@ for them; the same with --print for everything, and then nothing is changed.`,
 func (a *app) tellInstalled(done sweeper.Installation) {
 	told := map[string]bool{}
 	for _, s := range done.Statements {
-		// A statement that only changes the role is no news.
-		if sql := strings.TrimSpace(s.SQL); told[s.Why] || strings.HasPrefix(sql, "SET LOCAL ROLE sweeper_owner;\nSET") || strings.HasPrefix(sql, "RESET ROLE") {
+		what := s.Why
+		if strings.HasSuffix(what, ".sql") {
+			what = "tables, functions and views of schema sweeper"
+		}
+		if told[what] || onlySettings(s.SQL) {
 			continue
 		}
-		told[s.Why] = true
-		a.say("installed: %s", s.Why)
+		told[what] = true
+		a.say("installed: %s", what)
 	}
 	if done.Slot != "" {
 		a.say("installed: slot %s", done.Slot)
 	}
+}
+
+// onlySettings tells statements that change nothing but the session, which
+// are no news.
+func onlySettings(sql string) bool {
+	for _, line := range strings.Split(strings.TrimSpace(sql), "\n") {
+		if !strings.HasPrefix(line, "SET LOCAL ") && !strings.HasPrefix(line, "RESET ") {
+			return false
+		}
+	}
+	return true
 }
 
 // tellPasswords says how the login roles get passwords, when the installation

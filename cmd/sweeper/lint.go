@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -46,16 +47,11 @@ Without a database, or with --offline, the files alone are checked.
 			return err
 		}
 		var warnings []*policy.Error
-		switch {
-		case offline:
-		case cfg.DatabaseURL.IsZero():
-			a.say("no database is named, so the files alone were checked (SWEEPER_DATABASE_URL)")
-		default:
-			if warnings, err = sweeper.Lint(cmd.Context(), cfg, set); err != nil {
+		if !offline {
+			if warnings, err = a.lint(cmd.Context(), cfg, set); err != nil {
 				return err
 			}
 		}
-		a.warn(warnings)
 		if err := a.printPolicies(*output, set); err != nil {
 			return err
 		}
@@ -67,11 +63,18 @@ Without a database, or with --offline, the files alone are checked.
 	return cmd
 }
 
-// warn prints warnings with the place in the policy file that each is about.
-func (a *app) warn(warnings []*policy.Error) {
+// lint checks the policies against the database, if one is named, and prints
+// the warnings with the place in the policy file that each is about.
+func (a *app) lint(ctx context.Context, cfg sweeper.Config, set policy.Set) ([]*policy.Error, error) {
+	if cfg.DatabaseURL.IsZero() {
+		a.say("no database is named, so the files alone were checked (SWEEPER_DATABASE_URL)")
+		return nil, nil
+	}
+	warnings, err := sweeper.Lint(ctx, cfg, set)
 	for _, w := range warnings {
 		_, _ = io.WriteString(a.stderr, "warning: "+cleanLines(w.Error())+"\n")
 	}
+	return warnings, err
 }
 
 func (a *app) printPolicies(f format, set policy.Set) error {

@@ -77,7 +77,7 @@ of sweeper.purge_log, bytes in hex; the table has those that people read.`,
 		Args: cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error {
 			if n < 1 {
-				return usage(fmt.Errorf("--lines %d: write a number from 1 on", n))
+				return fmt.Errorf("--lines %d: write a number from 1 on", n)
 			}
 			return nil
 		},

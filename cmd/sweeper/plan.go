@@ -105,7 +105,7 @@ func planRows(p *sweeper.Preview, cfg sweeper.Config) []planRow {
 }
 
 // ways tells how the rows of a disposition go: the partitions that go whole,
-// and the walks of its steps, each once.
+// and the walks of its steps, each once, in the order of the alphabet.
 func ways(c *plan.Category, disposition string) (partitions int64, walk *string) {
 	var walks []string
 	for _, s := range c.Steps {
@@ -123,6 +123,7 @@ func ways(c *plan.Category, disposition string) (partitions int64, walk *string)
 	if len(walks) == 0 {
 		return partitions, nil
 	}
+	slices.Sort(walks)
 	all := strings.Join(walks, ", ")
 	return partitions, &all
 }

@@ -47,7 +47,7 @@ for approval.`,
 		Args: cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error {
 			if hash != "" && category == "" {
-				return usage(errors.New("--plan needs --category: a plan hash is that of one category"))
+				return errors.New("--plan needs --category: a plan hash is that of one category")
 			}
 			return nil
 		},
@@ -60,30 +60,22 @@ for approval.`,
 		if err != nil {
 			return err
 		}
-		outcomes, err := a.sweep(cmd.Context(), cfg, log, set, category, hash)
+		outcomes, err := a.sweep(cmd.Context(), cfg, log, set, sweeper.SweepOptions{Category: category, PlanHash: hash})
 		if outcomes == nil && err != nil {
 			return err
 		}
-		if printed := printRows(a.stdout, *output, sweepRows(outcomes)); printed != nil {
-			err = errors.Join(err, printed)
-		}
-		return errors.Join(err, judge(outcomes))
+		return errors.Join(err, printRows(a.stdout, *output, sweepRows(outcomes)), judge(outcomes))
 	}
 	return cmd
 }
 
 // sweep sweeps with a progress display.
-func (a *app) sweep(ctx context.Context, cfg sweeper.Config, log *slog.Logger, set policy.Set, category, hash string) ([]purge.Outcome, error) {
-	// Asked first, so that a sweep that nobody could witness changes nothing.
-	if err := sweeper.CheckWitness(ctx, cfg); err != nil {
-		return nil, err
-	}
+func (a *app) sweep(ctx context.Context, cfg sweeper.Config, log *slog.Logger, set policy.Set, o sweeper.SweepOptions) ([]purge.Outcome, error) {
 	display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
 	defer display.Done()
-	return sweeper.Sweep(ctx, cfg, log, set, sweeper.SweepOptions{
-		Category: category, PlanHash: hash, Actor: actor(), Source: cfg.Policies, Now: a.now,
-		Progress: func(p purge.Progress) { display.Update(p.Done, p.Total, p.Category) },
-	})
+	o.Actor, o.Source, o.Now = actor(), cfg.Policies, a.now
+	o.Progress = func(p purge.Progress) { display.Update(p.Done, p.Total, p.Category) }
+	return sweeper.Sweep(ctx, cfg, log, set, o)
 }
 
 // actor is whom the purge log names: the user of the operating system.
@@ -121,8 +113,7 @@ func judge(outcomes []purge.Outcome) error {
 		case purge.AwaitingApproval:
 			code = exitApproval
 		case purge.Failed:
-			code = worst(exitFailed, exitCode(o.Err))
-			if o.Err != nil {
+			if code = exitFailed; o.Err != nil {
 				code = exitCode(o.Err)
 			}
 		default:

@@ -25,7 +25,7 @@ It asks first. Where stdin is no terminal it does not ask, and needs --yes inste
 the purge log cannot be had back.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.Flags().BoolVar(&keepLog, "keep-log", false, "leave schema sweeper with the purge log, and the roles")
+	cmd.Flags().BoolVar(&keepLog, "keep-log", false, "leave schema sweeper with the purge log, and the roles that own and read it")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; scripts need it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, _, err := a.load("uninstall", sweeper.NeedInstall)

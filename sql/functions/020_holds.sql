@@ -44,9 +44,10 @@ comment on function sweeper.equality(oid) is
 
 -- try_text reads value through the input function of type and gives its
 -- canonical text: the upper-case uuid and the lower-case one are one subject.
--- NULL when the type does not accept it, in whichever way a type says so; a
--- missing privilege is no such way, and is raised. The text is read back by
--- other sessions, so no setting of this one may show in it.
+-- NULL when the type does not accept it, in whichever words a type says so: a
+-- domain with a constraint, regclass with a missing schema. A missing privilege
+-- or a trouble of the server is no such answer, and is raised. The text is read
+-- back by other sessions, so no setting of this one may show in it.
 create or replace function sweeper.try_text(value text, type regtype) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 3 set bytea_output = 'hex' as $$
@@ -56,9 +57,10 @@ begin
     execute format('select ($1::%s)::text', format_type(type, -1)) into result using value;
     return result;
 exception
-    when insufficient_privilege then
-        raise;
-    when data_exception or integrity_constraint_violation or syntax_error_or_access_rule_violation then
+    when others then
+        if sqlstate = '42501' or left(sqlstate, 2) in ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') then
+            raise;
+        end if;
         return null;
 end $$;
 revoke all on function sweeper.try_text(text, regtype) from public;

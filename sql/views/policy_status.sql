@@ -12,7 +12,12 @@ select g.category,
        c.held_rows,
        c.blocked_rows,
        c.oldest_overdue,
-       coalesce(c.coverage, 'awaiting') as coverage,
+       -- In a publication that shows deletes and has a sibling for the stamps.
+       case when exists (
+           select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+            where r.prrelid = g.relation and p.pubdelete
+              and exists (select from pg_publication s where s.pubname = regexp_replace(p.pubname, '_redact$', '') || '_stamp'))
+           then 'covered' else 'awaiting' end as coverage,
        c.computed_at
   from sweeper.governed g
   left join sweeper.policy_counts c using (category);

@@ -31,13 +31,14 @@ var patterns = []string{
 // binaries is a folder of server binaries that run on this machine.
 type binaries struct {
 	dir   string
+	from  string // "", or a word before "server binaries"
 	major int
 	env   []string            // of every process started from the folder
 	cred  *syscall.Credential // who runs them; nil is ourselves
 }
 
-// startInstalled starts a server from binaries that are on the machine.
-func startInstalled(ctx context.Context, o Options) (*Server, error) {
+// installed finds the binaries that are on the machine.
+func installed(ctx context.Context, o Options) (*binaries, error) {
 	cred, err := owner()
 	if err != nil {
 		return nil, err
@@ -47,12 +48,12 @@ func startInstalled(ctx context.Context, o Options) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("use the server binaries in %s: %w", dir, err)
 		}
-		return b.start(ctx, o)
+		return b, nil
 	}
 	for _, dir := range candidates() {
 		b, err := probe(ctx, dir, cred)
 		if err == nil {
-			return b.start(ctx, o)
+			return b, nil
 		}
 		o.Log.DebugContext(ctx, "server binaries passed over", "dir", dir, "err", err)
 	}

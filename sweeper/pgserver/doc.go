@@ -18,8 +18,9 @@
 // superuser is postgres, the encoding UTF8, the collation C, the time zone
 // UTC, and wal_level is logical unless Options.Settings says otherwise.
 //
-// Nothing that a package outside this one made is ever touched: every server
-// has a folder of its own, and Stop removes it. When the process that started
-// a server dies without Stop, Linux ends the server (its folder stays behind);
-// elsewhere, and with Docker, the server goes on until someone stops it.
+// Every server has a folder of its own, and Stop removes it. When the process
+// that started a server dies without Stop, Linux ends the server, and the next
+// one with the same parent folder removes what was left behind. Elsewhere, and
+// with Docker, such a server goes on until someone stops it. Folders that are
+// in use, or another user's, are never touched.
 package pgserver

@@ -55,7 +55,7 @@ func TestDockerRun(t *testing.T) {
 	}
 	for _, want := range []string{
 		"run --rm --detach --publish 127.0.0.1::5432 --env POSTGRES_HOST_AUTH_METHOD=trust",
-		" registry.example/postgres:17 -c fsync=off", "-c wal_level=logical",
+		" registry.example/postgres:17 -c ", " -c fsync=off", " -c wal_level=logical",
 		"stop --time 10 0123456789abcdef",
 	} {
 		if !strings.Contains(calls(), want) {

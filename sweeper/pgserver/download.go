@@ -14,8 +14,8 @@ import (
 // downloadVersion is the newest that the library knows by name.
 const downloadVersion = embedded.V18
 
-// startDownloaded starts a server from binaries that are downloaded once.
-func startDownloaded(ctx context.Context, o Options) (*Server, error) {
+// downloaded finds the binaries that were downloaded, or downloads them.
+func downloaded(ctx context.Context, o Options) (*binaries, error) {
 	cred, err := owner()
 	if err != nil {
 		return nil, err
@@ -34,12 +34,8 @@ func startDownloaded(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, absent("the downloaded server binaries do not run: %v", err)
 	}
-	s, err := b.start(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	s.how = "downloaded " + s.how
-	return s, nil
+	b.from = "downloaded "
+	return b, nil
 }
 
 // cacheDir is where downloads are kept. Root's own folders are closed to the

@@ -43,7 +43,7 @@ func (b *binaries) start(ctx context.Context, o Options) (*Server, error) {
 		return nil, errors.Join(err, c.remove())
 	}
 	return &Server{
-		host: c.host(), version: c.version, how: "server binaries in " + b.dir,
+		host: c.host(), version: c.version, how: b.from + "server binaries in " + b.dir,
 		pid: c.process.pid, socketDir: c.socketDir,
 		manual: fmt.Sprintf("kill -INT %d && rm -rf %s", c.process.pid, c.dir),
 		stop:   c.stop,

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 func own(keep bool) {
-	s, err := Start(context.Background(), Options{Sources: []Source{Binaries}, Keep: keep, Dir: os.Getenv("PGSERVER_TEST_DIR")})
+	s, err := Start(context.Background(), Options{Sources: onMachine, Keep: keep, Dir: os.Getenv("PGSERVER_TEST_DIR")})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -89,6 +89,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		case err == nil:
 			o.Log.DebugContext(ctx, "throw-away server started", "how", s.how, "version", s.version, "address", s.host)
 			return s, nil
+		case ctx.Err() != nil: // what then looks absent may not be
+			return nil, fmt.Errorf("start a throw-away server: %w", context.Cause(ctx))
 		case !errors.As(err, &absent):
 			return nil, fmt.Errorf("start a throw-away server: %w", err)
 		}
@@ -99,14 +101,19 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func (f Source) start(ctx context.Context, o Options) (*Server, error) {
+	find := installed
 	switch f {
+	case Binaries:
 	case Docker:
 		return runContainer(ctx, o)
 	case Download:
-		return startDownloaded(ctx, o)
-	case Binaries:
+		find = downloaded
 	}
-	return startInstalled(ctx, o)
+	b, err := find(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.start(ctx, o)
 }
 
 // absentError says that a source has nothing to offer on this machine, so that

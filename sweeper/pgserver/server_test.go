@@ -3,6 +3,7 @@ package pgserver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,10 +17,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// start starts a server from the machine's binaries for one test.
+// onMachine are the sources of a server whose folder and process are here.
+var onMachine = []Source{Binaries, Download}
+
+// start starts a server for one test.
 func start(t *testing.T, o Options) *Server {
 	t.Helper()
-	o.Sources = []Source{Binaries}
+	o.Sources = onMachine
 	s, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +79,7 @@ func TestServerIsWhatTheDemoNeeds(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", test.sql, got, test.want)
 		}
 	}
-	if !strings.HasPrefix(s.How(), "server binaries in /") {
+	if !strings.HasPrefix(s.How(), "server binaries in /") && !strings.HasPrefix(s.How(), "downloaded server binaries in /") {
 		t.Errorf("How: got %q", s.How())
 	}
 }
@@ -249,7 +253,7 @@ func TestStartTellsWhatTheLogSays(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	_, err := Start(t.Context(), Options{
-		Dir: dir, Sources: []Source{Binaries},
+		Dir: dir, Sources: onMachine,
 		Settings: map[string]string{"no_such_setting": "1"},
 	})
 	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
@@ -265,8 +269,8 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	dir := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Start(ctx, Options{Dir: dir, Sources: []Source{Binaries}}); err == nil {
-		t.Error("got a server, want an error")
+	if _, err := Start(ctx, Options{Dir: dir, Sources: onMachine}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	if left := entries(t, dir); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
@@ -282,15 +286,13 @@ func TestPortTakenByAnotherServerIsNoticed(t *testing.T) {
 	if err != nil || host != "127.0.0.1" {
 		t.Fatalf("host %q: %v", other.host, err)
 	}
-	cred, err := owner()
+	o := Options{Log: slog.New(slog.DiscardHandler)}
+	b, err := installed(t.Context(), o)
+	if err != nil {
+		b, err = downloaded(t.Context(), o)
+	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	var b *binaries
-	for _, dir := range candidates() {
-		if b, err = probe(t.Context(), dir, cred); err == nil {
-			break
-		}
 	}
 	c := &cluster{binaries: b}
 	if err := c.initialize(t.Context()); err != nil {

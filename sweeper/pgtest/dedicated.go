@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"cmp"
 	"context"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 // names. It costs about a second. SWEEPER_TEST_DATABASE_URL does not apply.
 func Server(t testing.TB, o pgserver.Options) *pgserver.Server {
 	t.Helper()
+	o.Dir = cmp.Or(o.Dir, folder())
 	s, err := pgserver.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,8 @@
 // others, which is how the tests run on another major version); Docker, with
 // the image SWEEPER_TEST_IMAGE (default postgres) and the tag SWEEPER_TEST_TAG
 // (default 18); binaries that are downloaded. Without any, tests fail: they
-// never skip.
+// never skip. Its files are in memory where /dev/shm has 8 GiB free, or in the
+// folder that SWEEPER_TEST_DIR names.
 //
 // What a test does in its database stays there, and goes with it. Three things
 // are shared by the whole server, so by all tests that run at the same time:

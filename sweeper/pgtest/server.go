@@ -31,12 +31,12 @@ type server struct {
 	base    url.URL // the superuser's, to any database
 	how     string
 	version string
-	number  int                         // of the version: 150018
 	close   func(context.Context) error // nil for a server that is not ours
 	admin   *pgxpool.Pool
 
-	create   sync.Mutex // one CREATE DATABASE at a time
-	password sync.Once
+	create    sync.Mutex // one CREATE DATABASE at a time
+	password  sync.Once
+	templates registry
 }
 
 // start starts the server, or returns what the first start did.
@@ -85,7 +85,7 @@ func provide(ctx context.Context, s *server) (base string, stop func(context.Con
 
 // own starts a server of package pgserver.
 func (s *server) own(ctx context.Context, from pgserver.Source) (string, func(context.Context) error, error) {
-	started, err := pgserver.Start(ctx, pgserver.Options{Settings: settings, Sources: []pgserver.Source{from}})
+	started, err := pgserver.Start(ctx, pgserver.Options{Settings: settings, Dir: folder(), Sources: []pgserver.Source{from}})
 	if err != nil {
 		return "", nil, err
 	}
@@ -142,7 +142,7 @@ func (s *server) stop() error {
 	defer cancel()
 	var errs []error
 	if s.admin != nil {
-		errs = append(errs, templates.drop(ctx, s))
+		errs = append(errs, s.templates.drop(ctx, s))
 		s.admin.Close()
 	}
 	if s.close != nil {

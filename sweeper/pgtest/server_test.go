@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestServerThatCannotBeUsed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("got %v, want %q in it", err, test.want)
 		}
-		if again := s.start(t.Context()); again != err {
+		if again := s.start(t.Context()); !errors.Is(again, err) {
 			t.Errorf("again: got %v, want the same", again)
 		}
 		if err := s.stop(); err != nil {

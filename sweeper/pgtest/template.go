@@ -7,9 +7,7 @@ import (
 	"testing"
 )
 
-// templates are the databases that From made in this run.
-var templates registry
-
+// registry holds the templates that From made on a server.
 type registry struct {
 	mu     sync.Mutex // guards byName
 	byName map[string]*template
@@ -33,7 +31,7 @@ type template struct {
 // database. Roles exist once, for all copies.
 func From(t testing.TB, key string, prepare func(t testing.TB, d *DB)) *DB {
 	t.Helper()
-	tpl := templates.get(key)
+	tpl := shared.templates.get(key)
 	tpl.once.Do(func() { tpl.prepare(t, prepare) })
 	if tpl.name == "" {
 		t.Fatalf("copy template %q: its preparation ended early in %s", key, tpl.by)

@@ -10,6 +10,7 @@ import (
 
 func TestFromPreparesOnceAndCopies(t *testing.T) {
 	t.Parallel()
+	key := name("once") // another one in each run of -count
 	var prepared atomic.Int32
 	prepare := func(t testing.TB, d *DB) {
 		prepared.Add(1)
@@ -21,7 +22,7 @@ func TestFromPreparesOnceAndCopies(t *testing.T) {
 		for i := range 3 {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
-				d := From(t, "once", prepare)
+				d := From(t, key, prepare)
 				d.Exec(t, "insert into a values ($1)", i+10)
 				c := d.Conn(t, "")
 				if got := QueryOne[int](t, c, "select count(*) from a"); got != 2 {
@@ -79,12 +80,13 @@ func watch(t *testing.T, f func(t testing.TB)) string {
 
 func TestFromWhosePreparationFails(t *testing.T) {
 	t.Parallel()
+	key := name("broken")
 	prepare := func(t testing.TB, d *DB) { d.Exec(t, "this is no statement") }
-	got := watch(t, func(t testing.TB) { From(t, "broken", prepare) })
+	got := watch(t, func(t testing.TB) { From(t, key, prepare) })
 	if !strings.Contains(got, "this is no statement") {
 		t.Errorf("first: got %q, want the statement", got)
 	}
-	got = watch(t, func(t testing.TB) { From(t, "broken", prepare) })
+	got = watch(t, func(t testing.TB) { From(t, key, prepare) })
 	if !strings.Contains(got, t.Name()) {
 		t.Errorf("second: got %q, want the name of the test that prepared", got)
 	}

@@ -197,6 +197,8 @@ func (l *linter) writable(key string, col catalog.Column) bool {
 		l.fail(key, "column %q is part of the key of %s", col.Name, t.Name)
 	case col.Name == l.category.Start.Column:
 		l.fail(key, "column %q is the start of the retention period; redacting it would move the clock", col.Name)
+	case l.read(col.Name) != "":
+		l.fail(key, "column %q is read by where of category %q; redacting it would hide the row from that category", col.Name, l.read(col.Name))
 	case slices.Contains(t.PartitionKey, col.Name):
 		l.fail(key, "column %q is the partition key of %s; changing it would move the row", col.Name, t.Name)
 	case col.Generated:
@@ -207,6 +209,17 @@ func (l *linter) writable(key string, col catalog.Column) bool {
 		return true
 	}
 	return false
+}
+
+// read names a category over the same table whose where reads a column.
+func (l *linter) read(column string) string {
+	for _, c := range l.set.Categories {
+		if c.Schema == l.category.Schema && c.Relation == l.category.Relation &&
+			slices.ContainsFunc(c.Where, func(w policy.Condition) bool { return w.Column == column }) {
+			return c.Name
+		}
+	}
+	return ""
 }
 
 // constant refuses the same value for every row of a unique column.
@@ -248,27 +261,27 @@ func (l *linter) foreignKeys() {
 			l.fail("table", "foreign key %q of %s keeps every row of %s that it points at, and no category deletes from %s; add one", fk.Constraint, fk.Table, l.table.Name, fk.Table)
 		}
 	}
-	if path := l.cycle(l.table.Name, nil); path != nil {
+	if path := l.cycle(l.table.Name, map[catalog.Name]bool{}); path != nil {
 		l.fail("table", "foreign keys form a cycle of tables: %s", strings.Join(path, " → "))
 	}
 }
 
 // cycle finds a chain of references that leads back to the category's table.
-func (l *linter) cycle(at catalog.Name, path []string) []string {
-	path = append(path, at.String())
+func (l *linter) cycle(at catalog.Name, seen map[catalog.Name]bool) []string {
 	t := l.cat.Tables[at]
-	if t == nil || len(path) > len(l.cat.Tables)+1 {
+	if t == nil || seen[at] {
 		return nil
 	}
+	seen[at] = true
 	for _, fk := range t.Referencing {
 		if fk.Table == at {
 			continue // a self-reference is no cycle of tables
 		}
 		if fk.Table == l.table.Name {
-			return append(path, fk.Table.String())
+			return []string{at.String(), fk.Table.String()}
 		}
-		if found := l.cycle(fk.Table, path); found != nil {
-			return found
+		if found := l.cycle(fk.Table, seen); found != nil {
+			return append([]string{at.String()}, found...)
 		}
 	}
 	return nil

@@ -180,7 +180,8 @@ func others(c policy.Category, set policy.Set) []policy.Category {
 // table, and the partitions that would go whole.
 func (c *Category) hash(set policy.Set) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%x\n%s\n%d\n", set.SHA256, c.Policy.Name, c.Table.OID)
+	// The zone can come from the environment, which the policies' hash does not cover.
+	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", set.SHA256, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
 	for _, col := range c.Table.Columns {
 		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
 	}

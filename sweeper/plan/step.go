@@ -65,7 +65,7 @@ FROM (SELECT %[1]s AS start, CASE
     WHEN %[4]s THEN %[10]s
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
-  FROM %[6]s AS t WHERE %[7]s) s`,
+  FROM %[6]s AS t WHERE %[7]s OFFSET 0) s`, // OFFSET 0: else every FILTER computes the state anew
 		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), r.where(b, r.category), r.instantOf(b), r.cutoff(b, r.period(disposition)), heldState)
 	return b.query(sql)
 }

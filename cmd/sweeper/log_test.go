@@ -1,0 +1,93 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const logColumns = `seq logged_at committed_at commit_lsn xid source kind reason category relation partition tenant subject_digest
+	cutoff basis actor reference request_id run_id policy_sha256 row_count columns objects_removed rows_root leaf_hash chain_hash`
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL, eventsPolicy)
+	empty := s.must(t, "log", "verify")
+	if !strings.HasPrefix(empty.stderr, "sweeper: the purge log has not begun") || !strings.Contains(empty.stdout, "\n0 ") {
+		t.Errorf("before the first sweep: %+v", empty)
+	}
+	if got := s.must(t, "log", "tail", "-o", "json"); got.stdout != "[]\n" {
+		t.Errorf("before the first sweep: %+v", got)
+	}
+	if got := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto"); got.code != exitDone {
+		t.Fatalf("%+v", got)
+	}
+
+	entries := objects(t, s.must(t, "log", "tail", "-o", "json"))
+	if len(entries) != 2 || keys(entries[1]) != fields(logColumns) || entries[0]["kind"] != "genesis" || entries[1]["seq"] != 1.0 {
+		t.Fatalf("%v", entries)
+	}
+	for name, form := range map[string]string{
+		"commit_lsn": `^[0-9A-F]+/[0-9A-F]+$`, "run_id": `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, "chain_hash": `^[0-9a-f]{64}$`,
+		"leaf_hash": `^[0-9a-f]{64}$`, "rows_root": `^[0-9a-f]{64}$`, "policy_sha256": `^[0-9a-f]{64}$`,
+	} {
+		if text, _ := entries[1][name].(string); !regexp.MustCompile(form).MatchString(text) {
+			t.Errorf("%s: %v", name, entries[1][name])
+		}
+	}
+	one := objects(t, s.must(t, "log", "tail", "-n", "1", "-o", "json"))
+	if diff := cmp.Diff(entries[1:], one); diff != "" {
+		t.Error(diff)
+	}
+	table := s.must(t, "log", "tail")
+	t.Logf("\n%s", table.stdout)
+	if got := s.try(t, []string{"log", "tail", "-n", "0"}); got.code != exitSetup || got.stderr != "sweeper: --lines 0: write a number from 1 on (see: sweeper log tail --help)\n" {
+		t.Errorf("%+v", got)
+	}
+
+	whole := s.must(t, "log", "verify")
+	t.Logf("\n%s", whole.stdout)
+	result := objects(t, s.must(t, "log", "verify", "-o", "json"))[0]
+	if keys(result) != fields("entries row_commitments root whole problems") || result["entries"] != 2.0 || result["row_commitments"] != float64(eventsDue) || result["whole"] != true {
+		t.Errorf("%v", result)
+	}
+}
+
+func TestLogBroken(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL, eventsPolicy)
+	if got := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto"); got.code != exitDone {
+		t.Fatalf("%+v", got)
+	}
+	s.db.Exec(t, `set session_replication_role = replica; alter table sweeper.purge_log disable trigger user;
+		do $$ declare leaf regclass; begin
+			for leaf in select inhrelid from pg_inherits where inhparent = 'sweeper.purge_log'::regclass loop
+				execute format('alter table %s disable trigger user', leaf);
+			end loop;
+		end $$;
+		update sweeper.purge_log set row_count = 1 where seq = 1`)
+	got := s.try(t, []string{"log", "verify", "-o", "json"})
+	t.Log(got.stderr)
+	result := objects(t, got)[0]
+	if got.code != exitIntegrity || result["whole"] != false || !strings.HasPrefix(got.stderr, "sweeper: entry 1: leaf_hash differs from the entry's fields\n") {
+		t.Errorf("%+v", got)
+	}
+	s.db.Exec(t, `delete from sweeper.log_head`)
+	if got := s.try(t, []string{"log", "verify"}); got.code != exitIntegrity || got.stderr != "sweeper: entry 0: log_head has no row, beside 2 entries and 2 stamps of purges\n" {
+		t.Errorf("without its head: %+v", got)
+	}
+}
+
+// Without the right to read the log nothing can be said about it.
+func TestLogUndecided(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL, eventsPolicy)
+	role := s.db.Role(t, "stranger", "login")
+	got := s.try(t, []string{"log", "verify"}, "SWEEPER_DATABASE_URL="+s.db.URL(role))
+	if got.code != exitSetup || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
+	t.Log(got.stderr)
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgsweeper/sweeper/sweeper"
+)
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL+`;
+		insert into app.events values (2001, null, 't1', 'u1'), (2002, now() + interval '1 day', 't1', 'u1')`, eventsPolicy)
+	s.must(t, "hold", "apply", "--subject", "u99", "--reason", "case", "--actor", "legal")
+	before := s.fingerprint(t)
+
+	got := s.must(t, "plan", "-o", "json")
+	rows := objects(t, got)
+	want := "category relation disposition due held blocked not_started future scheduled partitions children batches walk coverage plan_hash"
+	if got.stderr != "" || len(rows) != 1 || keys(rows[0]) != fields(want) {
+		t.Fatalf("%+v", got)
+	}
+	hash := rows[0]["plan_hash"]
+	delete(rows[0], "plan_hash")
+	held := 3.0 // of 720 to 1000 each hundredth: 799, 899, 999
+	wantRow := map[string]any{
+		"category": "events", "relation": "app.events", "disposition": "delete", "due": eventsDue - held, "held": held, "blocked": 0.0,
+		"not_started": 1.0, "future": 1.0, "scheduled": 719.0, "partitions": 0.0, "children": 0.0, "batches": 1.0,
+		"walk": "start", "coverage": "covered",
+	}
+	if diff := cmp.Diff(wantRow, rows[0]); diff != "" {
+		t.Error(diff)
+	}
+	if h, _ := hash.(string); len(h) != 32 {
+		t.Errorf("plan_hash %v", hash)
+	}
+	small := objects(t, s.try(t, []string{"plan", "-o", "json"}, "SWEEPER_BATCH_ROWS=100"))
+	if small[0]["batches"] != 3.0 || small[0]["plan_hash"] != hash {
+		t.Errorf("in batches of 100 rows: %v", small[0])
+	}
+
+	table := s.must(t, "plan", "--category", "events")
+	t.Logf("\n%s%s", table.stdout, table.stderr)
+	if !strings.Contains(table.stderr, "sweeper: events: delete takes what started up to ") || !strings.Contains(table.stderr, "(P30D)\n") {
+		t.Errorf("the cutoff is missing: %s", table.stderr)
+	}
+	early := objects(t, s.must(t, "plan", "--as-of", time.Now().AddDate(0, 0, -2).Format(time.RFC3339), "-o", "json"))
+	if due := early[0]["due"].(float64); due < 225 || due > 235 {
+		t.Errorf("two days ago %v rows were due", due)
+	}
+	if diff := cmp.Diff(before, s.fingerprint(t)); diff != "" {
+		t.Errorf("plan changed the database:\n%s", diff)
+	}
+}
+
+func TestPlanStatements(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL, strings.Replace(eventsPolicy, "    delete:", `    redact: {after: P7D, columns: {who: {hmac: "x-%s"}}}
+    delete:`, 1))
+	got := s.must(t, "plan", "--sql")
+	for _, want := range []string{
+		"-- events: delete of app.events, walk start: batch\nWITH gone AS (DELETE FROM ONLY \"app\".\"events\" AS t WHERE ",
+		"--   $1 = (the lower bound)\n--   $2 = (the upper bound)\n--   $3 = (the run)\n", "= '30 days'\n", "= (a key)\n",
+	} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("%q is not in\n%s", want, got.stdout)
+		}
+	}
+	rows := objects(t, s.must(t, "plan", "--sql", "-o", "json"))
+	if keys(rows[0]) != fields("category kind relation partition walk statement sql parameters") || len(rows) != 6 {
+		t.Errorf("%d rows, the first %v", len(rows), rows[0])
+	}
+	table := objects(t, s.must(t, "plan", "-o", "json"))
+	if len(table) != 2 || table[0]["disposition"] != "delete" || table[1]["disposition"] != "redact" {
+		t.Errorf("%v", table)
+	}
+}
+
+func TestPlanPartitions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "", eventsPolicy)
+	owner := s.db.Role(t, "owner", "nologin")
+	s.db.Exec(t, `create schema app;
+		create table app.events (id bigint, at timestamptz not null, tenant text, who text, primary key (id, at)) partition by range (at);
+		create table app.events_1 partition of app.events for values from ('2020-01-01') to ('2020-02-01');
+		create table app.events_2 partition of app.events for values from ('2020-02-01') to ('2020-03-01');
+		create table app.events_3 partition of app.events for values from ('2020-03-01') to ('2099-01-01');
+		insert into app.events select i, '2020-01-01'::timestamptz + i * interval '1 day' from generate_series(1, 100) i;
+		alter table app.events owner to `+owner+`; alter table app.events_1 owner to `+owner+`; alter table app.events_2 owner to `+owner+`; alter table app.events_3 owner to `+owner)
+	s.must(t, "install")
+	s.db.Exec(t, "grant "+owner+" to sweeper_owner")
+	rows := objects(t, s.must(t, "plan", "-o", "json"))
+	if rows[0]["partitions"] != 2.0 || rows[0]["walk"] != "partition, start" || rows[0]["due"] != 100.0 {
+		t.Errorf("%v", rows[0])
+	}
+	if got := s.must(t, "plan", "--sql"); !strings.Contains(got.stdout, "drop_partition of app.events, partition app.events_1, walk partition: drop\nSELECT sweeper.drop_partition(") {
+		t.Errorf("no drop in\n%s", got.stdout)
+	}
+	// A table that the publications do not hold yet.
+	s.db.Exec(t, "alter publication sweeper drop table app.events")
+	got := s.must(t, "plan")
+	if !strings.Contains(got.stdout, " awaiting ") || !strings.Contains(got.stderr, `the owner of app.events runs: ALTER PUBLICATION "sweeper" ADD TABLE "app"."events";`) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestInstant(t *testing.T) {
+	t.Parallel()
+	cfg := sweeper.Config{Timezone: "Europe/Berlin"}
+	for text, want := range map[string]string{
+		"2026-03-17":                "2026-03-16T23:00:00Z",
+		"2026-03-17 04:00":          "2026-03-17T03:00:00Z",
+		"2026-03-17T04:00:00.5":     "2026-03-17T03:00:00.5Z",
+		"2026-03-17T04:00:00Z":      "2026-03-17T04:00:00Z",
+		"2026-03-17 04:00:00+02":    "2026-03-17T02:00:00Z",
+		"2026-03-17 04:00:00+02:00": "2026-03-17T02:00:00Z",
+		"yesterday":                 "",
+		"":                          "",
+		"17.3.2026":                 "",
+		"0001-01-01":                "",
+	} {
+		got, err := instant(cfg, "as-of", text, false)
+		switch {
+		case want == "" && exitCode(err) != exitSetup:
+			t.Errorf("%q: %v", text, err)
+		case want != "" && got.UTC().Format(time.RFC3339Nano) != want:
+			t.Errorf("%q: %v, %v", text, got.UTC(), err)
+		}
+	}
+	// The day on which summer time begins has 23 hours.
+	if got, err := instant(cfg, "expires-at", "2026-03-29", true); err != nil || got.UTC().Format(time.RFC3339) != "2026-03-29T22:00:00Z" {
+		t.Errorf("the end of a day: %v, %v", got.UTC(), err)
+	}
+}

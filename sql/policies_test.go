@@ -1,0 +1,116 @@
+package sql_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+)
+
+var postures = []struct {
+	retention any
+	want      string
+}{
+	{nil, "Unlimited"},
+	{"0 days", "Below floor"},
+	{"89 days", "Below floor"},
+	{"2 months 29 days", "Below floor"},
+	{"3 months", "Reduced"},
+	{"90 days", "Reduced"}, // as intervals a month has 30 days
+	{"5 months 29 days", "Reduced"},
+	{"6 months", "Aligned with the standard's principles"},
+	{"11 months 29 days", "Aligned with the standard's principles"},
+	{"12 months", "Follows GDPR Art. 5(1)(e)"},
+	{"1 year", "Follows GDPR Art. 5(1)(e)"},
+	{"84 months", "Follows GDPR Art. 5(1)(e)"},
+	{"7 years", "Follows GDPR Art. 5(1)(e)"},
+	{"84 months 1 day", "Above ceiling"},
+	{"200 years", "Above ceiling"},
+}
+
+func TestPostureBoundaries(t *testing.T) {
+	t.Parallel()
+	conn := installed(t).Conn(t, "sweeper_daemon")
+	for _, c := range postures {
+		if got := pgtest.QueryOne[string](t, conn, `select sweeper.posture($1::text::interval)`, c.retention); got != c.want {
+			t.Errorf("posture(%v): got %q, want %q", c.retention, got, c.want)
+		}
+	}
+}
+
+func TestPolicyStatus(t *testing.T) {
+	t.Parallel()
+	conn := installed(t).Conn(t, "")
+	govern(t, conn,
+		map[string]any{"category": "a_year", "relation_name": "app.people", "subject_column": "id"},
+		map[string]any{"category": "ages", "relation_name": "app.people", "retention": "200 years"},
+		map[string]any{"category": "ever", "relation_name": "app.people", "retention": nil, "redact_after": "30 days", "mode": "observe", "enabled": false})
+	got := texts(t, conn, `select format('%s %s %s %s %s %s %s', category, enabled, mode, retention, posture, coverage, purged_total)
+		from sweeper.policy_status where retention_days is null or retention_days between 365 and 366 or retention_days between 73048 and 73050 order by 1`)
+	want := []string{
+		"a_year true enforce 1 year Follows GDPR Art. 5(1)(e) awaiting 0",
+		"ages true enforce 200 years Above ceiling awaiting 0",
+		"ever false observe  Unlimited awaiting 0",
+	}
+	if len(got) != len(want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	for i := range want {
+		if plain := strings.NewReplacer(" t ", " true ", " f ", " false ").Replace(got[i]); plain != want[i] {
+			t.Errorf("got %q, want %q", plain, want[i])
+		}
+	}
+}
+
+// TestGovern follows the set of governed tables through what a sweep does to it.
+func TestGovern(t *testing.T) {
+	t.Parallel()
+	db := installed(t)
+	conn := db.Conn(t, "")
+	refused(t, conn, "22004", `select sweeper.govern(null, '\x00')`)
+	refused(t, conn, "22004", `select sweeper.govern('[]', null)`)
+	if n := pgtest.QueryOne[int](t, conn, `select count(*) from sweeper.governed`); n != 1 {
+		t.Errorf("a refused call left %d categories, want 1", n)
+	}
+	same := map[string]any{"category": "people", "relation_name": "app.people", "subject_column": "id"}
+	govern(t, conn, same)
+	before := texts(t, conn, `select xmin::text from sweeper.governed`)
+	govern(t, conn, same)
+	if after := texts(t, conn, `select xmin::text from sweeper.governed`); after[0] != before[0] {
+		t.Error("the same set was written again")
+	}
+	govern(t, conn)
+	if n := pgtest.QueryOne[int](t, conn, `select count(*) from sweeper.governed`); n != 0 {
+		t.Errorf("no categories leave %d", n)
+	}
+	refused(t, db.Conn(t, "sweeper_logger"), "42501", `select sweeper.govern('[]', '\x00')`)
+}
+
+func TestApproveRun(t *testing.T) {
+	t.Parallel()
+	db := installed(t)
+	admin := db.Conn(t, "")
+	operator := login(t, db, "op", "sweeper_operator")
+	exec(t, admin, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned)
+		values (gen_random_uuid(), gen_random_uuid(), 'people', 'awaiting_approval', 'manual', 'x', now(), '\x00', 'abc', 105)`)
+	for _, c := range []struct{ state, args, names string }{
+		{"22004", `null, 'abc', 'me', 'why'`, "category"},
+		{"22004", `'people', null, 'me', 'why'`, "plan_hash"},
+		{"22023", `'people', 'abc', ' ', 'why'`, "actor"},
+		{"22004", `'people', 'abc', 'me', null`, "reason"},
+		{"22023", `'person', 'abc', 'me', 'why'`, "people"},
+		{"22023", `'people', 'abd', 'me', 'why'`, "abd"},
+	} {
+		if err := refused(t, operator, c.state, `select sweeper.approve_run(`+c.args+`)`); !strings.Contains(err.Message, c.names) {
+			t.Errorf("approve_run(%s): %q does not name %s", c.args, err.Message, c.names)
+		}
+	}
+	if n := pgtest.QueryOne[int](t, admin, `select count(*) from sweeper.approvals`); n != 0 {
+		t.Errorf("refused calls left %d approvals", n)
+	}
+	exec(t, operator, `select sweeper.approve_run('people', 'abc', 'me', 'why')`)
+	got := pgtest.QueryOne[string](t, admin, `select format('%s %s %s %s', max_rows, actor, login, expires_at - approved_at) from sweeper.approvals`)
+	if want := "116 me " + operator.Config().User + " 7 days"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
