@@ -48,9 +48,9 @@ func TestPolicyStatus(t *testing.T) {
 	got := texts(t, conn, `select format('%s %s %s %s %s %s %s', category, enabled, mode, retention, posture, coverage, purged_total)
 		from sweeper.policy_status where retention_days is null or retention_days between 365 and 366 or retention_days between 73048 and 73050 order by 1`)
 	want := []string{
-		"a_year true enforce 1 year Follows GDPR Art. 5(1)(e) awaiting 0",
-		"ages true enforce 200 years Above ceiling awaiting 0",
-		"ever false observe  Unlimited awaiting 0",
+		"a_year true enforce 1 year Follows GDPR Art. 5(1)(e) covered 0",
+		"ages true enforce 200 years Above ceiling covered 0",
+		"ever false observe  Unlimited covered 0",
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %q, want %q", got, want)
@@ -59,6 +59,10 @@ func TestPolicyStatus(t *testing.T) {
 		if plain := strings.NewReplacer(" t ", " true ", " f ", " false ").Replace(got[i]); plain != want[i] {
 			t.Errorf("got %q, want %q", plain, want[i])
 		}
+	}
+	exec(t, conn, `alter publication sweeper_redact drop table app.people`)
+	if n := pgtest.QueryOne[int](t, conn, `select count(*) from sweeper.policy_status where coverage = 'awaiting'`); n != 3 {
+		t.Errorf("%d categories await coverage, want 3", n)
 	}
 }
 

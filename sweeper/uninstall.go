@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -105,6 +106,7 @@ func (u *remover) roles(ctx context.Context, keepLog bool) error {
 	if keepLog {
 		all = slices.DeleteFunc(all, func(r string) bool { return r == "sweeper_auditor" || r == "sweeper_owner" })
 	}
+	var failed []error
 	for _, role := range all {
 		var exists, acts bool
 		err := u.conn.QueryRow(ctx, `select to_regrole($1) is not null, coalesce(pg_has_role(current_user, to_regrole($1)::oid, 'usage'), false)`, role).Scan(&exists, &acts)
@@ -114,15 +116,12 @@ func (u *remover) roles(ctx context.Context, keepLog bool) error {
 		if !exists {
 			continue
 		}
-		err = u.owns(ctx, role)
-		if err == nil {
+		if err = u.owns(ctx, role); err == nil {
 			err = u.role(ctx, role, acts)
 		}
-		if err != nil {
-			return err
-		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // owns refuses a role that owns anything in this database after what was
@@ -143,28 +142,36 @@ func (u *remover) owns(ctx context.Context, role string) error {
 }
 
 // role drops one role. Only who acts for it may take its privileges away; one
-// that may create roles makes itself a member for as long as that takes.
+// that may create roles makes itself a member for as long as that takes. What
+// other owners have granted is theirs, or a superuser's, to take back.
 func (u *remover) role(ctx context.Context, role string, acts bool) error {
 	if !acts {
 		if _, err := u.conn.Exec(ctx, "GRANT "+role+" TO CURRENT_USER"); err != nil {
-			return pg.Wrap("remove role "+role, err)
+			return stays(role, err)
 		}
 	}
-	if _, err := u.conn.Exec(ctx, "DROP OWNED BY "+role); err != nil {
-		return pg.Wrap("remove the privileges of role "+role, err)
+	_, err := u.conn.Exec(ctx, "DROP OWNED BY "+role)
+	if err != nil {
+		err = stays(role, err)
+	} else {
+		_, err = u.conn.Exec(ctx, "DROP ROLE "+role)
+		if err == nil {
+			u.done = append(u.done, "role "+role)
+			return nil
+		}
+		if state := pg.SQLState(err); state == "2BP01" || state == "42501" { // another database uses it; it is not ours to drop
+			u.done = append(u.done, fmt.Sprintf("privileges of role %s in this database", role))
+			err = nil
+		}
+		err = pg.Wrap("remove role "+role, err)
 	}
-	_, err := u.conn.Exec(ctx, "DROP ROLE "+role)
-	switch {
-	case err == nil:
-		u.done = append(u.done, "role "+role)
-		return nil
-	case pg.SQLState(err) != "2BP01" && pg.SQLState(err) != "42501": // still used elsewhere; not ours to drop
-		return pg.Wrap("remove role "+role, err)
+	if acts {
+		return err
 	}
-	u.done = append(u.done, fmt.Sprintf("privileges of role %s in this database", role))
-	if !acts {
-		_, err = u.conn.Exec(ctx, "REVOKE "+role+" FROM CURRENT_USER")
-		return pg.Wrap("leave role "+role, err)
-	}
-	return nil
+	_, left := u.conn.Exec(ctx, "REVOKE "+role+" FROM CURRENT_USER")
+	return errors.Join(err, pg.Wrap("leave role "+role, left))
+}
+
+func stays(role string, err error) error {
+	return fmt.Errorf("%w; a superuser runs: DROP OWNED BY %s; DROP ROLE %[2]s;", pg.Wrap("remove the privileges of role "+role, err), role)
 }
