@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -113,8 +114,10 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 				return pg.Wrap("install: "+st.Why, err)
 			}
 		}
+		failpoint.Hit("install.in_transaction")
 		return nil
 	})
+	failpoint.Hit("install.committed")
 	if err != nil || done.Slot == "" {
 		return done, err
 	}

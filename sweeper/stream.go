@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 	"github.com/pgsweeper/sweeper/sweeper/wal"
@@ -178,6 +179,7 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("log.appended")
 		reader.Ack(wal.LSN(applied))
 		oldest, moved = time.Time{}, s.now()
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
@@ -45,9 +46,11 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, lo, hi
 	if err != nil || rows == 0 {
 		return 0, err
 	}
+	failpoint.Hit("purge.in_batch")
 	if err = tx.Commit(ctx); err != nil {
 		return 0, pg.Wrap("commit "+op, err)
 	}
+	failpoint.Hit("purge.committed")
 	return rows, nil
 }
 

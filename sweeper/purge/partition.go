@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 )
 
@@ -76,7 +77,11 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 			return ErrStepBusy
 		}
 		args := append([]any{s.id, s.Reason, s.Actor, s.plan.PolicySHA256[:], s.cutoffs[s.step.Kind]}, s.step.Drop.Args...)
-		return tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows)
+		if err := tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows); err != nil {
+			return err
+		}
+		failpoint.Hit("purge.in_drop")
+		return nil
 	})
 	if err != nil {
 		return 0, pg.Wrap(op, err)
