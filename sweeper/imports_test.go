@@ -29,6 +29,7 @@ var edges = map[string][]string{
 	"sweeper/pgserver":  {},
 	"sweeper/failpoint": {},
 	"sweeper/policy":    {"policies"},
+	"sweeper/schedule":  {"sweeper/policy"},
 	"sweeper/pg":        {"sql"},
 	"sweeper/catalog":   {"sql", "sweeper/pg"},
 	"sweeper/wal":       {"sql", "sweeper/pg"},
@@ -37,7 +38,7 @@ var edges = map[string][]string{
 	"sweeper/purge":     {"sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/pg", "sweeper/plan", "sweeper/policy"},
 	"sweeper": {
 		"policies", "sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/pg", "sweeper/plan", "sweeper/policy",
-		"sweeper/proof", "sweeper/purge", "sweeper/purgelog", "sweeper/wal",
+		"sweeper/proof", "sweeper/purge", "sweeper/purgelog", "sweeper/schedule", "sweeper/wal",
 	},
 	"cmd/sweeper/sample": {"sweeper/pg"},
 	"cmd/sweeper":        {anyPackage},
