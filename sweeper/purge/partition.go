@@ -24,6 +24,9 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
 	}
 	for attempt := 1; whole && attempt <= attempts; attempt++ {
+		if err := s.mayBegin(ctx); err != nil {
+			return err
+		}
 		rows, err := s.drop(ctx)
 		if err == nil {
 			s.partitions++
@@ -68,6 +71,13 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 	err = pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
 			return err
+		}
+		var licensed int
+		if err := tx.QueryRow(ctx, licenceSQL, s.id).Scan(&licensed); err != nil {
+			return err
+		}
+		if licensed == 0 {
+			return ErrTaken
 		}
 		var mine bool
 		if err := tx.QueryRow(ctx, stepLockSQL, pg.LockSpace, pg.StepLock(s.step.Name())).Scan(&mine); err != nil {

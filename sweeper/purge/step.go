@@ -138,6 +138,9 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 // stays locked.
 func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err error) {
 	for attempt := 1; ; attempt++ {
+		if err := s.mayBegin(ctx); err != nil {
+			return false, err
+		}
 		began := s.Now()
 		rows, err := s.batch(ctx, s.conn, s.step, lo, hi)
 		took := s.Now().Sub(began)
@@ -149,7 +152,7 @@ func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err err
 				s.note(rows)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", rows), slog.Duration("elapsed", took))
 			}
-			return false, nil
+			return false, s.pace(ctx, rows)
 		case retryable(err) && attempt < attempts:
 			s.Log.WarnContext(ctx, "batch retried", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
 			if err := pause(ctx, firstPause<<attempt); err != nil {
