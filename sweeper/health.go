@@ -1,25 +1,132 @@
 package sweeper
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 )
+
+// Check is one thing that a daemon looks at again and again.
+type Check struct {
+	Name   string // database, schema, clock, slot, publications, log, chain, policies
+	OK     bool
+	Detail string // what is wrong and what mends it; "" while OK
+}
+
+// stops tells whether the check forbids to purge. Policies on disk that cannot
+// be used leave those in force as they are.
+func (c Check) stops() bool { return !c.OK && c.Name != checkPolicies }
+
+// The checks, in the order in which they are told.
+const (
+	checkDatabase     = "database"
+	checkSchema       = "schema"
+	checkClock        = "clock"
+	checkSlot         = "slot"
+	checkPublications = "publications"
+	checkLog          = "log"
+	checkChain        = "chain"
+	checkPolicies     = "policies"
+)
+
+// Report is what the monitor saw last.
+type Report struct {
+	At         time.Time // by the process's clock; zero: nothing was seen yet
+	Checks     []Check
+	Facts      Facts
+	Categories []CategoryFacts
+}
+
+// Facts are the figures behind the checks, as far as they could be read.
+type Facts struct {
+	ServerTime    time.Time
+	SlotRetained  int64 // bytes of WAL that the slot holds back
+	LagBytes      int64 // WAL that is not in the log yet; idle WAL that held nothing for it counts until the progress moves
+	LagSeconds    float64
+	Entries       int64
+	Applied       uint64
+	ReaderPID     int // of the session that reads the slot; 0: none
+	PolicyReload  time.Time
+	PolicyPending bool // the policies on disk are not those in force
+}
+
+// Purging tells whether purging may go on, and why not.
+func (r Report) Purging() (ok bool, why []string) {
+	for _, c := range r.Checks {
+		if c.stops() {
+			why = append(why, c.Name+": "+c.Detail)
+		}
+	}
+	return len(why) == 0, why
+}
+
+// stale is the age at which a report counts for nothing: the monitor looks
+// every few seconds, so it stands still itself.
+const stale = 15 * time.Second
+
+// cutAfter is how long the database may give no answer before what waits for
+// one is given up. A connection can hang for longer than any statement may
+// take: the peer is there and silent, so that TCP does not notice.
+const cutAfter = 15 * time.Second
 
 // Health is what a daemon knows of itself and of its evidence: the monitor
 // writes it, everything else reads it.
 type Health struct {
-	mu        sync.Mutex
-	unhealthy []string // why nothing may be purged
-	reload    error    // why the policies on disk are not those in force
+	seen   atomic.Uint64 // WAL up to which the stream of this process found nothing that is not in the log
+	giveUp atomic.Bool   // the stream shall give the slot up: it holds back too much WAL
+
+	mu       sync.Mutex
+	now      func() time.Time // nil until the monitor runs
+	report   Report
+	reload   error     // why the policies on disk are not those in force
+	reloadAt time.Time // when they were looked at and found good
+	answered time.Time // when the database answered last
+	waiting  map[int]context.CancelCauseFunc
+	next     int
+}
+
+// begin has the monitor say what time it is.
+func (h *Health) begin(now func() time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now, h.answered = now, now()
+}
+
+// Report is the last look, or one that says that there was none for too long.
+func (h *Health) Report() Report {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.report
+	r.Checks = append([]Check(nil), r.Checks...)
+	switch {
+	case r.At.IsZero():
+		r.Checks = unknown("nothing was looked at yet")
+	case h.now().Sub(r.At) > stale:
+		r.Checks = unknown("the monitor has not looked since " + r.At.UTC().Format(time.RFC3339))
+	}
+	policies := Check{Name: checkPolicies, OK: h.reload == nil}
+	if h.reload != nil {
+		policies.Detail = "those in force are older than those on disk, which cannot be used: " + strings.ReplaceAll(safeText(h.reload), "\n", "; ")
+	}
+	r.Checks = append(r.Checks, policies)
+	r.Facts.PolicyReload, r.Facts.PolicyPending = h.reloadAt, h.reload != nil
+	return r
+}
+
+// unknown are the checks while the database tells nothing.
+func unknown(why string) []Check {
+	checks := []Check{{Name: checkDatabase, Detail: why}}
+	for _, name := range []string{checkSchema, checkClock, checkSlot, checkPublications, checkLog, checkChain} {
+		checks = append(checks, Check{Name: name, Detail: "unknown"})
+	}
+	return checks
 }
 
 // Purging tells whether purging may go on, and why not.
-func (h *Health) Purging() (ok bool, why []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.unhealthy) == 0, append([]string(nil), h.unhealthy...)
-}
+func (h *Health) Purging() (ok bool, why []string) { return h.Report().Purging() }
 
 // healthy is Purging as an error, for the batches.
 func (h *Health) healthy() error {
@@ -34,5 +141,49 @@ func (h *Health) healthy() error {
 func (h *Health) reloaded(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.reload = err
+	if h.reload = err; err == nil && h.now != nil {
+		h.reloadAt = h.now()
+	}
+}
+
+// errSilent is the cause of what guard gives up.
+var errSilent = errors.New("the database has not answered for " + cutAfter.String())
+
+// guard returns a context that ends when the database has not answered the
+// monitor for too long, and the function that frees it.
+func (h *Health) guard(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting == nil {
+		h.waiting = map[int]context.CancelCauseFunc{}
+	}
+	id := h.next
+	h.next++
+	h.waiting[id] = cancel
+	return ctx, func() {
+		h.mu.Lock()
+		delete(h.waiting, id)
+		h.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+// saw takes over what the monitor saw.
+func (h *Health) saw(r Report, answered bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.Categories == nil {
+		r.Categories = h.report.Categories
+	}
+	h.report = r
+	switch now := h.now(); {
+	case answered:
+		h.answered = now
+	case now.Sub(h.answered) > cutAfter:
+		for id, cancel := range h.waiting {
+			cancel(errSilent)
+			delete(h.waiting, id)
+		}
+	}
 }

@@ -206,6 +206,7 @@ comment on column sweeper.log_progress.source is 'The server and slot.';
 comment on column sweeper.log_progress.system_id is 'System identifier of the server.';
 comment on column sweeper.log_progress.slot is 'Name of the slot.';
 comment on column sweeper.log_progress.applied_lsn is 'LSN up to which everything is in the log.';
+comment on column sweeper.log_progress.renewed_lsn is 'Where the write-ahead log ended when an install last made the slot anew: behind it the log may go on, with an entry of kind gap.';
 comment on column sweeper.log_progress.updated_at is 'When it was last moved.';
 
 comment on table sweeper.schedules is 'When each category is due next. A slot stays due until the run that it asked for has ended.';

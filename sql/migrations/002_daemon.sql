@@ -16,3 +16,5 @@ create table sweeper.pace (
 );
 
 alter table sweeper.runs add column instance text;
+
+alter table sweeper.log_progress add column renewed_lsn pg_lsn;
