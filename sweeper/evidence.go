@@ -24,6 +24,7 @@ type serverFacts struct {
 	Exists    bool   // the slot
 	Usable    bool   // made for us in this database
 	ReaderPID int
+	Leader    bool // the reader is this process's
 	WALStatus string
 	Retained  int64
 	Confirmed uint64
@@ -37,7 +38,7 @@ const serverSQL = `
 select clock_timestamp(), pg_is_in_recovery(), (select system_identifier::text from pg_control_system()),
        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end,
        s.slot_name is not null, coalesce(s.plugin = 'pgoutput' and s.database = current_database(), false), coalesce(s.active_pid, 0),
-       coalesce(s.wal_status, ''),
+       coalesce((select application_name = $5 from pg_stat_activity where pid = s.active_pid), false), coalesce(s.wal_status, ''),
        coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, s.restart_lsn), 0)::bigint,
        coalesce(s.confirmed_flush_lsn, '0/0'),
        (select string_agg(p, ', ') from unnest($2::text[]) p where not exists (select from pg_publication where pubname = p)),
@@ -85,10 +86,10 @@ select (select max(version) from sweeper.schema_version),
      where l.seq >= coalesce(h.size, (select max(seq) + 1 from sweeper.purge_log), 0) - $2::bigint) t on true`
 
 // readServer and readLog read what the checks judge.
-func readServer(ctx context.Context, conn *pgx.Conn, cfg Config) (serverFacts, error) {
+func readServer(ctx context.Context, conn *pgx.Conn, cfg Config, application string) (serverFacts, error) {
 	var f serverFacts
-	err := conn.QueryRow(ctx, serverSQL, cfg.Slot, cfg.publications(), pg.LockSpace, pg.LockLog).Scan(&f.Clock, &f.Standby, &f.SystemID, &f.Insert,
-		&f.Exists, &f.Usable, &f.ReaderPID, &f.WALStatus, &f.Retained, &f.Confirmed, &f.Missing, &f.Writer, &f.Writing)
+	err := conn.QueryRow(ctx, serverSQL, cfg.Slot, cfg.publications(), pg.LockSpace, pg.LockLog, application).Scan(&f.Clock, &f.Standby, &f.SystemID, &f.Insert,
+		&f.Exists, &f.Usable, &f.ReaderPID, &f.Leader, &f.WALStatus, &f.Retained, &f.Confirmed, &f.Missing, &f.Writer, &f.Writing)
 	return f, pg.Wrap("look at server and slot", err)
 }
 

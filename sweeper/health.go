@@ -42,13 +42,15 @@ type Report struct {
 
 // Facts are the figures behind the checks, as far as they could be read.
 type Facts struct {
+	Slot          string
 	ServerTime    time.Time
 	SlotRetained  int64 // bytes of WAL that the slot holds back
 	LagBytes      int64 // WAL that is not in the log yet; idle WAL that held nothing for it counts until the progress moves
 	LagSeconds    float64
 	Entries       int64
 	Applied       uint64
-	ReaderPID     int // of the session that reads the slot; 0: none
+	ReaderPID     int  // of the session that reads the slot; 0: none
+	Leader        bool // it is this process
 	PolicyReload  time.Time
 	PolicyPending bool // the policies on disk are not those in force
 }
@@ -86,6 +88,17 @@ type Health struct {
 	answered time.Time // when the database answered last
 	waiting  map[int]context.CancelCauseFunc
 	next     int
+	counted  *metrics // nil until they are asked for
+}
+
+// metrics are those of the process whose health it is.
+func (h *Health) metrics() *metrics {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.counted == nil {
+		h.counted = newMetrics(h)
+	}
+	return h.counted
 }
 
 // begin has the monitor say what time it is.

@@ -28,6 +28,7 @@ var edges = map[string][]string{
 	"sweeper/proof":     {},
 	"sweeper/pgserver":  {},
 	"sweeper/failpoint": {},
+	"sweeper/httpd":     {},
 	"sweeper/policy":    {"policies"},
 	"sweeper/schedule":  {"sweeper/policy"},
 	"sweeper/pg":        {"sql"},
@@ -37,7 +38,7 @@ var edges = map[string][]string{
 	"sweeper/plan":      {"sweeper/catalog", "sweeper/policy"},
 	"sweeper/purge":     {"sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/pg", "sweeper/plan", "sweeper/policy"},
 	"sweeper": {
-		"policies", "sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/pg", "sweeper/plan", "sweeper/policy",
+		"policies", "sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/httpd", "sweeper/pg", "sweeper/plan", "sweeper/policy",
 		"sweeper/proof", "sweeper/purge", "sweeper/purgelog", "sweeper/schedule", "sweeper/wal",
 	},
 	"cmd/sweeper/sample": {"sweeper/pg"},

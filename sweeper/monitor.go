@@ -115,7 +115,7 @@ func (m *monitor) check(ctx context.Context) (r Report, answered bool) {
 		r.Checks = unknown(safeText(err))
 		return r, false
 	}
-	f, err := readServer(ctx, m.conn, m.cfg)
+	f, err := readServer(ctx, m.conn, m.cfg, m.application)
 	if err != nil {
 		defer m.disconnect()
 		m.motion.lost()
@@ -128,7 +128,7 @@ func (m *monitor) check(ctx context.Context) (r Report, answered bool) {
 	}
 	now := m.now()
 	r.At = now
-	r.Facts = Facts{ServerTime: f.Clock, SlotRetained: f.Retained, ReaderPID: f.ReaderPID}
+	r.Facts = Facts{Slot: m.cfg.Slot, ServerTime: f.Clock, SlotRetained: f.Retained, ReaderPID: f.ReaderPID, Leader: f.Leader}
 	add := func(name, detail string) { r.Checks = append(r.Checks, Check{name, detail == "", detail}) }
 	add(checkDatabase, "")
 	if err != nil {

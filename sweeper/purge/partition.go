@@ -27,8 +27,10 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		if err := s.mayBegin(ctx); err != nil {
 			return err
 		}
+		began := s.Now()
 		rows, err := s.drop(ctx)
 		if err == nil {
+			s.batched(rows, s.Now().Sub(began))
 			s.partitions++
 			s.rows += rows
 			s.note(rows)

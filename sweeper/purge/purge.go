@@ -52,7 +52,18 @@ type Options struct {
 	Stop          context.Context // when it ends, no new batch begins; nil: only the hard context of Run counts
 	Healthy       func() error    // asked before each batch, which waits until it is nil; nil: not asked
 	RowsPerSecond int             // of everybody who purges this database; 0: no limit
+	Slots         chan struct{}   // where several runs share their Workers; nil: a run has its own
 	Ended         Ended           // nil: none
+	Batched       func(Batch)     // told of each commit, from several goroutines; nil: nobody
+}
+
+// Batch is a committed batch, or a partition that was dropped.
+type Batch struct {
+	Category string
+	Table    string // the root
+	Kind     string // plan.Delete, plan.Redact or plan.DropPartition
+	Rows     int64
+	Took     time.Duration
 }
 
 // Ended is called in the transaction that records how a run ended. Its error

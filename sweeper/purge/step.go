@@ -150,6 +150,7 @@ func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err err
 			s.rows += rows
 			if rows > 0 {
 				s.note(rows)
+				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", rows), slog.Duration("elapsed", took))
 			}
 			return false, s.pace(ctx, rows)
@@ -197,5 +198,11 @@ func pause(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
+	}
+}
+
+func (s *stepper) batched(rows int64, took time.Duration) {
+	if s.Batched != nil {
+		s.Batched(Batch{Category: s.category.Policy.Name, Table: s.step.Relation, Kind: s.step.Kind, Rows: rows, Took: took})
 	}
 }
