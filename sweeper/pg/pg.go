@@ -114,6 +114,7 @@ func Pool(ctx context.Context, url, name string, size int) (*pgxpool.Pool, error
 	}
 	cfg.ConnConfig = conn
 	cfg.MaxConns = int32(size)
+	cfg.MaxConnIdleTime = time.Minute // between two runs it holds nothing
 	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		registerTypes(c.TypeMap())
 		return nil

@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	o := Outcome{RunID: r.id, Category: r.category.Policy.Name, State: Running, AsOf: r.plan.AsOf, PlanHash: r.category.Hash}
 	before, err := Count(ctx, pool, r.category)
 	if err != nil {
-		return r.finish(ctx, pool, o, err)
+		return r.finish(ctx, pool, o, cmp.Or(r.begin(ctx, pool, o, 0), err)) // a failure leaves its row too
 	}
 	r.cutoffs = map[string]time.Time{}
 	var due, total int64
