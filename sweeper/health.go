@@ -43,6 +43,7 @@ type Report struct {
 // Facts are the figures behind the checks, as far as they could be read.
 type Facts struct {
 	Slot          string
+	Source        string // server and slot: whose log it is
 	ServerTime    time.Time
 	SlotRetained  int64 // bytes of WAL that the slot holds back
 	LagBytes      int64 // WAL that is not in the log yet; idle WAL that held nothing for it counts until the progress moves
@@ -186,6 +187,9 @@ func (h *Health) guard(ctx context.Context) (context.Context, context.CancelFunc
 func (h *Health) saw(r Report, answered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if r.Facts.Source == "" {
+		r.Facts.Source = h.report.Facts.Source
+	}
 	if r.Categories == nil {
 		r.Categories = h.report.Categories
 	}

@@ -128,7 +128,7 @@ func (m *monitor) check(ctx context.Context) (r Report, answered bool) {
 	}
 	now := m.now()
 	r.At = now
-	r.Facts = Facts{Slot: m.cfg.Slot, ServerTime: f.Clock, SlotRetained: f.Retained, ReaderPID: f.ReaderPID, Leader: f.Leader}
+	r.Facts = Facts{Slot: m.cfg.Slot, Source: f.SystemID + "/" + m.cfg.Slot, ServerTime: f.Clock, SlotRetained: f.Retained, ReaderPID: f.ReaderPID, Leader: f.Leader}
 	add := func(name, detail string) { r.Checks = append(r.Checks, Check{name, detail == "", detail}) }
 	add(checkDatabase, "")
 	if err != nil {

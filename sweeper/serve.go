@@ -26,7 +26,7 @@ func (d *daemon) serve(ctx context.Context) error {
 // state is the health as the pages show it.
 func (h *Health) state() httpd.State {
 	r := h.Report()
-	s := httpd.State{At: r.At}
+	s := httpd.State{At: r.At, Source: r.Facts.Source}
 	s.Ready, _ = r.Purging()
 	for _, c := range r.Checks {
 		s.Checks = append(s.Checks, httpd.Check{Name: c.Name, OK: c.OK, Detail: Printable(c.Detail)})

@@ -21,6 +21,10 @@ const (
 	goodbye        = time.Second // for the answers in flight when the server ends
 )
 
+// SourceHeader is the header of an answer of /readyz that tells which server
+// and slot the daemon looks after.
+const SourceHeader = "Sweeper-Source"
+
 // Options say what is shown.
 type Options struct {
 	State   func() State // what was seen last; called for each request, from several goroutines
@@ -87,6 +91,7 @@ func readOnly(next http.Handler) http.Handler {
 // readyz says in one word how things are, and in a line a check when asked for
 // more or when not all is well.
 func readyz(w http.ResponseWriter, r *http.Request, s State) {
+	w.Header().Set(SourceHeader, s.Source)
 	code := http.StatusOK
 	if !s.Ready {
 		code = http.StatusServiceUnavailable

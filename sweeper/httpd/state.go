@@ -10,6 +10,7 @@ import (
 type State struct {
 	At         time.Time // when it was seen; zero: nothing was seen yet
 	Ready      bool      // purging may go on
+	Source     string    // names server and slot; "": not known yet
 	Checks     []Check
 	Facts      []Fact
 	Categories []Category
