@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,11 +71,6 @@ func (r Report) Purging() (ok bool, why []string) {
 // every few seconds, so it stands still itself.
 const stale = 15 * time.Second
 
-// cutAfter is how long the database may give no answer before what waits for
-// one is given up. A connection can hang for longer than any statement may
-// take: the peer is there and silent, so that TCP does not notice.
-const cutAfter = 15 * time.Second
-
 // Health is what a daemon knows of itself and of its evidence: the monitor
 // writes it, everything else reads it.
 type Health struct {
@@ -84,12 +80,10 @@ type Health struct {
 	mu       sync.Mutex
 	now      func() time.Time // nil until the monitor runs
 	report   Report
-	reload   error     // why the policies on disk are not those in force
-	reloadAt time.Time // when they were looked at and found good
-	answered time.Time // when the database answered last
-	waiting  map[int]context.CancelCauseFunc
-	next     int
-	counted  *metrics // nil until they are asked for
+	reload   error         // why the policies on disk are not those in force
+	reloadAt time.Time     // when they were looked at and found good
+	counted  *metrics      // nil until they are asked for
+	news     chan struct{} // closed when another check passes or fails than before; nil until somebody waits
 }
 
 // metrics are those of the process whose health it is.
@@ -106,7 +100,7 @@ func (h *Health) metrics() *metrics {
 func (h *Health) begin(now func() time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.now, h.answered = now, now()
+	h.now = now
 }
 
 // Report is the last look, or one that says that there was none for too long.
@@ -160,31 +154,8 @@ func (h *Health) reloaded(err error) {
 	}
 }
 
-// errSilent is the cause of what guard gives up.
-var errSilent = errors.New("the database has not answered for " + cutAfter.String())
-
-// guard returns a context that ends when the database has not answered the
-// monitor for too long, and the function that frees it.
-func (h *Health) guard(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.waiting == nil {
-		h.waiting = map[int]context.CancelCauseFunc{}
-	}
-	id := h.next
-	h.next++
-	h.waiting[id] = cancel
-	return ctx, func() {
-		h.mu.Lock()
-		delete(h.waiting, id)
-		h.mu.Unlock()
-		cancel(nil)
-	}
-}
-
 // saw takes over what the monitor saw.
-func (h *Health) saw(r Report, answered bool) {
+func (h *Health) saw(r Report) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r.Facts.Source == "" {
@@ -193,14 +164,34 @@ func (h *Health) saw(r Report, answered bool) {
 	if r.Categories == nil {
 		r.Categories = h.report.Categories
 	}
+	if h.news != nil && !slices.EqualFunc(h.report.Checks, r.Checks, func(a, b Check) bool { return a.Name == b.Name && a.OK == b.OK }) {
+		close(h.news)
+		h.news = nil
+	}
 	h.report = r
-	switch now := h.now(); {
-	case answered:
-		h.answered = now
-	case now.Sub(h.answered) > cutAfter:
-		for id, cancel := range h.waiting {
-			cancel(errSilent)
-			delete(h.waiting, id)
+}
+
+// sleep is a pause that ends early when the checks come out otherwise than
+// before: what it waits for may be mended. It fails only with ctx. A nil Health
+// has no news.
+func (h *Health) sleep(ctx context.Context, d time.Duration) (news bool, err error) {
+	var changed chan struct{}
+	if h != nil {
+		h.mu.Lock()
+		if h.news == nil {
+			h.news = make(chan struct{})
 		}
+		changed = h.news
+		h.mu.Unlock()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-changed:
+		return true, nil
+	case <-timer.C:
+		return false, nil
 	}
 }

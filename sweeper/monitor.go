@@ -102,25 +102,25 @@ func (m *monitor) disconnect() {
 func (m *monitor) look(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
-	r, answered := m.check(ctx)
-	m.health.saw(r, answered)
+	r := m.check(ctx)
+	m.health.saw(r)
 	return r
 }
 
-// check reads and judges. answered: the database said something, be it an error.
-func (m *monitor) check(ctx context.Context) (r Report, answered bool) {
+// check reads and judges.
+func (m *monitor) check(ctx context.Context) (r Report) {
 	r.At = m.now()
 	if err := m.connect(ctx); err != nil {
 		m.motion.lost()
 		r.Checks = unknown(safeText(err))
-		return r, false
+		return r
 	}
 	f, err := readServer(ctx, m.conn, m.cfg, m.application)
 	if err != nil {
 		defer m.disconnect()
 		m.motion.lost()
 		r.Checks = unknown(safeText(err))
-		return r, pg.SQLState(err) != ""
+		return r
 	}
 	l, err := readLog(ctx, m.conn, m.cfg)
 	if m.conn.IsClosed() {
@@ -132,16 +132,9 @@ func (m *monitor) check(ctx context.Context) (r Report, answered bool) {
 	add := func(name, detail string) { r.Checks = append(r.Checks, Check{name, detail == "", detail}) }
 	add(checkDatabase, "")
 	if err != nil {
-		add(checkSlot, judgeSlot(f, l, m.cfg))
-		what := safeText(err)
-		for _, name := range []string{checkSchema, checkClock, checkPublications, checkLog, checkChain} {
-			add(name, "unknown: "+what)
-		}
-		if pg.Classify(err) == pg.Setup {
-			r.Checks[len(r.Checks)-5].Detail = what + "; run: sweeper install"
-		}
 		m.motion.lost()
-		return r, true
+		r.Checks = append(r.Checks, unread(f, l, m.cfg, err)...)
+		return r
 	}
 	add(checkSchema, judgeSchema(l))
 	add(checkClock, judgeClock(f, l, now))
@@ -151,7 +144,25 @@ func (m *monitor) check(ctx context.Context) (r Report, answered bool) {
 	add(checkChain, m.memory.judgeChain(l))
 	m.limit(ctx, f, now)
 	m.categories(ctx, &r, now)
-	return r, true
+	return r
+}
+
+// unread are the checks after the server answered and the log could not be
+// read: the schema is to blame, or whoever holds a lock on the log.
+func unread(f serverFacts, l logFacts, cfg Config, err error) []Check {
+	schema, log := "", safeText(err)
+	if pg.Classify(err) == pg.Setup {
+		schema, log = safeText(err)+"; run: sweeper install", "unknown: schema sweeper is not as it should be"
+	}
+	slot, publications := judgeSlot(f, l, cfg), judgePublications(f)
+	return []Check{
+		{checkSchema, schema == "", schema},
+		{checkClock, true, ""},
+		{checkSlot, slot == "", slot},
+		{checkPublications, publications == "", publications},
+		{checkLog, false, log},
+		{checkChain, false, "unknown: the purge log cannot be read"},
+	}
 }
 
 func judgePublications(f serverFacts) string {

@@ -60,7 +60,9 @@ func (d *daemon) schedule(soft, hard context.Context) error {
 			wait.Reset()
 		}
 		d.outage.failed(soft, partSchedules, err)
-		_ = sleep(soft, wait.NextBackOff())
+		if news, _ := d.health.sleep(soft, wait.NextBackOff()); news {
+			wait.Reset()
+		}
 	}
 	return nil
 }

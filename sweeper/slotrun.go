@@ -32,13 +32,16 @@ func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) 
 	}
 	options := s.cfg.purging(s.log, s.instance, s.now)
 	options.Reason, options.Actor, options.Stop, options.Healthy, options.Slots = cronReason, cronActor, soft, s.health.healthy, s.slots
+	options.Batched = s.health.metrics().batched
 	options.Ended = func(ctx context.Context, tx pgx.Tx, o purge.Outcome) error {
 		if !settles(o) {
 			return nil
 		}
 		return moveSlot(ctx, tx, one, l.schedules[one.category].Next(latest(one.due, o.AsOf)))
 	}
+	began := s.now()
 	outcome := purge.Run(ctx, s.pool, p, options)[0]
+	s.health.metrics().ran(outcome, s.now().Sub(began))
 	s.note(outcome)
 	if outcome.Deleted+outcome.Redacted > 0 || !settles(outcome) {
 		s.log.InfoContext(ctx, "run ended", slog.String(KeyPolicy, outcome.Category), slog.String("state", outcome.State),

@@ -70,8 +70,11 @@ func (s *stream) run(ctx context.Context) error {
 			s.outage.failed(ctx, partLog, err)
 			pause = wait.NextBackOff()
 		}
-		if sleep(ctx, pause) != nil {
+		switch news, err := s.health.sleep(ctx, pause); {
+		case err != nil:
 			return nil
+		case news:
+			wait.Reset()
 		}
 	}
 }
