@@ -70,18 +70,23 @@ func (s *site) checkRows(t *testing.T, w *truth, l *load) {
 			}
 		}
 	}
-	for what, sql := range map[string]string{
-		"due rows are left in app.events": `select count(*) from app.events where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
-		"due rows are left in app.shots":  `select count(*) from app.shots where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
-		"due rows are left in app.people": `select count(*) from app.people where at + interval '5 years' <= now() and who not in (select subject from sweeper.legal_holds)`,
-		"due people are not redacted": `select count(*) from app.people where at + interval '90 days' <= now() and (name is not null or email not like 'redacted-%')
-			and who not in (select subject from sweeper.legal_holds)`,
-		"rows of the held subject were touched": `select count(*) from app.people where who = 'held' and (name is null or email like 'redacted-%')`,
-	} {
+	for what, sql := range due {
 		if got := s.text(t, sql); got != "0" {
 			t.Errorf("%s %s", got, what)
 		}
 	}
+	if got := s.text(t, `select count(*) from app.people where who = 'held' and (name is null or email like 'redacted-%')`); got != "0" {
+		t.Errorf("%s rows of the held subject were touched", got)
+	}
+}
+
+// due counts what must be gone in the end.
+var due = map[string]string{
+	"due rows are left in app.events": `select count(*) from app.events where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
+	"due rows are left in app.shots":  `select count(*) from app.shots where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
+	"due rows are left in app.people": `select count(*) from app.people where at + interval '5 years' <= now() and who not in (select subject from sweeper.legal_holds)`,
+	"due people are not redacted": `select count(*) from app.people where at + interval '90 days' <= now() and (name is not null or email not like 'redacted-%')
+		and who not in (select subject from sweeper.legal_holds)`,
 }
 
 // checkLog: each purge stands in the log exactly once, with its rows, and the
@@ -157,6 +162,10 @@ func differ[K comparable](t *testing.T, what string, want, got map[K]int) (more,
 // tenants, with the sums that the log has.
 func (s *site) checkPurges(t *testing.T) {
 	t.Helper()
+	if got := s.text(t, `select string_agg(concat_ws(' ', category, state, stop_reason), '; ') from sweeper.runs
+		where (finished_at is not null) <> (run_id in (select run_id from sweeper.batches where fact = 'run_end'))`); got != "" {
+		t.Errorf("runs are finished and have no end among the stamps, or the other way round: %s", got)
+	}
 	const ended = `with ended as (select run_id from sweeper.batches where fact = 'run_end'),
 		reports as (select b.* from sweeper.batches b join ended using (run_id) where b.fact = 'report'),
 		want as (select run_id, x.tenant from reports cross join lateral jsonb_to_recordset(tenants) x(tenant text) where tenants is not null group by 1, 2
@@ -164,10 +173,9 @@ func (s *site) checkPurges(t *testing.T) {
 			union all select run_id, null from ended where run_id not in (select run_id from reports)),
 		got as (select run_id, tenant from sweeper.purges) `
 	for what, sql := range map[string]string{
-		"runs ended more than once":               `select count(*) - count(distinct run_id) from sweeper.batches where fact = 'run_end'`,
-		"finished runs have no end in the stamps": `select count(*) from sweeper.runs where (finished_at is not null) <> (run_id in (select run_id from sweeper.batches where fact = 'run_end'))`,
-		"runs and tenants are missing in purges":  ended + `select count(*) from (select * from want except all select * from got) x`,
-		"rows of purges are too many":             ended + `select count(*) from (select * from got except all select * from want) x`,
+		"runs ended more than once":              `select count(*) - count(distinct run_id) from sweeper.batches where fact = 'run_end'`,
+		"runs and tenants are missing in purges": ended + `select count(*) from (select * from want except all select * from got) x`,
+		"rows of purges are too many":            ended + `select count(*) from (select * from got except all select * from want) x`,
 		"runs have other sums in purges than in the log": `select count(*) from (select run_id, sum(rows_deleted + rows_redacted) as n from sweeper.purges group by 1) p
 			where n <> (select coalesce(sum(row_count), 0) from sweeper.purge_log l where l.run_id = p.run_id and kind in ('delete', 'redact', 'drop_partition'))`,
 	} {

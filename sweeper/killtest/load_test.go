@@ -16,6 +16,7 @@ import (
 type load struct {
 	s     *site
 	stop  chan struct{}
+	once  sync.Once
 	ended sync.WaitGroup
 
 	mu   sync.Mutex
@@ -40,7 +41,7 @@ func (s *site) begin(t *testing.T) *load {
 
 // end stops the application and waits for what it was doing.
 func (l *load) end() {
-	close(l.stop)
+	l.once.Do(func() { close(l.stop) })
 	l.ended.Wait()
 }
 
@@ -104,19 +105,22 @@ func (l *load) one(ctx context.Context, conn *pgx.Conn) (kind string, err error)
 	case n < 99:
 		_, err = conn.Exec(ctx, fmt.Sprintf(remove, t.name))
 		return "deletes", err
+	case l.heldEnough():
+		_, err = conn.Exec(ctx, insertYoung)
+		return "inserts of young rows", err
 	}
 	return "holds", l.hold(ctx, conn)
+}
+
+func (l *load) heldEnough() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.did["holds"] >= mostHeld
 }
 
 // hold puts one more subject under a hold. From its return on, what is there
 // of that subject stays.
 func (l *load) hold(ctx context.Context, conn *pgx.Conn) error {
-	l.mu.Lock()
-	enough := l.did["holds"] >= mostHeld
-	l.mu.Unlock()
-	if enough {
-		return nil
-	}
 	subject := fmt.Sprint("s", rand.N(40))
 	if _, err := conn.Exec(ctx, `select sweeper.apply_hold($1, 'case', 'application')`, subject); err != nil {
 		return err

@@ -35,15 +35,16 @@ end $$;`
 
 const policies = `version: 1
 categories:
-  events: {table: app.events, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}}
-  people: {table: app.people, subject: who, start_from: at, redact: {after: P90D, columns: {email: {hmac: "redacted-%s"}, name: "null"}}, delete: {after: P5Y}}
-  shots: {table: app.shots, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, partitions: drop}
+  events: {table: app.events, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, schedule: {every: 1s}}
+  people: {table: app.people, subject: who, start_from: at, redact: {after: P90D, columns: {email: {hmac: "redacted-%s"}, name: "null"}}, delete: {after: P5Y}, schedule: {every: 1s}}
+  shots: {table: app.shots, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, partitions: drop, schedule: {every: 1s}}
 `
 
 // site is one application's database, with sweeper installed or about to be.
 type site struct {
 	url   func(user string) string
 	slot  string // of sweeper; the witness has another
+	file  string // of the policies
 	env   []string
 	fed   int // how often feed was called
 	admin *pgx.Conn
@@ -78,19 +79,30 @@ var roles sync.Mutex
 // prepare makes the schema and the witness. Nothing is installed yet.
 func (s *site) prepare(t *testing.T) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "policies.yaml")
-	if err := os.WriteFile(file, []byte(policies), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.file = filepath.Join(t.TempDir(), "policies.yaml")
+	s.write(t, policies)
 	s.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
 		"SWEEPER_DATABASE_URL=" + s.url("sweeper_daemon"), "SWEEPER_REPLICATION_URL=" + s.url("sweeper_logger"),
-		"SWEEPER_INSTALL_URL=" + s.url(""), "SWEEPER_SLOT=" + s.slot, "SWEEPER_HMAC_KEY=" + key, "SWEEPER_POLICIES=" + file,
-		"SWEEPER_APPROVE=auto", "SWEEPER_BATCH_ROWS=40", "SWEEPER_LOG_LEVEL=warn",
+		"SWEEPER_INSTALL_URL=" + s.url(""), "SWEEPER_SLOT=" + s.slot, "SWEEPER_HMAC_KEY=" + key, "SWEEPER_POLICIES=" + s.file,
+		"SWEEPER_APPROVE=auto", "SWEEPER_BATCH_ROWS=40", "SWEEPER_LOG_LEVEL=warn", "SWEEPER_HTTP_ADDR=off",
 	}
 	s.connect(t)
 	s.exec(t, schema)
 	s.exec(t, `select pg_create_logical_replication_slot($1, 'test_decoding')`, s.slot+"_truth")
+}
+
+// write puts a policy file in the place of the one that is there.
+func (s *site) write(t *testing.T, text string) {
+	t.Helper()
+	next := s.file + ".new"
+	err := os.WriteFile(next, []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(next, s.file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // connect opens the connection of the test's own questions.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,8 +16,26 @@ func itoa(i int) string { return strconv.Itoa(i) }
 // victim is a running sweeper.
 type victim struct {
 	cmd    *exec.Cmd
-	stderr strings.Builder
+	stderr output
 	done   chan struct{}
+}
+
+// output is what a process has said so far.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // ending is how a victim ended.
