@@ -55,7 +55,8 @@ select clock_timestamp(), pg_is_in_recovery(), (select system_identifier::text f
 type logFacts struct {
 	Version   *int
 	LastAsOf  *time.Time
-	Batch     int64 // the newest stamp
+	Stamp     int64 // the newest
+	Logged    bool  // whether it is among the entries that were looked at
 	Size      *int64
 	ChainHash []byte
 	Hashes    []byte
@@ -73,14 +74,15 @@ const logSQL = `
 select (select max(version) from sweeper.schema_version),
        (select max(r.as_of) from sweeper.governed g cross join lateral
           (select as_of from sweeper.runs where category = g.category order by started_at desc limit 1) r),
-       (select coalesce(max(batch_id), 0) from sweeper.batches),
-       h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap
+       coalesce(b.batch_id, 0), coalesce(t.logged, false), h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap
   from (select) one
   left join sweeper.log_head h on true
   left join sweeper.log_progress p on p.slot = $1
+  left join lateral (select batch_id, xid::text::bigint as xid from sweeper.batches where fact = 'stamp' order by batch_id desc limit 1) b on true
   left join lateral (
     select min(l.seq) as first, count(*) as count, string_agg(l.leaf_hash || l.chain_hash, ''::bytea order by l.seq, l.logged_at) as links,
            min(l.seq) filter (where sha256('\x00'::bytea || sweeper.leaf_bytes(l)) is distinct from l.leaf_hash) as bad,
+           bool_or(l.xid = b.xid) as logged,
            max(l.reference) filter (where l.kind = 'gap' and l.seq = h.size - 1) as gap
       from sweeper.purge_log l
      where l.seq >= coalesce(h.size, (select max(seq) + 1 from sweeper.purge_log), 0) - $2::bigint) t on true`
@@ -95,7 +97,7 @@ func readServer(ctx context.Context, conn *pgx.Conn, cfg Config, application str
 
 func readLog(ctx context.Context, conn *pgx.Conn, cfg Config) (logFacts, error) {
 	var f logFacts
-	err := conn.QueryRow(ctx, logSQL, cfg.Slot, tailEntries).Scan(&f.Version, &f.LastAsOf, &f.Batch,
+	err := conn.QueryRow(ctx, logSQL, cfg.Slot, tailEntries).Scan(&f.Version, &f.LastAsOf, &f.Stamp, &f.Logged,
 		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap)
 	return f, pg.Wrap("read the purge log", err)
 }
@@ -122,6 +124,8 @@ func judgeSlot(f serverFacts, l logFacts, cfg Config) string {
 		return fmt.Sprintf("slot %s does not exist (%s); run: sweeper install", cfg.Slot, *l.Gap)
 	case !f.Exists:
 		return fmt.Sprintf("slot %s does not exist; run: sweeper install", cfg.Slot)
+	case f.Confirmed == 0:
+		return fmt.Sprintf("slot %s is still being made: it waits for the transactions that were open before it", cfg.Slot)
 	case f.WALStatus == "lost":
 		return fmt.Sprintf("slot %s has lost WAL that it still needed; run: sweeper install", cfg.Slot)
 	case !f.Usable:

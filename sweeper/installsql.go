@@ -183,7 +183,7 @@ func (w *writer) slot(ctx context.Context) error {
 	if lost {
 		w.add(fmt.Sprintf("slot %s has lost WAL that it still needed: it is of no use any more", w.cfg.Slot), fmt.Sprintf("SELECT pg_catalog.pg_drop_replication_slot('%s');", w.cfg.Slot))
 	}
-	if status.Exists && !lost {
+	if status.Exists && !status.Making && !lost {
 		return nil
 	}
 	w.out.Slot = w.cfg.Slot

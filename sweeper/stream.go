@@ -162,6 +162,8 @@ func (c Config) evidence(ctx context.Context, conn *pgx.Conn) (slot wal.Status, 
 		err = pg.Wrap("look at the publications", err)
 	case !slot.Exists:
 		err = &SetupError{"slot " + c.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
+	case slot.Making:
+		err = &SetupError{fmt.Sprintf("slot %s is still being made by pid %d, so nothing would witness a purge", c.Slot, slot.ActivePID), "try again when the transactions that were open before it have ended"}
 	case slot.WALStatus == "lost":
 		err = fmt.Errorf("slot %s: %w", c.Slot, wal.ErrSlotLost)
 	case missing != nil:

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
 
 // TestInstallIsKilled kills installs: in the transaction, of which nothing may
@@ -60,4 +62,47 @@ func TestInstallIsKilledAtRandom(t *testing.T) {
 	}
 	s.install(t)
 	s.conclude(t, s.begin(t), "install at random moments", kills, 2*inARow(t)+1)
+}
+
+// TestInstallIsKilledWhileItMakesTheSlot kills an install that waits for an
+// open transaction of the application's. The server goes on to make the slot,
+// which shows nothing that is committed before it is done: until then nothing
+// may be purged, and no install may say that all is there.
+func TestInstallIsKilledWhileItMakesTheSlot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.feed(t)
+	before := s.text(t, `select count(*) from app.events`)
+	other := s.another(t)
+	if _, err := other.Exec(t.Context(), `begin; insert into app.events (at, tenant, who) values (now(), 't', 'w')`); err != nil {
+		t.Fatal(err)
+	}
+	v := s.start(t, nil, "install")
+	pgtest.Eventually(t, "the slot is being made", func() bool {
+		return s.text(t, `select confirmed_flush_lsn is null from pg_replication_slots where slot_name = $1`, s.slot) == "true"
+	})
+	if e, killed := v.kill(); !killed {
+		t.Fatalf("install ended with %s", e)
+	}
+	if e := s.start(t, nil, "sweep").end(); e.code != 2 || !strings.Contains(e.stderr, "is still being made") {
+		t.Errorf("a sweep beside a slot that is being made ended with %s", e)
+	}
+	if got := s.text(t, `select (select count(*) from app.events) || ' ' || (select count(*) from sweeper.purge_log)`); got != before+" 0" {
+		t.Errorf("rows and entries are %s, want %s and none", got, before)
+	}
+	v = s.start(t, nil, "install")
+	if v.endWithin(time.Second) {
+		t.Errorf("install did not wait for the slot and ended with %s", v.end())
+	}
+	if _, err := other.Exec(t.Context(), `commit`); err != nil {
+		t.Fatal(err)
+	}
+	if e := v.end(); e.code != 0 {
+		t.Fatalf("install ended with %s", e)
+	}
+	if got := s.text(t, `select confirmed_flush_lsn is not null from pg_replication_slots where slot_name = $1`, s.slot); got != "true" {
+		t.Error("install ended before the slot was made")
+	}
+	s.install(t)
+	s.conclude(t, s.begin(t), "install, making the slot", 1, 3)
 }

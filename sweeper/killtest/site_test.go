@@ -108,12 +108,17 @@ func (s *site) write(t *testing.T, text string) {
 // connect opens the connection of the test's own questions.
 func (s *site) connect(t *testing.T) {
 	t.Helper()
+	s.admin = s.another(t)
+}
+
+func (s *site) another(t *testing.T) *pgx.Conn {
+	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.url(""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.admin = conn
 	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // a crash may have ended it
+	return conn
 }
 
 func (s *site) exec(t *testing.T, sql string, args ...any) {
