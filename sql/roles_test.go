@@ -57,6 +57,7 @@ var writable = map[string]map[string][]string{
 	"sweeper_daemon": {
 		"batches": {"insert (fact)"}, "policy_versions": {"insert"},
 		"runs": {"insert", "update"}, "policy_counts": {"insert", "update"}, "relations": {"insert", "update"},
+		"schedules": {"insert", "update"}, "pace": {"insert", "update"},
 	},
 	"sweeper_logger": {
 		"purge_log": {"insert"}, "purge_rows": {"insert"}, "purges": {"insert"},

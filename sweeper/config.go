@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // the image holds nothing but the binary, and zones are checked at start
@@ -14,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/pgsweeper/sweeper/sweeper/schedule"
 )
 
 // Config is what the environment says, one line a variable. Each SWEEPER_X is
@@ -39,6 +43,10 @@ type Config struct {
 	LogLevel         slog.Level    `env:"SWEEPER_LOG_LEVEL, default=info" want:"debug, info, warn or error"`       // of what NewLogger lets through
 	LogFormat        string        `env:"SWEEPER_LOG_FORMAT, default=auto" want:"auto, text or json"`              // FormatAuto: text on a terminal, else JSON
 	ShutdownGrace    time.Duration `env:"SWEEPER_SHUTDOWN_GRACE, default=25s" range:"100ms..10m"`                  // for the batch in flight
+	RowsPerSecond    int           `env:"SWEEPER_ROWS_PER_SECOND, default=0" range:"0..10000000"`                  // of all replicas together; 0: no limit
+	Window           string        `env:"SWEEPER_WINDOW" want:"hours such as 22:00-05:00"`                         // in Timezone, when scheduled runs may begin; "": always
+	SlotLimit        Bytes         `env:"SWEEPER_SLOT_LIMIT, default=8GiB" want:"a size such as 512MiB or 8GiB"`   // retained WAL at which the slot is given up; 0: never
+	HTTPAddr         string        `env:"SWEEPER_HTTP_ADDR, default=:9637" want:"host:port, :port or off"`         // probes, metrics, status page; HTTPOff: none
 }
 
 // The values of Config.Approve.
@@ -46,6 +54,10 @@ const (
 	ApproveManual = "manual"
 	ApproveAuto   = "auto"
 )
+
+// HTTPOff is the value of Config.HTTPAddr without a server. An empty variable
+// means the same.
+const HTTPOff = "off"
 
 // publicationRoom is what the longest suffix, "_redact", leaves of the 63
 // bytes of a name.
@@ -58,6 +70,8 @@ var checks = map[string]func(text string) bool{
 	"SWEEPER_TIMEZONE":    isZone,
 	"SWEEPER_APPROVE":     regexp.MustCompile(`^(manual|auto)$`).MatchString,
 	"SWEEPER_LOG_FORMAT":  regexp.MustCompile(`^(auto|text|json)$`).MatchString,
+	"SWEEPER_WINDOW":      isWindow,
+	"SWEEPER_HTTP_ADDR":   isListenAddress,
 }
 
 // decimal is a whole number without base prefix or leading zero: the decoder
@@ -267,4 +281,15 @@ func (c Config) Require(verb string, needs ...Need) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func isWindow(text string) bool {
+	_, err := schedule.ParseWindow(text, "UTC")
+	return err == nil
+}
+
+func isListenAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	return text == HTTPOff || err == nil && bad == nil && n > 0
 }

@@ -37,7 +37,7 @@ func TestLoadDefaults(t *testing.T) {
 		BatchRows: 10000, BatchTarget: 250 * time.Millisecond, Workers: 2,
 		LockTimeout: 2 * time.Second, StatementTimeout: 30 * time.Second,
 		Approve: sweeper.ApproveManual, LogLevel: slog.LevelInfo, LogFormat: sweeper.FormatAuto,
-		ShutdownGrace: 25 * time.Second,
+		ShutdownGrace: 25 * time.Second, SlotLimit: 8 << 30, HTTPAddr: ":9637",
 	}
 	if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
 		t.Error(diff)
@@ -57,6 +57,7 @@ func TestLoadSetsEveryField(t *testing.T) {
 		"SWEEPER_TIMEZONE=Europe/Berlin", "SWEEPER_BATCH_ROWS=100000", "SWEEPER_BATCH_TARGET=10ms",
 		"SWEEPER_WORKERS=16", "SWEEPER_LOCK_TIMEOUT=100ms", "SWEEPER_STATEMENT_TIMEOUT=10m",
 		"SWEEPER_APPROVE=auto", "SWEEPER_LOG_LEVEL=DEBUG", "SWEEPER_LOG_FORMAT=json", "SWEEPER_SHUTDOWN_GRACE=1s",
+		"SWEEPER_ROWS_PER_SECOND=5000", "SWEEPER_WINDOW=22:00-05:00", "SWEEPER_SLOT_LIMIT=512MiB", "SWEEPER_HTTP_ADDR=",
 	})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("Load: %v, warnings %q", err, warnings)
@@ -67,6 +68,7 @@ func TestLoadSetsEveryField(t *testing.T) {
 		`database "shop" at /run/postgresql:5432 as "owner"`, "AllowSuperuser:true", "slot_1", "Europe/Berlin",
 		"BatchRows:100000", "BatchTarget:10ms", "Workers:16", "StatementTimeout:10m0s", "Approve:auto",
 		"LogLevel:DEBUG", "LogFormat:json", "ShutdownGrace:1s",
+		"RowsPerSecond:5000", "Window:22:00-05:00", "SlotLimit:512MiB", "HTTPAddr:off",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not in %s", want, text)
@@ -129,6 +131,11 @@ func TestLoadRefuses(t *testing.T) {
 		"SWEEPER_LOG_LEVEL=loud":                                                          "SWEEPER_LOG_LEVEL: must be debug, info, warn or error",
 		"SWEEPER_LOG_FORMAT=tint":                                                         "SWEEPER_LOG_FORMAT: must be auto, text or json",
 		"SWEEPER_SHUTDOWN_GRACE=0s":                                                       "SWEEPER_SHUTDOWN_GRACE: must be a duration",
+		"SWEEPER_ROWS_PER_SECOND=-1":                                                      "SWEEPER_ROWS_PER_SECOND: must be a whole number from 0 to 10000000",
+		"SWEEPER_WINDOW=22:00-24:00":                                                      "SWEEPER_WINDOW: must be hours such as 22:00-05:00",
+		"SWEEPER_WINDOW=05:00-05:00":                                                      "SWEEPER_WINDOW: must be",
+		"SWEEPER_SLOT_LIMIT=8GB":                                                          "SWEEPER_SLOT_LIMIT: must be a size such as 512MiB or 8GiB",
+		"SWEEPER_HTTP_ADDR=9637":                                                          "SWEEPER_HTTP_ADDR: must be host:port, :port or off",
 	} {
 		cfg, _, err := sweeper.Load([]string{entry})
 		if err == nil {

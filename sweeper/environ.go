@@ -20,9 +20,9 @@ const (
 
 // later are the variables of the interface that this version does not use.
 var later = []string{
-	"SWEEPER_SIGNING_KEY", "SWEEPER_ANCHOR_URL", "SWEEPER_ROWS_PER_SECOND", "SWEEPER_MAX_REPLICA_LAG",
-	"SWEEPER_MAX_SLOT_LAG", "SWEEPER_SLOT_LIMIT", "SWEEPER_CONFIRM_DELAY", "SWEEPER_LOG_RETENTION",
-	"SWEEPER_WINDOW", "SWEEPER_ALLOW_RAW_SQL", "SWEEPER_HTTP_ADDR", "SWEEPER_WEBHOOK_URL",
+	"SWEEPER_SIGNING_KEY", "SWEEPER_ANCHOR_URL", "SWEEPER_MAX_REPLICA_LAG",
+	"SWEEPER_MAX_SLOT_LAG", "SWEEPER_CONFIRM_DELAY", "SWEEPER_LOG_RETENTION",
+	"SWEEPER_ALLOW_RAW_SQL", "SWEEPER_WEBHOOK_URL",
 	"SWEEPER_WEBHOOK_SECRET", "SWEEPER_WEBHOOK_ALLOW_CIDRS", "SWEEPER_SMTP_URL", "SWEEPER_MAIL_FROM",
 	"SWEEPER_MAIL_TO",
 }
@@ -53,6 +53,9 @@ func readEnviron(list []string) environ {
 	all := make(map[string]string, len(list))
 	for _, entry := range list {
 		name, value, _ := strings.Cut(entry, "=")
+		if name == "SWEEPER_HTTP_ADDR" && value == "" {
+			value = HTTPOff // the one variable in which nothing means something
+		}
 		if _, twice := all[name]; !twice && value != "" {
 			all[name] = value
 		}

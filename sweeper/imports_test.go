@@ -23,25 +23,29 @@ const module = "github.com/pgsweeper/sweeper"
 // those who import nobody. A package that is not in it fails the test: a new
 // one is a decision. Tests may import whatever the compiler lets them.
 var edges = map[string][]string{
-	"sql":              {},
-	"policies":         {},
-	"sweeper/proof":    {},
-	"sweeper/pgserver": {},
-	"sweeper/policy":   {"policies"},
-	"sweeper/pg":       {"sql"},
-	"sweeper/catalog":  {"sql", "sweeper/pg"},
-	"sweeper/wal":      {"sql", "sweeper/pg"},
-	"sweeper/purgelog": {"sql", "sweeper/pg", "sweeper/proof"},
-	"sweeper/plan":     {"sweeper/catalog", "sweeper/policy"},
-	"sweeper/purge":    {"sql", "sweeper/catalog", "sweeper/pg", "sweeper/plan", "sweeper/policy"},
+	"sql":               {},
+	"policies":          {},
+	"sweeper/proof":     {},
+	"sweeper/pgserver":  {},
+	"sweeper/failpoint": {},
+	"sweeper/httpd":     {},
+	"sweeper/policy":    {"policies"},
+	"sweeper/schedule":  {"sweeper/policy"},
+	"sweeper/pg":        {"sql"},
+	"sweeper/catalog":   {"sql", "sweeper/pg"},
+	"sweeper/wal":       {"sql", "sweeper/pg"},
+	"sweeper/purgelog":  {"sql", "sweeper/failpoint", "sweeper/pg", "sweeper/proof"},
+	"sweeper/plan":      {"sweeper/catalog", "sweeper/policy"},
+	"sweeper/purge":     {"sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/pg", "sweeper/plan", "sweeper/policy"},
 	"sweeper": {
-		"policies", "sql", "sweeper/catalog", "sweeper/pg", "sweeper/plan", "sweeper/policy",
-		"sweeper/proof", "sweeper/purge", "sweeper/purgelog", "sweeper/wal",
+		"policies", "sql", "sweeper/catalog", "sweeper/failpoint", "sweeper/httpd", "sweeper/pg", "sweeper/plan", "sweeper/policy",
+		"sweeper/proof", "sweeper/purge", "sweeper/purgelog", "sweeper/schedule", "sweeper/wal",
 	},
 	"cmd/sweeper/sample": {"sweeper/pg"},
 	"cmd/sweeper":        {anyPackage},
 	"bench":              {anyPackage},
 	"sweeper/pgtest":     {anyPackage},
+	"sweeper/killtest":   {},
 }
 
 // anyPackage allows each package but sweeper/pgtest, which only tests import.

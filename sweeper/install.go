@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -113,8 +114,10 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 				return pg.Wrap("install: "+st.Why, err)
 			}
 		}
+		failpoint.Hit("install.in_transaction")
 		return nil
 	})
+	failpoint.Hit("install.committed")
 	if err != nil || done.Slot == "" {
 		return done, err
 	}
@@ -122,16 +125,31 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 }
 
 // createSlot takes a slot for made that another install made in the meantime:
-// a slot is made outside of transactions, and so outside of the lock.
+// a slot is made outside of transactions, and so outside of the lock. Of an
+// install that was killed the server goes on to make it, and nothing is
+// witnessed before it is done.
 func createSlot(ctx context.Context, conn *pgx.Conn, slot, database string) error {
-	err := wal.CreateSlot(ctx, conn, slot)
-	if pg.SQLState(err) != "42710" {
-		return err
+	waiting, cancel := context.WithTimeout(ctx, installWait)
+	defer cancel()
+	for {
+		err := wal.CreateSlot(ctx, conn, slot)
+		if pg.SQLState(err) != "42710" {
+			return err
+		}
+		status, look := wal.SlotStatus(ctx, conn, slot)
+		switch {
+		case look != nil || status.Exists && status.Database != database:
+			return err
+		case status.Exists && !status.Making:
+			return nil
+		}
+		if sleep(waiting, poll) != nil {
+			return &SetupError{
+				fmt.Sprintf("slot %s is still being made by pid %d, which waits for transactions that write", slot, status.ActivePID),
+				"run sweeper install again when they have ended",
+			}
+		}
 	}
-	if status, look := wal.SlotStatus(ctx, conn, slot); look != nil || status.Database != database {
-		return err
-	}
-	return nil
 }
 
 // lockInstall waits for another install in this database, for a bounded time.

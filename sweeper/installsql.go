@@ -24,7 +24,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 // writer collects the statements that are missing.
 type writer struct {
@@ -179,9 +179,30 @@ func (w *writer) slot(ctx context.Context) error {
 	if status.Exists && status.Database != w.server.database {
 		return &SetupError{fmt.Sprintf("slot %q belongs to database %q", w.cfg.Slot, status.Database), "give this database a slot of its own with SWEEPER_SLOT"}
 	}
-	if !status.Exists {
-		w.out.Slot = w.cfg.Slot
+	lost := status.WALStatus == "lost"
+	if lost {
+		w.add(fmt.Sprintf("slot %s has lost WAL that it still needed: it is of no use any more", w.cfg.Slot), fmt.Sprintf("SELECT pg_catalog.pg_drop_replication_slot('%s');", w.cfg.Slot))
 	}
+	if status.Exists && !status.Making && !lost {
+		return nil
+	}
+	w.out.Slot = w.cfg.Slot
+	return w.renew(ctx)
+}
+
+// renew allows a log that has begun to go on behind the gap that a new slot
+// leaves.
+func (w *writer) renew(ctx context.Context) error {
+	if w.server.schema == nil {
+		return nil
+	}
+	var begun bool
+	err := w.conn.QueryRow(ctx, `select exists (select from sweeper.log_progress where slot = $1)`, w.cfg.Slot).Scan(&begun)
+	if err != nil || !begun {
+		return pg.Wrap("look for the purge log's progress", err)
+	}
+	w.add("the purge log goes on with the new slot, behind a gap that becomes an entry",
+		fmt.Sprintf("SET LOCAL ROLE sweeper_owner;\nUPDATE sweeper.log_progress SET renewed_lsn = pg_current_wal_insert_lsn() WHERE slot = '%s';\nRESET ROLE;", w.cfg.Slot))
 	return nil
 }
 

@@ -90,8 +90,8 @@ func (s server) notNewer() error {
 }
 
 // purger connects as the purging role and refuses what must not purge.
-func (c Config) purger(ctx context.Context) (*pgx.Conn, server, error) {
-	return c.open(ctx, c.DatabaseURL, "sweeper", func(s server) error {
+func (c Config) purger(ctx context.Context, i instance) (*pgx.Conn, server, error) {
+	return c.open(ctx, c.DatabaseURL, i.purger(), func(s server) error {
 		if s.superuser && !c.AllowSuperuser {
 			return &SetupError{
 				fmt.Sprintf("role %q is a superuser, whom no privilege keeps from purging the wrong table or writing the purge log", s.user),
@@ -103,8 +103,8 @@ func (c Config) purger(ctx context.Context) (*pgx.Conn, server, error) {
 }
 
 // logger connects as the logging role and refuses one that may not replicate.
-func (c Config) logger(ctx context.Context) (*pgx.Conn, server, error) {
-	return c.open(ctx, c.ReplicationURL, "sweeper log", func(s server) error {
+func (c Config) logger(ctx context.Context, i instance) (*pgx.Conn, server, error) {
+	return c.open(ctx, c.ReplicationURL, i.logger(), func(s server) error {
 		if !s.replicates {
 			return &SetupError{
 				fmt.Sprintf("role %q may not replicate", s.user),

@@ -2,6 +2,8 @@ package sweeper
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +39,7 @@ type LogStatus struct {
 	UpdatedAt *time.Time // when it last moved
 	Unhealthy []string   // why nothing may be purged; none: healthy
 	Holds     int64      // legal holds in force
+	Source    string     // server and slot, as a daemon that looks after them calls them
 }
 
 // Status tells how categories and log stand.
@@ -81,13 +84,31 @@ func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, erro
 	if err != nil {
 		return l, pg.Wrap("read the status of the purge log", err)
 	}
-	switch {
-	case !l.Slot.Exists:
-		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" does not exist; run: sweeper install")
-	case l.Slot.WALStatus == "lost":
-		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" has lost WAL that it still needed")
-	case ahead:
-		l.Unhealthy = append(l.Unhealthy, "slot "+cfg.Slot+" is ahead of the purge log: what was committed in between was never logged")
+	l.Source, l.Unhealthy, err = evidenceNow(ctx, conn, cfg, ahead)
+	return l, err
+}
+
+// evidenceNow makes the checks of the monitor that need no second look. What a
+// role may not see is left out.
+func evidenceNow(ctx context.Context, conn *pgx.Conn, cfg Config, ahead bool) (source string, unhealthy []string, err error) {
+	f, err := readServer(ctx, conn, cfg, "")
+	if err != nil {
+		return "", nil, err
 	}
-	return l, nil
+	l, err := readLog(ctx, conn, cfg)
+	mayRead := pg.SQLState(err) != "42501"
+	if err != nil && mayRead {
+		return "", nil, err
+	}
+	found := []string{judgeSlot(f, l, cfg), judgePublications(f)}
+	if ahead {
+		found = append(found, fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged", cfg.Slot))
+	}
+	if mayRead {
+		found = append(found, judgeClock(f, l, f.Clock), new(memory).judgeChain(l))
+		if l.SystemID != nil && *l.SystemID != f.SystemID {
+			found = append(found, "the purge log belongs to another server than this one")
+		}
+	}
+	return f.SystemID + "/" + cfg.Slot, slices.DeleteFunc(found, func(s string) bool { return s == "" }), nil
 }

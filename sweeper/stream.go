@@ -1,16 +1,18 @@
 package sweeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 	"github.com/pgsweeper/sweeper/sweeper/wal"
@@ -30,51 +32,56 @@ const takeOver = 500 * time.Millisecond
 
 // stream carries what the slot shows into the purge log.
 type stream struct {
-	cfg   Config
-	log   *slog.Logger
-	now   func() time.Time
-	ready chan struct{} // closed when the slot is read for the first time, by us or another process; until then no error is retried. nil: nobody waits
+	cfg      Config
+	log      *slog.Logger
+	now      func() time.Time
+	instance instance
+	outage   *outage
+	keep     bool          // no error ends the stream: it waits until it is mended
+	health   *Health       // nil: nobody watches
+	ready    chan struct{} // closed when the slot is read for the first time, by us or another process; until then no error is retried. nil: nobody waits
+	busy     int           // how often in a row the slot had a reader while the log had no other writer
+	reading  atomic.Bool   // the slot is ours at this moment
 }
 
 // run streams until ctx ends. While another process does, it stands by and
 // takes its place when that one ends. A lost connection is made again, with
-// growing pauses; what cannot heal by itself is returned.
+// growing pauses; what cannot heal by itself is returned, unless keep is set.
 func (s *stream) run(ctx context.Context) error {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 30*time.Second
-	failures := 0
+	wait := newBackoff()
 	for {
 		began := s.now()
 		err := s.session(ctx)
-		pause := takeOver
+		s.reading.Store(false)
+		var pause time.Duration
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, purgelog.ErrBusy), errors.Is(err, wal.ErrSlotBusy):
-			s.isRead()
-		case s.ready != nil || !transient(err):
+		case err == nil: // whoever held the place has gone
+		case errors.Is(err, wal.ErrSlotBusy):
+			s.isRead(ctx)
+			pause = takeOver
+		case !s.keep && (s.ready != nil || !transient(err)):
 			return err
 		default:
 			if s.now().Sub(began) > time.Minute {
 				wait.Reset()
-				failures = 0
 			}
-			failures++
-			s.log.WarnContext(ctx, "purge log stream interrupted", slog.Int(KeyErrors, failures), slog.Any(KeyErr, err))
+			s.outage.failed(ctx, partLog, err)
 			pause = wait.NextBackOff()
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		switch news, err := s.health.sleep(ctx, pause); {
+		case err != nil:
 			return nil
-		case <-timer.C:
+		case news:
+			wait.Reset()
 		}
 	}
 }
 
 // isRead tells who waits that the slot has its reader.
-func (s *stream) isRead() {
+func (s *stream) isRead(ctx context.Context) {
+	s.outage.over(ctx, partLog)
 	if s.ready != nil {
 		close(s.ready)
 		s.ready = nil
@@ -88,8 +95,8 @@ func transient(err error) bool {
 
 // session is one connection's life: from the log's own progress on, whole
 // transactions are appended, made durable, and only then acknowledged.
-func (s *stream) session(ctx context.Context) error {
-	conn, _, err := s.cfg.logger(ctx)
+func (s *stream) session(ctx context.Context) (err error) {
+	conn, _, err := s.cfg.logger(ctx, s.instance)
 	if err != nil {
 		return err
 	}
@@ -101,21 +108,39 @@ func (s *stream) session(ctx context.Context) error {
 	log, err := purgelog.Open(ctx, purgelog.Options{
 		URL: s.cfg.ReplicationURL.Reveal(), SystemID: systemID, Slot: s.cfg.Slot,
 		Confirmed: uint64(slot.Confirmed), Key: s.cfg.HMACKey.First.Bytes(), Log: s.log,
+		Application: s.instance.logger(),
 	})
+	if errors.Is(err, purgelog.ErrBusy) {
+		s.isRead(ctx)
+		return s.standBy(ctx, conn)
+	}
 	if err != nil {
 		return err
 	}
 	defer log.Close(context.WithoutCancel(ctx))
-	reader, err := wal.Open(ctx, wal.Options{
+	if tooMuch(s.cfg, slot.RetainedBytes) {
+		return s.giveUp(ctx, conn, log)
+	}
+	streaming, quiet := beating(ctx, conn)
+	defer func() { err = cmp.Or(quiet(), err) }()
+	reader, err := wal.Open(streaming, wal.Options{
 		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: wal.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,
-		Publications: s.cfg.publications(),
+		Publications: s.cfg.publications(), Application: s.instance.logger(),
 	})
 	if err != nil {
-		return err
+		return cmp.Or(quiet(), s.endReader(ctx, conn, err))
 	}
 	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
-	s.isRead()
-	return s.copy(ctx, reader, log)
+	s.busy = 0
+	s.reading.Store(true)
+	s.isRead(ctx)
+	err = s.copy(streaming, reader, log)
+	err = cmp.Or(quiet(), err)
+	if errors.Is(err, errTooMuch) {
+		_ = reader.Close(context.WithoutCancel(ctx))
+		err = s.giveUp(ctx, conn, log)
+	}
+	return err
 }
 
 // publications are the three that the slot is read through.
@@ -137,6 +162,8 @@ func (c Config) evidence(ctx context.Context, conn *pgx.Conn) (slot wal.Status, 
 		err = pg.Wrap("look at the publications", err)
 	case !slot.Exists:
 		err = &SetupError{"slot " + c.Slot + " does not exist, so nothing would witness a purge", "run: sweeper install"}
+	case slot.Making:
+		err = &SetupError{fmt.Sprintf("slot %s is still being made by pid %d, so nothing would witness a purge", c.Slot, slot.ActivePID), "try again when the transactions that were open before it have ended"}
 	case slot.WALStatus == "lost":
 		err = fmt.Errorf("slot %s: %w", c.Slot, wal.ErrSlotLost)
 	case missing != nil:
@@ -155,7 +182,12 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 			return err
 		}
 		pending := !oldest.IsZero()
+		if tx == nil && !pending && s.health != nil {
+			s.health.seen.Store(uint64(reader.Position()))
+		}
 		switch {
+		case tx == nil && !pending && s.health != nil && s.health.giveUp.Load():
+			err = errTooMuch
 		case tx != nil && uint64(tx.CommitLSN) < log.Applied():
 			err = tx.Skip(ctx) // it is in the log: the server sends again what it has not written down as confirmed
 		case tx != nil:
@@ -178,6 +210,7 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("log.appended")
 		reader.Ack(wal.LSN(applied))
 		oldest, moved = time.Time{}, s.now()
 	}

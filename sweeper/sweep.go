@@ -35,7 +35,8 @@ var ErrPlanChanged = errors.New("the plan has changed since; look at it again wi
 // Sweep purges once what is due and waits until the purge log holds all of it.
 // It reads the slot itself when no other process does.
 func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o SweepOptions) ([]purge.Outcome, error) {
-	conn, _, err := cfg.purger(ctx)
+	self := newInstance()
+	conn, _, err := cfg.purger(ctx, self)
 	if err != nil {
 		return nil, err
 	}
@@ -50,18 +51,20 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	// The log outlives the sweep: after a signal it still takes in what was committed.
 	streaming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	ended, err := startStream(streaming, ctx, cfg, log, o.Now)
+	ended, err := startStream(streaming, ctx, &stream{cfg: cfg, log: log, now: o.Now, instance: self, outage: newOutage(log, o.Now)})
 	if err != nil {
 		return nil, err
 	}
 	if err := register(ctx, conn, set, cat, o.Source); err != nil {
 		return nil, err
 	}
-	outcomes, err := sweep(ctx, cfg, log, p, o)
+	outcomes, err := sweep(ctx, cfg, log, p, self, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := await(conn, cfg, outcomes, ended); err != nil {
+	waiting, done := graced(ctx, cfg.ShutdownGrace)
+	defer done()
+	if err := await(waiting, conn, cfg, outcomes, ended); err != nil {
 		return outcomes, err
 	}
 	stop()
@@ -125,10 +128,10 @@ func sources(set policy.Set) map[string]string {
 // startStream reads the slot, or stands by while another process does, until ctx
 // ends; its end comes through the channel. It returns when the log is being
 // written: no evidence, no deletion.
-func startStream(ctx, starting context.Context, cfg Config, log *slog.Logger, now func() time.Time) (<-chan error, error) {
+func startStream(ctx, starting context.Context, s *stream) (<-chan error, error) {
 	ended := make(chan error, 1)
 	ready := make(chan struct{})
-	s := &stream{cfg: cfg, log: log, now: now, ready: ready}
+	s.ready = ready
 	go func() { ended <- s.run(ctx) }()
 	select {
 	case <-ready:
@@ -140,18 +143,28 @@ func startStream(ctx, starting context.Context, cfg Config, log *slog.Logger, no
 	}
 }
 
-// sweep runs the plan with connections of its own.
-func sweep(ctx context.Context, cfg Config, log *slog.Logger, p *plan.Plan, o SweepOptions) ([]purge.Outcome, error) {
-	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), "sweeper", cfg.Workers+2)
+// sweep runs the plan with connections of its own. When ctx ends, the batches
+// in flight have the grace.
+func sweep(ctx context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions) ([]purge.Outcome, error) {
+	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), cfg.Workers+2)
 	if err != nil {
 		return nil, err
 	}
 	defer pool.Close()
-	return purge.Run(ctx, pool, p, purge.Options{
-		BatchRows: cfg.BatchRows, BatchTarget: cfg.BatchTarget, Workers: cfg.Workers,
-		LockTimeout: cfg.LockTimeout, StatementTimeout: cfg.StatementTimeout, AutoApprove: cfg.Approve == ApproveAuto,
-		Reason: "manual", Actor: o.Actor, Log: log, Now: o.Now, Progress: o.Progress,
-	}), nil
+	hard, done := graced(ctx, cfg.ShutdownGrace)
+	defer done()
+	options := cfg.purging(log, self, o.Now)
+	options.Reason, options.Actor, options.Progress, options.Stop = "manual", o.Actor, o.Progress, ctx
+	return purge.Run(hard, pool, p, options), nil
+}
+
+// purging are the options of every run of a process.
+func (c Config) purging(log *slog.Logger, self instance, now func() time.Time) purge.Options {
+	return purge.Options{
+		BatchRows: c.BatchRows, BatchTarget: c.BatchTarget, Workers: c.Workers, RowsPerSecond: c.RowsPerSecond,
+		LockTimeout: c.LockTimeout, StatementTimeout: c.StatementTimeout, AutoApprove: c.Approve == ApproveAuto,
+		Instance: string(self), Log: log, Now: now,
+	}
 }
 
 // logWait bounds how long a sweep waits for the log after its last commit,
@@ -160,13 +173,11 @@ const logWait = time.Minute
 
 // await returns when the summary of every run stands in sweeper.purges: the
 // log writes it when it has everything that the run committed.
-func await(conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, stream <-chan error) error {
+func await(ctx context.Context, conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, stream <-chan error) error {
 	ids := make([]uuid.UUID, 0, len(outcomes))
 	for _, o := range outcomes {
 		ids = append(ids, o.RunID)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	var last string
 	idle := time.NewTimer(logWait)
 	defer idle.Stop()
@@ -191,6 +202,8 @@ func await(conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, stream <-chan e
 			idle.Reset(logWait)
 		}
 		select {
+		case <-ctx.Done():
+			return errors.New("wait for the purge log: the grace is over; what is missing comes with the next process that reads the slot")
 		case err := <-stream:
 			return fmt.Errorf("wait for the purge log: its stream has ended: %w", cmp.Or(err, errStreamEnded))
 		case <-idle.C:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,12 +36,41 @@ then nothing may be purged.`,
 		if *output == formatTable {
 			a.tellLog(cfg, log)
 		}
+		daemon, paused := a.askDaemon(cmd.Context(), cfg, log)
+		if *output == formatTable {
+			a.say("daemon: %s", daemon)
+		}
+		if paused && len(log.Unhealthy) == 0 {
+			return &exitError{exitIntegrity, errors.New("the daemon has paused purging: " + daemon)}
+		}
 		if len(log.Unhealthy) > 0 {
 			return &exitError{exitIntegrity, errors.New("the purge log is not healthy: " + strings.Join(log.Unhealthy, "; "))}
 		}
 		return nil
 	}
 	return cmd
+}
+
+// askDaemon asks the daemon on this machine, if there is one for this log, how
+// it is: whether the log moves takes more than one look.
+func (a *app) askDaemon(ctx context.Context, cfg sweeper.Config, l sweeper.LogStatus) (text string, paused bool) {
+	if cfg.HTTPAddr == sweeper.HTTPOff {
+		return "not asked, SWEEPER_HTTP_ADDR is off", false
+	}
+	h, err := probe(ctx, cfg.HTTPAddr)
+	switch {
+	case err != nil || h.source != l.Source:
+		return "none for this log answers on this machine at " + cfg.HTTPAddr, false
+	case h.ready:
+		return "healthy", false
+	}
+	var failed []string
+	for line := range strings.Lines(h.checks) {
+		if reason, found := strings.CutPrefix(line, "[-]"); found {
+			failed = append(failed, strings.TrimSpace(reason))
+		}
+	}
+	return strings.Join(failed, "; "), true
 }
 
 // tellLog says how the purge log stands.

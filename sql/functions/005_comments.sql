@@ -94,6 +94,7 @@ comment on column sweeper.runs.not_started is 'Rows whose start is not known.';
 comment on column sweeper.runs.remaining is 'Rows that should have gone and stand at its end, blocked ones included.';
 comment on column sweeper.runs.stop_reason is 'Why it did not end as succeeded.';
 comment on column sweeper.runs.started_at is 'When it began.';
+comment on column sweeper.runs.instance is 'The process that runs it, as its connections are named; NULL: unnamed.';
 comment on column sweeper.runs.finished_at is 'When it ended; NULL: it runs, or was killed.';
 
 comment on table sweeper.approvals is 'Approvals of runs that waited for one.';
@@ -205,4 +206,17 @@ comment on column sweeper.log_progress.source is 'The server and slot.';
 comment on column sweeper.log_progress.system_id is 'System identifier of the server.';
 comment on column sweeper.log_progress.slot is 'Name of the slot.';
 comment on column sweeper.log_progress.applied_lsn is 'LSN up to which everything is in the log.';
+comment on column sweeper.log_progress.renewed_lsn is 'Where the write-ahead log ended when an install last made the slot anew: behind it the log may go on, with an entry of kind gap.';
 comment on column sweeper.log_progress.updated_at is 'When it was last moved.';
+
+comment on table sweeper.schedules is 'When each category is due next. A slot stays due until the run that it asked for has ended.';
+comment on column sweeper.schedules.category is 'Name of the category.';
+comment on column sweeper.schedules.expression is 'Its schedule: cron fields, or every and a duration.';
+comment on column sweeper.schedules.timezone is 'The zone of the cron fields.';
+comment on column sweeper.schedules.next_due is 'The next slot; NULL while the category is disabled or gone from the policies.';
+comment on column sweeper.schedules.last_due is 'The slot that ran last.';
+comment on column sweeper.schedules.updated_at is 'When the row was changed last.';
+
+comment on table sweeper.pace is 'The one rate that all processes keep to together.';
+comment on column sweeper.pace.singleton is 'There is one row.';
+comment on column sweeper.pace.allowed_at is 'From when on the next rows may be purged.';

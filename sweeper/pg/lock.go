@@ -19,3 +19,7 @@ func StepLock(step string) int32 {
 	h.Write([]byte(step))
 	return int32(h.Sum32()&0x7fffffff) | 1024
 }
+
+// CategoryLock is the second key of the lock on the scheduled runs of one
+// category. A step's name never begins like that.
+func CategoryLock(category string) int32 { return StepLock("category/" + category) }

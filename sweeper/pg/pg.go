@@ -42,7 +42,7 @@ var session = map[string]string{
 	"default_transaction_isolation":       "read committed",
 	"default_transaction_read_only":       "off",
 	"default_transaction_deferrable":      "off",
-	"idle_in_transaction_session_timeout": "60000",
+	"idle_in_transaction_session_timeout": "15000", // frees the locks of a process that stands still
 	"jit":                                 "off",
 }
 
@@ -61,6 +61,7 @@ func Config(url, name string) (*pgx.ConnConfig, error) {
 	params := maps.Clone(session)
 	params["application_name"] = name
 	maps.Copy(cfg.RuntimeParams, params)
+	cfg.DialFunc = dialer(cfg.ConnectTimeout).DialContext
 	return cfg, nil
 }
 
@@ -88,7 +89,11 @@ func Connect(ctx context.Context, url, name string, with ...Option) (*pgx.Conn, 
 	for _, option := range with {
 		option(cfg)
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	var conn *pgx.Conn
+	err = wishing(cfg, func() error {
+		conn, err = pgx.ConnectConfig(ctx, cfg)
+		return err
+	})
 	if err != nil {
 		return nil, Wrap("connect to "+Target(cfg), err)
 	}
@@ -109,16 +114,22 @@ func Pool(ctx context.Context, url, name string, size int) (*pgxpool.Pool, error
 	}
 	cfg.ConnConfig = conn
 	cfg.MaxConns = int32(size)
+	cfg.MaxConnIdleTime = time.Minute // between two runs it holds nothing
 	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		registerTypes(c.TypeMap())
 		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	var pool *pgxpool.Pool
+	err = wishing(conn, func() error {
+		if pool, err = pgxpool.NewWithConfig(ctx, cfg.Copy()); err != nil {
+			return err
+		}
+		if err = pool.Ping(ctx); err != nil {
+			pool.Close()
+		}
+		return err
+	})
 	if err != nil {
-		return nil, Wrap("connect to "+Target(conn), err)
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
 		return nil, Wrap("connect to "+Target(conn), err)
 	}
 	return pool, nil

@@ -45,8 +45,8 @@ func (b *binaries) start(ctx context.Context, o Options) (*Server, error) {
 	return &Server{
 		host: c.host(), version: c.version, how: b.from + "server binaries in " + b.dir,
 		pid: c.process.pid, socketDir: c.socketDir,
-		manual: fmt.Sprintf("kill -INT %d && rm -rf %s", c.process.pid, c.dir),
-		stop:   c.stop,
+		manual:  c.manual(),
+		cluster: c, stop: c.stop,
 	}, nil
 }
 
@@ -73,6 +73,10 @@ func (c *cluster) uid() uint32 {
 func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
 func (c *cluster) log() string  { return filepath.Join(c.dir, "server.log") }
 func (c *cluster) host() string { return net.JoinHostPort("127.0.0.1", c.port) }
+
+func (c *cluster) manual() string {
+	return fmt.Sprintf("kill -INT %d && rm -rf %s", c.process.pid, c.dir)
+}
 
 // initialize makes the folder and the cluster in it.
 func (c *cluster) initialize(ctx context.Context) error {

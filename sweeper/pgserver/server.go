@@ -64,8 +64,9 @@ type Server struct {
 	version   string
 	how       string
 	pid       int
-	socketDir string // "" for none
-	manual    string // a shell command that stops it
+	socketDir string   // "" for none
+	manual    string   // a shell command that stops it
+	cluster   *cluster // nil in a container
 	stop      func(ctx context.Context) error
 	once      sync.Once
 	stopped   error
@@ -157,6 +158,30 @@ func (s *Server) How() string { return s.how }
 
 // Pid is the process id of the postmaster, or 0 when it is in a container.
 func (s *Server) Pid() int { return s.pid }
+
+// Crash ends a server of this machine at once and without a checkpoint, as
+// pg_ctl -m immediate does, and returns when it is gone. What was not flushed
+// is lost; Restart recovers the rest.
+func (s *Server) Crash() error {
+	if s.cluster == nil {
+		return fmt.Errorf("crash the server: it is in a container")
+	}
+	s.cluster.process.kill()
+	return nil
+}
+
+// Restart starts a server that Crash has ended again, on the same data and
+// port, and returns when it answers. It is not for use beside Stop or Pid.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.cluster == nil {
+		return fmt.Errorf("restart the server: it is in a container")
+	}
+	if err := s.cluster.launchAt(ctx, s.cluster.port); err != nil {
+		return fmt.Errorf("restart the server: %w", err)
+	}
+	s.pid, s.manual = s.cluster.process.pid, s.cluster.manual()
+	return nil
+}
 
 // StopCommand is a shell command that does what Stop does, for a server that
 // outlives this process.

@@ -196,6 +196,29 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestCrashAndRestart(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	url := s.URL("postgres", Superuser)
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "create table kept (i int); begin; insert into kept values (1); commit; begin; insert into kept values (2)"); err != nil {
+		t.Fatal(err)
+	}
+	before := s.Pid()
+	if err := s.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(before, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d: got %v, want no such process", before, err)
+	}
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := one(t, connect(t, url), "select string_agg(i::text, ',') from kept"); got != "1" || s.Pid() == before {
+		t.Errorf("process %d came back as %d with the rows %s, want another with row 1 alone", before, s.Pid(), got)
+	}
+}
+
 func entries(t *testing.T, dir string) []string {
 	t.Helper()
 	found, err := os.ReadDir(dir)

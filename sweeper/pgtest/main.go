@@ -8,9 +8,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests of a package, stops the server that they used, and fails
-// the package when a goroutine is left over. It does not return.
-func Main(m *testing.M) { os.Exit(run(m)) }
+// Main runs the tests of a package, stops the server that they used, calls
+// after, and fails the package when a goroutine is left over. It does not return.
+func Main(m *testing.M, after ...func()) {
+	code := run(m)
+	for _, f := range after {
+		f()
+	}
+	os.Exit(code)
+}
 
 func run(m *testing.M) int {
 	code := m.Run()

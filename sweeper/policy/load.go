@@ -158,3 +158,21 @@ func parseAll(files []File, d Defaults) (Set, []*Error) {
 	slices.SortFunc(set.Categories, func(a, b Category) int { return cmp.Compare(a.Name, b.Name) })
 	return set, nil
 }
+
+// Fingerprint sums up the files that Load would read, and what cannot be read,
+// to see whether it is worth reading them again.
+func Fingerprint(paths ...string) [32]byte {
+	var errs []*Error
+	var files []File
+	for _, p := range names(paths, &errs) {
+		source, err := read(p)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		files = append(files, File{p, []byte(p)}, File{p, source})
+	}
+	for _, err := range errs {
+		files = append(files, File{Source: []byte(err.Error())})
+	}
+	return hash(files)
+}

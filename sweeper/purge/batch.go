@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
@@ -16,10 +17,18 @@ import (
 // ErrStepBusy is a step that another process is running at this moment.
 var ErrStepBusy = errors.New("another process runs this step")
 
+// ErrTaken is a run that another process has ended: this one seemed frozen or
+// cut off, and its slot was taken over.
+var ErrTaken = errors.New("another process has taken the run over")
+
+// errStopped is a run that was asked to stop between two batches.
+var errStopped = fmt.Errorf("stopped between two batches: %w", context.Canceled)
+
 const (
 	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
+	licenceSQL  = `select count(*) from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
 	stampSQL    = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
 values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 )
@@ -45,22 +54,28 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, lo, hi
 	if err != nil || rows == 0 {
 		return 0, err
 	}
+	failpoint.Hit("purge.in_batch")
 	if err = tx.Commit(ctx); err != nil {
 		return 0, pg.Wrap("commit "+op, err)
 	}
+	failpoint.Hit("purge.committed")
 	return rows, nil
 }
 
 // work sends everything before the commit in one round trip. The fence is a
 // statement of its own, so that the work's snapshot is younger than the lock.
+// The run's own row is its licence: who takes a run over ends that row first,
+// so that a process which wakes up later commits nothing more.
 func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, lo, hi string) (int64, error) {
 	var isolation string
 	var mine bool
+	var licensed int
 	var rows int64
 	b := &pgx.Batch{}
 	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
 		return row.Scan(nil, nil, &isolation)
 	})
+	b.Queue(licenceSQL, r.id).QueryRow(func(row pgx.Row) error { return row.Scan(&licensed) })
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)
 	b.Queue(stepLockSQL, pg.LockSpace, pg.StepLock(step.Name())).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&mine)
@@ -74,7 +89,10 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, lo, hi strin
 	if isolation != "read committed" {
 		return 0, fmt.Errorf("%s a batch of %s: the transaction is %s; the hold fence needs read committed", step.Kind, step.Relation, isolation)
 	}
-	if !mine {
+	switch {
+	case licensed == 0:
+		return 0, ErrTaken
+	case !mine:
 		return 0, ErrStepBusy
 	}
 	return rows, nil

@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -27,7 +29,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	o := Outcome{RunID: r.id, Category: r.category.Policy.Name, State: Running, AsOf: r.plan.AsOf, PlanHash: r.category.Hash}
 	before, err := Count(ctx, pool, r.category)
 	if err != nil {
-		return r.finish(ctx, pool, o, err)
+		return r.finish(ctx, pool, o, cmp.Or(r.begin(ctx, pool, o, 0), err)) // a failure leaves its row too
 	}
 	r.cutoffs = map[string]time.Time{}
 	var due, total int64
@@ -167,9 +169,9 @@ func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 
 // begin writes the run down before anything is purged.
 func (r *run) begin(ctx context.Context, pool *pgxpool.Pool, o Outcome, planned int64) error {
-	_, err := pool.Exec(ctx, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		r.id, r.sweep, o.Category, Running, r.Reason, r.Actor, o.AsOf, r.plan.PolicySHA256[:], o.PlanHash, planned)
+	_, err := pool.Exec(ctx, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned, instance)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, nullif($11, ''))`,
+		r.id, r.sweep, o.Category, Running, r.Reason, r.Actor, o.AsOf, r.plan.PolicySHA256[:], o.PlanHash, planned, r.Instance)
 	return pg.Wrap("record the run of category "+o.Category, err)
 }
 
@@ -177,33 +179,46 @@ func (r *run) begin(ctx context.Context, pool *pgxpool.Pool, o Outcome, planned 
 // purge log, in one transaction.
 func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err error) Outcome {
 	if err != nil {
-		o.State, o.StopReason, o.Err = Failed, err.Error(), err
-		if errors.Is(err, context.Canceled) {
-			o.State, o.StopReason = Stopped, "stopped by signal"
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+			err = cause // why the run was cut off, and not what that broke
 		}
-		r.Log.ErrorContext(ctx, "run ended early", slog.String("policy", o.Category), slog.Any("err", err))
+		o.State, o.StopReason, o.Err = Failed, err.Error(), err
+		level := slog.LevelError
+		if errors.Is(err, context.Canceled) {
+			o.State, o.StopReason, level = Stopped, "stopped by signal", slog.LevelInfo
+		}
+		r.Log.Log(ctx, level, "run ended early", slog.String("policy", o.Category), slog.Any("err", err))
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	_, werr := pool.Exec(record, `
-		with counts as (
-		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)
-		  values ($12, $9::bigint - $7::bigint, $6, $7, $18, $19, clock_timestamp())
-		  on conflict (category) do update set due_rows = excluded.due_rows, held_rows = excluded.held_rows, blocked_rows = excluded.blocked_rows,
-		         oldest_overdue = excluded.oldest_overdue, coverage = excluded.coverage, computed_at = excluded.computed_at),
-		done as (
-		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
-		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), finished_at = clock_timestamp()
-		   where run_id = $1 returning started_at)
-		insert into sweeper.batches (fact, reason, category, relation, cutoff, basis, actor, run_id, policy_sha256, started_at)
-		select 'run_end', $11, $12, $13, $14, $15, $16, $1, $17, started_at from done`,
-		o.RunID, o.State, o.Deleted, o.Redacted, o.PartitionsDropped, o.Held, o.Blocked, o.NotStarted, o.Remaining, o.StopReason,
-		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered])
+	werr := pgx.BeginFunc(record, pool, func(tx pgx.Tx) error { return r.record(record, tx, o) })
 	if werr != nil && o.Err == nil {
 		o.State, o.Err = Failed, pg.Wrap("record the end of the run of category "+o.Category, werr)
 		o.StopReason = o.Err.Error()
 	}
 	return o
+}
+
+// record writes the end of a run that is still this process's own.
+func (r *run) record(ctx context.Context, tx pgx.Tx, o Outcome) error {
+	tag, err := tx.Exec(ctx, `
+		with done as (
+		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
+		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), finished_at = clock_timestamp()
+		   where run_id = $1 and state = 'running' returning started_at),
+		counts as (
+		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)
+		  select $12, $9::bigint - $7::bigint, $6, $7, $18, $19, clock_timestamp() from done
+		  on conflict (category) do update set due_rows = excluded.due_rows, held_rows = excluded.held_rows, blocked_rows = excluded.blocked_rows,
+		         oldest_overdue = excluded.oldest_overdue, coverage = excluded.coverage, computed_at = excluded.computed_at)
+		insert into sweeper.batches (fact, reason, category, relation, cutoff, basis, actor, run_id, policy_sha256, started_at)
+		select 'run_end', $11, $12, $13, $14, $15, $16, $1, $17, started_at from done`,
+		o.RunID, o.State, o.Deleted, o.Redacted, o.PartitionsDropped, o.Held, o.Blocked, o.NotStarted, o.Remaining, o.StopReason,
+		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered])
+	if err != nil || tag.RowsAffected() == 0 || r.Ended == nil {
+		return err
+	}
+	return r.Ended(ctx, tx, o)
 }
 
 // cutoff is what the run's summary prints: that of the deletion, else of the
@@ -218,5 +233,8 @@ func (r *run) cutoff() *time.Time {
 }
 
 func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
+	if o.RowsPerSecond > 0 {
+		o.BatchRows = min(o.BatchRows, o.RowsPerSecond) // a second's worth, so that the rate is even
+	}
 	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 )
 
@@ -23,8 +24,13 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
 	}
 	for attempt := 1; whole && attempt <= attempts; attempt++ {
+		if err := s.mayBegin(ctx); err != nil {
+			return err
+		}
+		began := s.Now()
 		rows, err := s.drop(ctx)
 		if err == nil {
+			s.batched(rows, s.Now().Sub(began))
 			s.partitions++
 			s.rows += rows
 			s.note(rows)
@@ -68,6 +74,13 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 		if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
 			return err
 		}
+		var licensed int
+		if err := tx.QueryRow(ctx, licenceSQL, s.id).Scan(&licensed); err != nil {
+			return err
+		}
+		if licensed == 0 {
+			return ErrTaken
+		}
 		var mine bool
 		if err := tx.QueryRow(ctx, stepLockSQL, pg.LockSpace, pg.StepLock(s.step.Name())).Scan(&mine); err != nil {
 			return err
@@ -76,7 +89,11 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 			return ErrStepBusy
 		}
 		args := append([]any{s.id, s.Reason, s.Actor, s.plan.PolicySHA256[:], s.cutoffs[s.step.Kind]}, s.step.Drop.Args...)
-		return tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows)
+		if err := tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows); err != nil {
+			return err
+		}
+		failpoint.Hit("purge.in_drop")
+		return nil
 	})
 	if err != nil {
 		return 0, pg.Wrap(op, err)

@@ -12,11 +12,13 @@
 package purge
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
@@ -45,7 +47,28 @@ type Options struct {
 	Log              *slog.Logger
 	Now              func() time.Time
 	Progress         func(Progress) // nil: none; called from several goroutines, one at a time
+
+	Instance      string          // of the process, as its connections are named; "": unnamed
+	Stop          context.Context // when it ends, no new batch begins; nil: only the hard context of Run counts
+	Healthy       func() error    // asked before each batch, which waits until it is nil; nil: not asked
+	RowsPerSecond int             // of everybody who purges this database; 0: no limit
+	Slots         chan struct{}   // where several runs share their Workers; nil: a run has its own
+	Ended         Ended           // nil: none
+	Batched       func(Batch)     // told of each commit, from several goroutines; nil: nobody
 }
+
+// Batch is a committed batch, or a partition that was dropped.
+type Batch struct {
+	Category string
+	Table    string // the root
+	Kind     string // plan.Delete, plan.Redact or plan.DropPartition
+	Rows     int64
+	Took     time.Duration
+}
+
+// Ended is called in the transaction that records how a run ended. Its error
+// undoes that record.
+type Ended func(ctx context.Context, tx pgx.Tx, o Outcome) error
 
 // Progress is how far a sweep is.
 type Progress struct {
@@ -97,5 +120,5 @@ type run struct {
 	plan     *plan.Plan
 	category *plan.Category
 	cutoffs  map[string]time.Time // by disposition
-	drops    sync.Mutex // one partition at a time: each drop wants the same lock on the parent
+	drops    sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
 }

@@ -16,7 +16,10 @@ import (
 // One category's failure leaves the others running and stands in its outcome.
 func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Outcome {
 	sweep := uuid.New()
-	slots := make(chan struct{}, o.Workers)
+	slots := o.Slots
+	if slots == nil {
+		slots = make(chan struct{}, o.Workers)
+	}
 	meter := &meter{report: o.Progress}
 	for _, c := range p.Categories() {
 		meter.expect(ctx, pool, c)

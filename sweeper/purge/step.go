@@ -138,6 +138,9 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 // stays locked.
 func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err error) {
 	for attempt := 1; ; attempt++ {
+		if err := s.mayBegin(ctx); err != nil {
+			return false, err
+		}
 		began := s.Now()
 		rows, err := s.batch(ctx, s.conn, s.step, lo, hi)
 		took := s.Now().Sub(began)
@@ -147,9 +150,10 @@ func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err err
 			s.rows += rows
 			if rows > 0 {
 				s.note(rows)
+				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", rows), slog.Duration("elapsed", took))
 			}
-			return false, nil
+			return false, s.pace(ctx, rows)
 		case retryable(err) && attempt < attempts:
 			s.Log.WarnContext(ctx, "batch retried", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
 			if err := pause(ctx, firstPause<<attempt); err != nil {
@@ -194,5 +198,11 @@ func pause(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
+	}
+}
+
+func (s *stepper) batched(rows int64, took time.Duration) {
+	if s.Batched != nil {
+		s.Batched(Batch{Category: s.category.Policy.Name, Table: s.step.Relation, Kind: s.step.Kind, Rows: rows, Took: took})
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 )
 
@@ -86,6 +87,7 @@ func (l *Log) Flush(ctx context.Context) (applied uint64, err error) {
 	if tag.RowsAffected() != 1 {
 		return 0, fmt.Errorf("move the progress of the purge log: somebody else has moved it; end the other writer")
 	}
+	failpoint.Hit("log.in_append")
 	if err := l.tx.Commit(ctx); err != nil {
 		return 0, pg.Wrap("commit to the purge log", err)
 	}

@@ -14,6 +14,7 @@
 package purgelog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -41,6 +42,8 @@ type Options struct {
 	Confirmed uint64 // the slot's confirmed LSN
 	Key       []byte // HMAC key of the row commitments
 	Log       *slog.Logger
+
+	Application string // the name of its connections; "" is "sweeper log"
 }
 
 // Log appends to the purge log. It is used by one goroutine; KeyColumns alone
@@ -80,7 +83,8 @@ func (s state) clone() (state, error) {
 // Open takes the log's one writer's place and reads where it stands. The very
 // first time it writes the genesis entry. ErrBusy: another process has it.
 func Open(ctx context.Context, o Options) (*Log, error) {
-	conn, err := pg.Connect(ctx, o.URL, "sweeper log")
+	o.Application = cmp.Or(o.Application, "sweeper log")
+	conn, err := pg.Connect(ctx, o.URL, o.Application)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +104,7 @@ func (l *Log) open(ctx context.Context) error {
 	if !mine {
 		return ErrBusy
 	}
-	lookup, err := pg.Connect(ctx, l.o.URL, "sweeper relations")
+	lookup, err := pg.Connect(ctx, l.o.URL, l.o.Application)
 	if err != nil {
 		return err
 	}
@@ -116,7 +120,7 @@ func (l *Log) open(ctx context.Context) error {
 		return l.genesis(ctx)
 	}
 	if l.o.Confirmed > l.committed.applied {
-		return ErrGap
+		return l.bridge(ctx)
 	}
 	return nil
 }

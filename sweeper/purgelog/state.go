@@ -3,6 +3,7 @@ package purgelog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,6 +55,46 @@ func (l *Log) genesis(ctx context.Context) error {
 	_, err := l.Flush(ctx)
 	return err
 }
+
+// Gap says in the log that it ends here for now: what is committed from now on
+// is not witnessed. It is durable when Gap returns, with everything pending.
+func (l *Log) Gap(ctx context.Context, reference string) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	if err := l.append(proof.Entry{Kind: "gap", CommitLSN: l.pending.applied, Reference: &reference}); err != nil {
+		return err
+	}
+	_, err := l.Flush(ctx)
+	return err
+}
+
+// bridge goes on behind a gap, which becomes an entry with both ends. It does
+// so only when an install has made the slot anew after the last entry; a slot
+// that is ahead for any other reason is ErrGap.
+func (l *Log) bridge(ctx context.Context) error {
+	var renewed *uint64
+	err := l.conn.QueryRow(ctx, `select renewed_lsn from sweeper.log_progress where source = $1`, l.source).Scan(&renewed)
+	switch {
+	case err != nil:
+		return pg.Wrap("look for a slot that was made anew", err)
+	case renewed == nil || *renewed < l.committed.applied:
+		return ErrGap
+	}
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("slot %s was made anew: what was committed from %s to %s was never logged", l.o.Slot, lsnText(l.committed.applied), lsnText(l.o.Confirmed))
+	if err := l.append(proof.Entry{Kind: "gap", CommitLSN: l.o.Confirmed, Reference: &text}); err != nil {
+		return err
+	}
+	l.pending.applied = l.o.Confirmed
+	_, err = l.Flush(ctx)
+	return err
+}
+
+// lsnText is an LSN as PostgreSQL writes it.
+func lsnText(lsn uint64) string { return fmt.Sprintf("%X/%X", lsn>>32, uint32(lsn)) }
 
 // ensurePartitions makes the log's partitions well ahead of time.
 func (l *Log) ensurePartitions(ctx context.Context) error {

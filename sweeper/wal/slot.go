@@ -22,7 +22,8 @@ const (
 // Status is what the server tells about a slot.
 type Status struct {
 	Exists, Active   bool
-	ActivePID        int // of the walsender that reads it; 0 when none does
+	Making           bool // it waits for the transactions that were open when it was asked for, and shows nothing that is committed meanwhile
+	ActivePID        int  // of the session that reads or makes it; 0 when none does
 	Plugin, Database string
 	Confirmed        pglogrepl.LSN // acknowledged; what was committed before it does not come again
 	Restart          pglogrepl.LSN // the oldest WAL that the slot holds back; 0 when lost
@@ -33,7 +34,7 @@ type Status struct {
 // SlotStatus looks a slot up. A slot that does not exist is no error.
 func SlotStatus(ctx context.Context, conn *pgx.Conn, slot string) (Status, error) {
 	const sql = `
-		select active, coalesce(active_pid, 0), coalesce(plugin, ''), coalesce(database, ''),
+		select active, confirmed_flush_lsn is null, coalesce(active_pid, 0), coalesce(plugin, ''), coalesce(database, ''),
 		       coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(restart_lsn, '0/0')::text, coalesce(wal_status, ''),
 		       coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
 		                                     else pg_current_wal_lsn() end, restart_lsn), 0)::bigint
@@ -41,7 +42,7 @@ func SlotStatus(ctx context.Context, conn *pgx.Conn, slot string) (Status, error
 	op := fmt.Sprintf("look up slot %q", slot)
 	s := Status{Exists: true}
 	var confirmed, restart string
-	err := conn.QueryRow(ctx, sql, slot).Scan(&s.Active, &s.ActivePID, &s.Plugin, &s.Database,
+	err := conn.QueryRow(ctx, sql, slot).Scan(&s.Active, &s.Making, &s.ActivePID, &s.Plugin, &s.Database,
 		&confirmed, &restart, &s.WALStatus, &s.RetainedBytes)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Status{}, nil

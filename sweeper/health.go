@@ -1,0 +1,197 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Check is one thing that a daemon looks at again and again.
+type Check struct {
+	Name   string // database, schema, clock, slot, publications, log, chain, policies
+	OK     bool
+	Detail string // what is wrong and what mends it; "" while OK
+}
+
+// stops tells whether the check forbids to purge. Policies on disk that cannot
+// be used leave those in force as they are.
+func (c Check) stops() bool { return !c.OK && c.Name != checkPolicies }
+
+// The checks, in the order in which they are told.
+const (
+	checkDatabase     = "database"
+	checkSchema       = "schema"
+	checkClock        = "clock"
+	checkSlot         = "slot"
+	checkPublications = "publications"
+	checkLog          = "log"
+	checkChain        = "chain"
+	checkPolicies     = "policies"
+)
+
+// Report is what the monitor saw last.
+type Report struct {
+	At         time.Time // by the process's clock; zero: nothing was seen yet
+	Checks     []Check
+	Facts      Facts
+	Categories []CategoryFacts
+}
+
+// Facts are the figures behind the checks, as far as they could be read.
+type Facts struct {
+	Slot          string
+	Source        string // server and slot: whose log it is
+	ServerTime    time.Time
+	SlotRetained  int64 // bytes of WAL that the slot holds back
+	LagBytes      int64 // WAL that is not in the log yet; idle WAL that held nothing for it counts until the progress moves
+	LagSeconds    float64
+	Entries       int64
+	Applied       uint64
+	ReaderPID     int  // of the session that reads the slot; 0: none
+	Leader        bool // it is this process
+	PolicyReload  time.Time
+	PolicyPending bool // the policies on disk are not those in force
+}
+
+// Purging tells whether purging may go on, and why not.
+func (r Report) Purging() (ok bool, why []string) {
+	for _, c := range r.Checks {
+		if c.stops() {
+			why = append(why, c.Name+": "+c.Detail)
+		}
+	}
+	return len(why) == 0, why
+}
+
+// stale is the age at which a report counts for nothing: the monitor looks
+// every few seconds, so it stands still itself.
+const stale = 15 * time.Second
+
+// Health is what a daemon knows of itself and of its evidence: the monitor
+// writes it, everything else reads it.
+type Health struct {
+	seen   atomic.Uint64 // WAL up to which the stream of this process found nothing that is not in the log
+	giveUp atomic.Bool   // the stream shall give the slot up: it holds back too much WAL
+
+	mu       sync.Mutex
+	now      func() time.Time // nil until the monitor runs
+	report   Report
+	reload   error         // why the policies on disk are not those in force
+	reloadAt time.Time     // when they were looked at and found good
+	counted  *metrics      // nil until they are asked for
+	news     chan struct{} // closed when another check passes or fails than before; nil until somebody waits
+}
+
+// metrics are those of the process whose health it is.
+func (h *Health) metrics() *metrics {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.counted == nil {
+		h.counted = newMetrics(h)
+	}
+	return h.counted
+}
+
+// begin has the monitor say what time it is.
+func (h *Health) begin(now func() time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = now
+}
+
+// Report is the last look, or one that says that there was none for too long.
+func (h *Health) Report() Report {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.report
+	r.Checks = append([]Check(nil), r.Checks...)
+	switch {
+	case r.At.IsZero():
+		r.Checks = unknown("nothing was looked at yet")
+	case h.now().Sub(r.At) > stale:
+		r.Checks = unknown("the monitor has not looked since " + r.At.UTC().Format(time.RFC3339))
+	}
+	policies := Check{Name: checkPolicies, OK: h.reload == nil}
+	if h.reload != nil {
+		policies.Detail = "those in force are older than those on disk, which cannot be used: " + strings.ReplaceAll(safeText(h.reload), "\n", "; ")
+	}
+	r.Checks = append(r.Checks, policies)
+	r.Facts.PolicyReload, r.Facts.PolicyPending = h.reloadAt, h.reload != nil
+	return r
+}
+
+// unknown are the checks while the database tells nothing.
+func unknown(why string) []Check {
+	checks := []Check{{Name: checkDatabase, Detail: why}}
+	for _, name := range []string{checkSchema, checkClock, checkSlot, checkPublications, checkLog, checkChain} {
+		checks = append(checks, Check{Name: name, Detail: "unknown"})
+	}
+	return checks
+}
+
+// Purging tells whether purging may go on, and why not.
+func (h *Health) Purging() (ok bool, why []string) { return h.Report().Purging() }
+
+// healthy is Purging as an error, for the batches.
+func (h *Health) healthy() error {
+	if ok, why := h.Purging(); !ok {
+		return errors.New(strings.Join(why, "; "))
+	}
+	return nil
+}
+
+// reloaded notes how the last look at the policies ended; nil: those in force
+// are those on disk.
+func (h *Health) reloaded(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.reload = err; err == nil && h.now != nil {
+		h.reloadAt = h.now()
+	}
+}
+
+// saw takes over what the monitor saw.
+func (h *Health) saw(r Report) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.Facts.Source == "" {
+		r.Facts.Source = h.report.Facts.Source
+	}
+	if r.Categories == nil {
+		r.Categories = h.report.Categories
+	}
+	if h.news != nil && !slices.EqualFunc(h.report.Checks, r.Checks, func(a, b Check) bool { return a.Name == b.Name && a.OK == b.OK }) {
+		close(h.news)
+		h.news = nil
+	}
+	h.report = r
+}
+
+// sleep is a pause that ends early when the checks come out otherwise than
+// before: what it waits for may be mended. It fails only with ctx. A nil Health
+// has no news.
+func (h *Health) sleep(ctx context.Context, d time.Duration) (news bool, err error) {
+	var changed chan struct{}
+	if h != nil {
+		h.mu.Lock()
+		if h.news == nil {
+			h.news = make(chan struct{})
+		}
+		changed = h.news
+		h.mu.Unlock()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-changed:
+		return true, nil
+	case <-timer.C:
+		return false, nil
+	}
+}

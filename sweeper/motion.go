@@ -1,0 +1,83 @@
+package sweeper
+
+import (
+	"fmt"
+	"time"
+)
+
+// motion tells whether the log follows the WAL.
+type motion struct {
+	samples []sample // of the WAL's end, those that the log has not reached yet
+	unread  since    // nobody reads the slot
+
+	applied uint64    // the log's progress at the last look
+	moved   time.Time // when it was seen to move
+
+	looked  bool
+	insert  uint64 // the WAL's end at the last look
+	batch   int64  // the newest stamp then
+	awaited uint64 // the log is past it once it has what was purged between two looks; 0: nothing is awaited
+	asked   time.Time
+}
+
+type sample struct {
+	lsn uint64
+	at  time.Time
+}
+
+// lost forgets what a look in between would have told.
+func (m *motion) lost() {
+	m.looked, m.awaited = false, 0
+	m.unread = since{}
+	m.samples = nil
+}
+
+// doubtful tells whether the next look should come soon.
+func (m *motion) doubtful() bool { return m.awaited != 0 || !m.unread.at.IsZero() }
+
+// judge takes a look in. done is where this process knows the log to be
+// complete. What was purged since the look before is awaited in the log: a log
+// that stands still for that long is not moving, unless its writer is busy with
+// one transaction.
+func (m *motion) judge(f serverFacts, l logFacts, done uint64, now time.Time) string {
+	if *l.Applied != m.applied || m.moved.IsZero() {
+		m.applied, m.moved = *l.Applied, now
+	}
+	if m.looked && l.Batch != m.batch && m.awaited == 0 {
+		m.awaited, m.asked = m.insert, now
+	}
+	if m.applied > m.awaited || done > m.awaited {
+		m.awaited = 0
+	}
+	m.looked, m.insert, m.batch = true, f.Insert, l.Batch
+	m.keep(f.Insert, done, now)
+	still := now.Sub(m.moved)
+	switch {
+	case f.Writing:
+	case m.awaited != 0 && now.Sub(m.asked) >= settled && still >= settled:
+		return fmt.Sprintf("the purge log is not moving: what was purged %s ago is not in it", now.Sub(m.asked).Round(time.Second))
+	case len(m.samples) > 0 && now.Sub(m.samples[0].at) > silence && still > silence:
+		return fmt.Sprintf("the purge log is not moving: it lacks what the write-ahead log holds since %s", now.Sub(m.samples[0].at).Round(time.Second))
+	}
+	return ""
+}
+
+// keep remembers where the WAL ended and forgets what the log has reached.
+func (m *motion) keep(insert, done uint64, now time.Time) {
+	reached := 0
+	for reached < len(m.samples) && m.samples[reached].lsn <= done {
+		reached++
+	}
+	m.samples = m.samples[reached:]
+	if insert > done && (len(m.samples) == 0 || m.samples[len(m.samples)-1].lsn < insert) && len(m.samples) < mostSamples {
+		m.samples = append(m.samples, sample{insert, now})
+	}
+}
+
+// lag is how far the log is behind the WAL.
+func (m *motion) lag(insert, done uint64, now time.Time) (int64, float64) {
+	if insert <= done || len(m.samples) == 0 {
+		return 0, 0
+	}
+	return int64(insert - done), now.Sub(m.samples[0].at).Seconds()
+}

@@ -1,0 +1,74 @@
+package sweeper
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// The parts of a process that wait for the database.
+const (
+	partLog       = "log"
+	partSchedules = "schedules"
+	partPolicies  = "policies"
+)
+
+// again is how often a lasting outage is said.
+const again = time.Minute
+
+// outage says of what fails again and again: once at first, then once a
+// minute, and once when it is over, however many parts of the process meet it.
+type outage struct {
+	log *slog.Logger
+	now func() time.Time
+
+	mu       sync.Mutex
+	failing  map[string]bool // by part
+	failures int
+	said     time.Time
+}
+
+func newOutage(log *slog.Logger, now func() time.Time) *outage {
+	return &outage{log: log, now: now, failing: map[string]bool{}}
+}
+
+// failed notes one more failure of a part.
+func (o *outage) failed(ctx context.Context, part string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failing[part] = true
+	o.failures++
+	if o.failures > 1 && o.now().Sub(o.said) < again {
+		return
+	}
+	o.said = o.now()
+	if !transient(err) { // waiting alone mends nothing
+		o.log.ErrorContext(ctx, "waiting until this is mended", slog.String("part", part), slog.Int(KeyErrors, o.failures), slog.Any(KeyErr, err))
+		return
+	}
+	o.log.WarnContext(ctx, "waiting for the database", slog.String("part", part), slog.Int(KeyErrors, o.failures), slog.Any(KeyErr, err))
+}
+
+// over notes that a part works.
+func (o *outage) over(ctx context.Context, part string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.failing[part] {
+		return
+	}
+	delete(o.failing, part)
+	if len(o.failing) == 0 {
+		o.log.InfoContext(ctx, "database is back", slog.Int(KeyErrors, o.failures))
+		o.failures = 0
+	}
+}
+
+// newBackoff grows from 0.2 s to 30 s, with jitter.
+func newBackoff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 200*time.Millisecond, 30*time.Second
+	return b
+}

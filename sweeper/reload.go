@@ -1,0 +1,126 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/failpoint"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/schedule"
+)
+
+// reloadEvery is how often the policies are looked at on disk.
+const reloadEvery = 5 * time.Second
+
+// reload puts policies in force when they change, until ctx ends. A set that
+// is broken, or does not fit the database, changes nothing: the one in force
+// stays, and the reasons are said once.
+func (d *daemon) reload(ctx context.Context, asked <-chan struct{}) error {
+	seen := d.policies().print
+	tick := time.NewTicker(reloadEvery)
+	defer tick.Stop()
+	for {
+		force := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-asked:
+			force = true
+		case <-tick.C:
+		}
+		now := policy.Fingerprint(d.cfg.Policies)
+		if now == seen && !force {
+			continue
+		}
+		err := d.load(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && transient(err):
+			d.outage.failed(ctx, partPolicies, err)
+			continue // looked at again with the next tick
+		case err != nil:
+			d.log.ErrorContext(ctx, "policies not reloaded, the former ones stay in force", slog.Any(KeyErr, err))
+		default:
+			d.log.InfoContext(ctx, "policies reloaded", slog.Int("categories", len(d.policies().set.Categories)))
+		}
+		d.outage.over(ctx, partPolicies)
+		d.health.reloaded(err)
+		seen = now
+	}
+}
+
+// load reads the policies, holds them against the database, and puts them in
+// force as a whole.
+func (d *daemon) load(ctx context.Context) error {
+	l := loaded{print: policy.Fingerprint(d.cfg.Policies)}
+	var err error
+	if l.set, err = policy.Load(policy.Defaults{Timezone: d.cfg.Timezone}, d.cfg.Policies); err != nil {
+		return err
+	}
+	if err := l.schedule(); err != nil {
+		return err
+	}
+	conn, _, err := d.cfg.purger(ctx, d.instance)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(conn)
+	if err := d.fit(ctx, conn, &l); err != nil {
+		return err
+	}
+	failpoint.Hit("reload.checked")
+	if err := syncSlots(ctx, conn, l); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.loaded = l
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default: // it is awake already
+	}
+	return nil
+}
+
+// schedule parses the schedules of the enabled categories.
+func (l *loaded) schedule() error {
+	l.schedules = map[string]schedule.Schedule{}
+	var errs []error
+	for _, c := range l.set.Categories {
+		s, err := schedule.Parse(c.Schedule, c.Timezone)
+		if err != nil {
+			errs = append(errs, c.Fail("schedule", "%v", err))
+		}
+		if c.Enabled {
+			l.schedules[c.Name] = s
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fit holds policies against the catalogue, and tells the database of them, so
+// that holds know the types of their columns before the first run.
+func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded) error {
+	p, cat, err := build(ctx, conn, d.cfg, l.set, time.Time{})
+	if err != nil {
+		return err
+	}
+	l.levels = levelsOf(p)
+	return register(ctx, conn, l.set, cat, d.cfg.Policies)
+}
+
+func levelsOf(p *plan.Plan) map[string]int {
+	levels := map[string]int{}
+	for i, level := range p.Levels {
+		for _, c := range level {
+			levels[c.Policy.Name] = i
+		}
+	}
+	return levels
+}
