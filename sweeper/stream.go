@@ -58,9 +58,8 @@ func (s *stream) run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil: // whoever held the place has gone
-		case errors.Is(err, wal.ErrSlotBusy):
-			s.isRead(ctx)
-			pause = takeOver
+		case errors.Is(err, wal.ErrSlotBusy) && s.busy <= 2*patience:
+			pause = takeOver // what a dead process left; nobody who reads the slot now writes the log
 		case !s.keep && (s.ready != nil || !transient(err)):
 			return err
 		default:
