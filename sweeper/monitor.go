@@ -21,6 +21,7 @@ const (
 	watchTimeout    = 4 * time.Second        // of one look
 	categoriesEvery = 30 * time.Second
 	settled         = 4 * time.Second              // what lasts this long is no passing state
+	passing         = 3 * time.Second              // the same, of what was purged and is not in the log
 	silence         = 2*idleEvery + 30*time.Second // in which even an idle log moves, if the WAL does
 	mostSamples     = 2 * int(silence/watchAgain)  // of the WAL's end, kept for the lag
 )
