@@ -40,6 +40,7 @@ type monitor struct {
 	motion      motion
 	counted     time.Time       // when the categories were read
 	over        since           // the slot's limit
+	missing     bool            // a publication, at the last look
 	failing     map[string]bool // names of the checks that were told as failing
 	healthy     bool            // all was well once
 }
@@ -143,6 +144,10 @@ func (m *monitor) check(ctx context.Context) (r Report) {
 	add(checkPublications, judgePublications(f))
 	add(checkLog, m.judgeLog(f, l, now, &r.Facts))
 	add(checkChain, m.memory.judgeChain(l))
+	if m.missing && f.Missing == nil && f.Leader {
+		m.health.unpublished.Store(true)
+	}
+	m.missing = f.Missing != nil
 	m.limit(ctx, f, now)
 	m.categories(ctx, &r, now)
 	return r
