@@ -76,6 +76,9 @@ const stale = 15 * time.Second
 type Health struct {
 	seen   atomic.Uint64 // WAL up to which the stream of this process found nothing that is not in the log
 	giveUp atomic.Bool   // the stream shall give the slot up: it holds back too much WAL
+	// A publication was gone and is back: of a server that reads on without it
+	// the stream shall say in the log that something may be missing.
+	unpublished atomic.Bool
 
 	mu       sync.Mutex
 	now      func() time.Time // nil until the monitor runs

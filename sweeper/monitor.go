@@ -21,6 +21,7 @@ const (
 	watchTimeout    = 4 * time.Second        // of one look
 	categoriesEvery = 30 * time.Second
 	settled         = 4 * time.Second              // what lasts this long is no passing state
+	passing         = 3 * time.Second              // the same, of what was purged and is not in the log
 	silence         = 2*idleEvery + 30*time.Second // in which even an idle log moves, if the WAL does
 	mostSamples     = 2 * int(silence/watchAgain)  // of the WAL's end, kept for the lag
 )
@@ -39,6 +40,7 @@ type monitor struct {
 	motion      motion
 	counted     time.Time       // when the categories were read
 	over        since           // the slot's limit
+	missing     bool            // a publication, at the last look
 	failing     map[string]bool // names of the checks that were told as failing
 	healthy     bool            // all was well once
 }
@@ -142,6 +144,10 @@ func (m *monitor) check(ctx context.Context) (r Report) {
 	add(checkPublications, judgePublications(f))
 	add(checkLog, m.judgeLog(f, l, now, &r.Facts))
 	add(checkChain, m.memory.judgeChain(l))
+	if m.missing && f.Missing == nil && f.Leader {
+		m.health.unpublished.Store(true)
+	}
+	m.missing = f.Missing != nil
 	m.limit(ctx, f, now)
 	m.categories(ctx, &r, now)
 	return r

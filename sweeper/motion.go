@@ -14,9 +14,9 @@ type motion struct {
 	moved   time.Time // when it was seen to move
 
 	looked  bool
-	insert  uint64 // the WAL's end at the last look
-	batch   int64  // the newest stamp then
-	awaited uint64 // the log is past it once it has what was purged between two looks; 0: nothing is awaited
+	entries int64 // in the log at the last look
+	stamp   int64 // the newest then
+	awaited int64 // a stamp that the log has not taken in yet; 0: none
 	asked   time.Time
 }
 
@@ -36,25 +36,25 @@ func (m *motion) lost() {
 func (m *motion) doubtful() bool { return m.awaited != 0 || !m.unread.at.IsZero() }
 
 // judge takes a look in. done is where this process knows the log to be
-// complete. What was purged since the look before is awaited in the log: a log
-// that stands still for that long is not moving, unless its writer is busy with
-// one transaction.
+// complete. A log that stands still while it lacks what was purged since the
+// look before is not moving, unless its writer is busy with one transaction.
 func (m *motion) judge(f serverFacts, l logFacts, done uint64, now time.Time) string {
 	if *l.Applied != m.applied || m.moved.IsZero() {
 		m.applied, m.moved = *l.Applied, now
 	}
-	if m.looked && l.Batch != m.batch && m.awaited == 0 {
-		m.awaited, m.asked = m.insert, now
-	}
-	if m.applied > m.awaited || done > m.awaited {
+	passed := *l.Size-m.entries >= tailEntries // so many entries that the stamp's may be among those that were not looked at
+	switch {
+	case !m.looked, l.Logged, passed:
 		m.awaited = 0
+	case l.Stamp != m.stamp && m.awaited == 0:
+		m.awaited, m.asked = l.Stamp, now
 	}
-	m.looked, m.insert, m.batch = true, f.Insert, l.Batch
+	m.looked, m.entries, m.stamp = true, *l.Size, l.Stamp
 	m.keep(f.Insert, done, now)
 	still := now.Sub(m.moved)
 	switch {
 	case f.Writing:
-	case m.awaited != 0 && now.Sub(m.asked) >= settled && still >= settled:
+	case m.awaited != 0 && now.Sub(m.asked) >= passing && still >= passing:
 		return fmt.Sprintf("the purge log is not moving: what was purged %s ago is not in it", now.Sub(m.asked).Round(time.Second))
 	case len(m.samples) > 0 && now.Sub(m.samples[0].at) > silence && still > silence:
 		return fmt.Sprintf("the purge log is not moving: it lacks what the write-ahead log holds since %s", now.Sub(m.samples[0].at).Round(time.Second))

@@ -86,6 +86,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, o RunOptions) error 
 func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 	soft, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		d.log.InfoContext(ctx, "sweeper is asked to end", slog.Duration("grace", d.cfg.ShutdownGrace))
+	})()
 	defer context.AfterFunc(late, cancel)()
 	if err := d.start(soft); err != nil || soft.Err() != nil {
 		return err

@@ -42,6 +42,7 @@ type stream struct {
 	ready    chan struct{} // closed when the slot is read for the first time, by us or another process; until then no error is retried. nil: nobody waits
 	busy     int           // how often in a row the slot had a reader while the log had no other writer
 	reading  atomic.Bool   // the slot is ours at this moment
+	blind    bool          // a publication does not exist at the slot's position, so that nobody can ever read on from there
 }
 
 // run streams until ctx ends. While another process does, it stands by and
@@ -58,9 +59,8 @@ func (s *stream) run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil: // whoever held the place has gone
-		case errors.Is(err, wal.ErrSlotBusy):
-			s.isRead(ctx)
-			pause = takeOver
+		case errors.Is(err, wal.ErrSlotBusy) && s.busy <= 2*patience:
+			pause = takeOver // what a dead process left; nobody who reads the slot now writes the log
 		case !s.keep && (s.ready != nil || !transient(err)):
 			return err
 		default:
@@ -121,6 +121,9 @@ func (s *stream) session(ctx context.Context) (err error) {
 	if tooMuch(s.cfg, slot.RetainedBytes) {
 		return s.giveUp(ctx, conn, log)
 	}
+	if s.blind {
+		return s.renew(ctx, conn, log)
+	}
 	streaming, quiet := beating(ctx, conn)
 	defer func() { err = cmp.Or(quiet(), err) }()
 	reader, err := wal.Open(streaming, wal.Options{
@@ -135,6 +138,7 @@ func (s *stream) session(ctx context.Context) (err error) {
 	s.reading.Store(true)
 	s.isRead(ctx)
 	err = s.copy(streaming, reader, log)
+	s.blind = errors.Is(err, wal.ErrPublicationMissing)
 	err = cmp.Or(quiet(), err)
 	if errors.Is(err, errTooMuch) {
 		_ = reader.Close(context.WithoutCancel(ctx))
@@ -188,6 +192,8 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		switch {
 		case tx == nil && !pending && s.health != nil && s.health.giveUp.Load():
 			err = errTooMuch
+		case tx == nil && !pending && s.health != nil && s.health.unpublished.CompareAndSwap(true, false):
+			err = log.Gap(ctx, "a publication did not exist for a time that ended here: of its tables, what was committed in it is not logged")
 		case tx != nil && uint64(tx.CommitLSN) < log.Applied():
 			err = tx.Skip(ctx) // it is in the log: the server sends again what it has not written down as confirmed
 		case tx != nil:

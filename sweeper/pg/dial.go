@@ -36,7 +36,7 @@ var wishes = map[string]string{
 	"tcp_keepalives_interval":          "5",     // seconds
 	"tcp_keepalives_count":             "3",     // probes
 	"tcp_user_timeout":                 "20000", // milliseconds
-	"client_connection_check_interval": "10000", // milliseconds
+	"client_connection_check_interval": "5000",  // milliseconds
 }
 
 // wish adds the wishes that the URL leaves open, and names them.

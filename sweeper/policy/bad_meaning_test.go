@@ -348,6 +348,12 @@ var badMeaning = map[string]bad{
 			`p.yaml:7:15: "*/0" is no minute of a cron schedule (0 to 59)`,
 		},
 	},
+	"schedule: cron never": {
+		category("delete: {after: P5Y}", `schedule: "0 3 30 2 *"`),
+		[]string{
+			`p.yaml:7:15: "0 3 30 2 *" never comes; no month has that day`,
+		},
+	},
 	"schedule: cron words": {
 		category("delete: {after: P5Y}", "schedule: daily at three"),
 		[]string{

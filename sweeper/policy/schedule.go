@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/netresearch/go-cron"
 )
 
 // cronField is one of the five fields: its name, range, and names for numbers.
@@ -64,7 +66,26 @@ func checkCron(s string) error {
 			}
 		}
 	}
-	return nil
+	_, err := ParseCron(s)
+	return err
+}
+
+// cronParser takes a day that is restricted both by month and by week to match
+// either, as every cron does.
+var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom)
+
+// ParseCron reads five fields into what finds their times on a clock that
+// knows no changes of zone. A schedule that never comes, such as 30 February,
+// is refused.
+func ParseCron(s string) (cron.Schedule, error) {
+	spec, err := cronParser.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf(`%s is not a cron schedule; write five fields, e.g. "0 3 * * *"`, quote(s))
+	}
+	if spec.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return nil, fmt.Errorf("%s never comes; no month has that day", quote(s))
+	}
+	return spec, nil
 }
 
 // accepts takes *, n, a-b, each with /step.

@@ -20,10 +20,6 @@ import (
 // midnight, and for weeks a Saturday.
 var origin = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// parser reads five fields. A day that is restricted both by month and by week
-// matches either, as in every cron.
-var parser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom)
-
 // Schedule is when a category is due. Only Parse makes a valid one.
 type Schedule struct {
 	text  string
@@ -42,15 +38,8 @@ func Parse(s policy.Schedule, zone string) (Schedule, error) {
 	if s.Every > 0 {
 		return Schedule{text: "every " + s.Every.String(), every: s.Every, zone: loc}, nil
 	}
-	spec, err := parser.Parse(s.Cron)
-	if err != nil {
-		return Schedule{}, fmt.Errorf("schedule %q is not five cron fields", s.Cron)
-	}
-	parsed := Schedule{text: s.Cron, cron: spec, zone: loc}
-	if parsed.Next(origin).IsZero() {
-		return Schedule{}, fmt.Errorf("schedule %q never comes", s.Cron)
-	}
-	return parsed, nil
+	spec, err := policy.ParseCron(s.Cron)
+	return Schedule{text: s.Cron, cron: spec, zone: loc}, err
 }
 
 // String is the schedule as the database stores it.
