@@ -97,5 +97,5 @@ type run struct {
 	plan     *plan.Plan
 	category *plan.Category
 	cutoffs  map[string]time.Time // by disposition
-	drops    sync.Mutex // one partition at a time: each drop wants the same lock on the parent
+	drops    sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
 }
