@@ -47,11 +47,11 @@ func grants(c policy.Category, t *catalog.Table) []grant {
 		read = append(read, fk.Parents...)
 		all = append(all, grant{"sweeper_daemon", "SELECT", fk.Table, fk.Columns})
 	}
-	place := "ctid"
+	read = append(read, "ctid")
 	if t.Kind == catalog.KindPartitioned {
-		place = "tableoid"
+		read = append(read, "tableoid")
 	}
-	all = append(all, grant{"sweeper_daemon", "SELECT", t.Name, append(read, place)})
+	all = append(all, grant{"sweeper_daemon", "SELECT", t.Name, read})
 	// apply_hold warns of a hold that matches no row.
 	seen := []string{}
 	for _, name := range []string{c.Subject, c.Tenant} {

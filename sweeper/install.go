@@ -12,7 +12,6 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
-	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/wal"
 )
@@ -56,8 +55,12 @@ func (i Installation) Script() string {
 		fmt.Fprintf(&b, "\n-- the slot, after the publications\nSELECT pg_catalog.pg_create_logical_replication_slot('%s', 'pgoutput');\n", i.Slot)
 	}
 	if len(i.ByOwners) > 0 {
-		b.WriteString("\n-- to be run by the owners of the tables, or a superuser:\n")
-		writeStatements(&b, i.ByOwners)
+		b.WriteString("\n-- To be decided and run by the owners of the tables or by a superuser; not part of this script:\n")
+		var theirs strings.Builder
+		writeStatements(&theirs, i.ByOwners)
+		for line := range strings.Lines(theirs.String()) {
+			b.WriteString(strings.TrimSpace("-- "+strings.TrimPrefix(line, "-- ")) + "\n")
+		}
 	}
 	return b.String()
 }
@@ -172,11 +175,11 @@ func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set polic
 	if err != nil {
 		return Installation{}, err
 	}
-	if err := plan.Lint(set, cat); err != nil {
+	if err := fits(ctx, conn, set, cat, false); err != nil {
 		return Installation{}, err
 	}
 	w := &writer{conn: conn, cfg: cfg, set: set, cat: cat, server: s}
-	for _, part := range []func(context.Context) error{w.schema, w.tableGrants, w.revokes, w.publications, w.govern, w.owners, w.slot} {
+	for _, part := range []func(context.Context) error{w.schema, w.stats, w.tableGrants, w.revokes, w.publications, w.govern, w.owners, w.slot} {
 		if err := part(ctx); err != nil {
 			return Installation{}, err
 		}

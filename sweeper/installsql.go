@@ -160,13 +160,32 @@ func (w *writer) owners(context.Context) error {
 		}
 		seen[t.Owner] = true
 		switch {
-		case t.OwnerSuper: // a member of it could do anything at all
-			w.byOwner(fmt.Sprintf("%s belongs to a superuser, so its partitions go by rows; give it to a role of its own, and install again", t.Name),
-				"-- "+Printable(fmt.Sprintf("ALTER TABLE %s OWNER TO …;", t.Name.Quoted())))
-		case !t.OwnerMember || w.fresh:
+		case t.OwnerMember:
+		case t.OwnerSuper:
+			w.byOwner(fmt.Sprintf("lets due partitions of %s be dropped whole; without it they go by rows. %s belongs to superuser %q: better give it to a role of its own first (ALTER TABLE … OWNER TO …), since this lets sweeper_owner drop all that %[3]q owns",
+				t.Name, t.Name, t.Owner), fmt.Sprintf("GRANT %s TO sweeper_owner;", catalog.Quote(t.Owner)))
+		default:
 			w.byOwner(fmt.Sprintf("lets due partitions of %s be dropped whole; without it they go by rows", t.Name),
 				fmt.Sprintf("GRANT %s TO sweeper_owner;", catalog.Quote(t.Owner)))
 		}
+	}
+	return nil
+}
+
+// stats lets the daemon see how far standbys and the slot are behind.
+func (w *writer) stats(ctx context.Context) error {
+	var has, super bool
+	err := w.conn.QueryRow(ctx, `select exists (select from pg_auth_members m where m.roleid = 'pg_read_all_stats'::regrole and m.member = to_regrole('sweeper_daemon')),
+		(select rolsuper from pg_roles where rolname = current_user)`).Scan(&has, &super)
+	// Roles are shared by all databases: another install may be faster.
+	const sql = "DO $$ BEGIN GRANT pg_read_all_stats TO sweeper_daemon; EXCEPTION WHEN unique_violation OR internal_error THEN NULL; END $$;"
+	switch {
+	case err != nil:
+		return pg.Wrap("look at the privileges of sweeper_daemon", err)
+	case !has && super:
+		w.add("sweeper_daemon sees how far standbys are behind", sql)
+	case !has:
+		w.byOwner("lets sweeper_daemon see how far standbys are behind; a superuser has to grant it", sql)
 	}
 	return nil
 }

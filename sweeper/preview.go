@@ -59,7 +59,7 @@ func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, err
 	if err != nil {
 		return nil, err
 	}
-	if err := plan.Lint(set, cat); err != nil {
+	if err := fits(ctx, conn, set, cat, true); err != nil {
 		return nil, err
 	}
 	var found []*policy.Error
@@ -69,13 +69,18 @@ func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, err
 	return found, nil
 }
 
-// warnings names the foreign keys for which every delete reads the whole of
-// another table.
+// warnings names what works and works badly: foreign keys for which every
+// delete reads the whole of another table, and triggers that have a say.
 func warnings(c policy.Category, t *catalog.Table) []*policy.Error {
-	if c.Delete == nil {
-		return nil
-	}
 	var found []*policy.Error
+	for _, g := range t.Triggers {
+		if c.Delete != nil && g.OnDelete || c.Redact != nil && g.OnUpdate {
+			found = append(found, c.Fail("table", "trigger %q of %s fires when the sweeper works, as role %q: it may keep a row, or keep a copy of it where no policy looks", g.Name, t.Name, t.Purger))
+		}
+	}
+	if c.Delete == nil {
+		return found
+	}
 	for _, fk := range t.Referencing {
 		if fk.Indexed {
 			continue
@@ -100,6 +105,9 @@ func build(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, asOf
 	}
 	cat, err := readCatalog(ctx, conn, set)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := fits(ctx, conn, set, cat, true); err != nil {
 		return nil, nil, err
 	}
 	p, err := plan.Build(set, cat, plan.Options{

@@ -38,11 +38,18 @@ func (w *writer) publications(ctx context.Context) error {
 // publication brings one publication to the tables wanted, with their column
 // lists. Taking a table out needs no ownership of it; adding one does.
 func (w *writer) publication(ctx context.Context, name, publish string, want map[catalog.Name]string) error {
-	var exists bool
-	if err := w.conn.QueryRow(ctx, `select exists (select from pg_publication where pubname = $1)`, name).Scan(&exists); err != nil {
+	var exists, right bool
+	err := w.conn.QueryRow(ctx, `select count(*) > 0, coalesce(bool_and(not pubviaroot and
+		array_to_string(array[case when pubinsert then 'insert' end, case when pubupdate then 'update' end,
+			case when pubdelete then 'delete' end, case when pubtruncate then 'truncate' end], ', ') = $2), false)
+		from pg_publication where pubname = $1`, name, publish).Scan(&exists, &right)
+	if err != nil {
 		return pg.Wrap("look for publication "+name, err)
 	}
 	why, alter := "publication "+name, "ALTER PUBLICATION "+catalog.Quote(name)
+	if exists && !right {
+		w.add(why, fmt.Sprintf("%s SET (publish = '%s', publish_via_partition_root = false);", alter, publish))
+	}
 	if !exists {
 		w.add(why, fmt.Sprintf("CREATE PUBLICATION %s WITH (publish = '%s', publish_via_partition_root = false);", catalog.Quote(name), publish))
 	}

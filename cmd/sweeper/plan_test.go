@@ -93,7 +93,7 @@ func TestPlanPartitions(t *testing.T) {
 	s.must(t, "install")
 	s.db.Exec(t, "grant "+owner+" to sweeper_owner")
 	rows := objects(t, s.must(t, "plan", "-o", "json"))
-	if rows[0]["partitions"] != 2.0 || rows[0]["walk"] != "partition, start" || rows[0]["due"] != 100.0 {
+	if rows[0]["partitions"] != 2.0 || rows[0]["walk"] != "blocks, partition" || rows[0]["due"] != 100.0 {
 		t.Errorf("%v", rows[0])
 	}
 	if got := s.must(t, "plan", "--sql"); !strings.Contains(got.stdout, "drop_partition of app.events, partition app.events_1, walk partition: drop\nSELECT sweeper.drop_partition(") {

@@ -54,7 +54,9 @@ set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' s
 declare
     result text;
 begin
-    execute format('select ($1::%s)::text', format_type(type, -1)) into result using value;
+    -- A domain is left out: its CHECK may be the application's code, and this
+    -- runs as sweeper_owner. The type below it says what equals what.
+    execute format('select ($1::%s)::text', format_type(sweeper.base_type(type), -1)) into result using value;
     return result;
 exception
     when others then
@@ -210,7 +212,7 @@ comment on function sweeper.need(text, text, text) is
 -- it may keep a hold from being placed: a table that is gone, that is locked,
 -- that sweeper_owner may not read. It reads at most up to the first such row.
 create or replace function sweeper.hold_matches(subject text, tenant text, category text, relation regclass) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_variable
 declare
     g       record;
@@ -230,11 +232,11 @@ begin
             continue when tenant is not null and subject is null and sweeper.try_text(tenant, g.tenant_type) is null;
             execute format('select exists (select from %s t where true %s %s)', g.relation,
                 case when subject is not null then
-                    format('and t.%I %s $1::%s', g.subject_column, sweeper.equality(g.subject_type), format_type(g.subject_type, -1)) end,
+                    format('and t.%I %s $1::%s', g.subject_column, sweeper.equality(g.subject_type), format_type(sweeper.base_type(g.subject_type), -1)) end,
                 case when tenant is not null and g.tenant_column is not null then
-                    case when subject is null then format('and t.%I %s $2::%s', g.tenant_column, sweeper.equality(g.tenant_type), format_type(g.tenant_type, -1))
+                    case when subject is null then format('and t.%I %s $2::%s', g.tenant_column, sweeper.equality(g.tenant_type), format_type(sweeper.base_type(g.tenant_type), -1))
                          when sweeper.try_text(tenant, g.tenant_type) is null then format('and t.%I is null', g.tenant_column)
-                         else format('and (t.%1$I is null or t.%1$I %2$s $2::%3$s)', g.tenant_column, sweeper.equality(g.tenant_type), format_type(g.tenant_type, -1)) end
+                         else format('and (t.%1$I is null or t.%1$I %2$s $2::%3$s)', g.tenant_column, sweeper.equality(g.tenant_type), format_type(sweeper.base_type(g.tenant_type), -1)) end
                 end)
                into matches using subject, tenant;
         exception
@@ -288,6 +290,10 @@ begin
     insert into sweeper.operator_log (function, actor, object) values ('apply_hold', applied_by, 'hold ' || hold);
     if matches is null then
         raise warning 'hold % is in force; whether it matches a row cannot be told, since a governed table cannot be read by sweeper_owner', hold;
+    elsif subject is not null and not exists (
+            select from sweeper.governed g where g.subject_type is not null and g.category = coalesce(apply_hold.category, g.category)
+               and g.relation = coalesce(apply_hold.relation, g.relation) and sweeper.try_text(subject, g.subject_type) is not null) then
+        raise warning 'hold % matches no row of any governed table, and no governed column can hold its subject; check its spelling', hold;
     elsif not matches then
         raise warning 'hold % matches no row of any governed table; it will protect rows that come later', hold;
     end if;

@@ -178,8 +178,8 @@ declare
     equal   constant text := 'case when %1$s.type = %2$s then %1$s.value::%3$s end %4$s t.%5$I';
     subject_keys text := format(keys, 's', 'subject', subject);
     tenant_keys  text := format(keys, 'n', 'tenant', tenant);
-    same_subject text := format(equal, 's', subject, format_type(subject, -1), sweeper.equality(subject), coalesce(subject_column, ''));
-    same_tenant  text := format(equal, 'n', tenant, format_type(tenant, -1), sweeper.equality(tenant), coalesce(tenant_column, ''));
+    same_subject text := format(equal, 's', subject, format_type(sweeper.base_type(subject), -1), sweeper.equality(subject), coalesce(subject_column, ''));
+    same_tenant  text := format(equal, 'n', tenant, format_type(sweeper.base_type(tenant), -1), sweeper.equality(tenant), coalesce(tenant_column, ''));
     shapes  text[] := array['where h.subject is null and h.tenant is null'];
 begin
     if tenant is not null then

@@ -9,10 +9,13 @@ package catalog
 
 import "slices"
 
-// Catalog is the read schema, by "schema.table" with both parts as stored
-// (unquoted).
+// Catalog is the read schema, by names as they are stored (unquoted).
 type Catalog struct {
 	Tables map[Name]*Table
+
+	// Nearby are tables beside those that do not exist, for the message about
+	// them: of the same schema, or of the same name but for case. At most 1000.
+	Nearby []Name
 }
 
 // Name is a relation's schema and name as the catalogue stores them.
@@ -44,22 +47,36 @@ type Table struct {
 	OwnerMember bool // sweeper_owner is a member of the owner
 	IsPartition bool
 	HasChildren bool // inheritance that is no partitioning
-	RowSecurity bool // row security applies to the current role
 	Rules       []string
 	Rows        int64 // estimate, partitions included; -1 unknown
 
-	Columns    []Column
-	PrimaryKey []string // in key order
-	Identity   string   // pg_class.relreplident
-	Index      []string // columns of the replica identity index, in its order
+	// Hidden are the commands, of SELECT, UPDATE and DELETE, from which row
+	// security could hide rows: those for which no permissive policy is "true",
+	// or a restrictive one exists. Purger is the role that was asked about: the
+	// current one where it may purge, else sweeper_daemon.
+	Hidden []string
+	Purger string
+
+	Columns []Column
+	// PrimaryKey is in key order, and empty when the key is deferrable: such a
+	// one is no replica identity.
+	PrimaryKey    []string
+	KeyDeferrable bool
+	Identity      string   // pg_class.relreplident
+	Index         []string // columns of the replica identity index, in its order
 
 	Strategy     string   // of a partitioned table: r RANGE, l LIST, h HASH
 	PartitionKey []string // empty strings stand for expressions
 	Leaves       []Leaf
 
-	Referencing  []ForeignKey // foreign keys of other tables that point here
-	Triggers     []Trigger
-	Indexes      []Index
+	Referencing []ForeignKey // foreign keys that point here, or at a partition
+	References  []ForeignKey // foreign keys of the table itself
+	Checks      []Check
+	Triggers    []Trigger
+	Indexes     []Index
+
+	// Publications are those that show every delete and truncate of the table,
+	// leaf by leaf, and no insert; with updates when they are called …_redact.
 	Publications []string
 }
 
@@ -68,12 +85,22 @@ type Column struct {
 	Name      string
 	Number    int16
 	Type      string // as SQL names it, without a length: usable in a cast
+	Exact     string // Type with its length, precision and scale: what is stored is this
+	Plain     string // Exact of the type that a domain is made of; no check of a domain applies to it
+	BaseType  string // Type of what a domain is made of: the cast of a hold's key, which no CHECK may refuse
 	TypeOID   uint32
-	Base      string // the base type of a domain, else the type, as in pg_type.typname
-	Category  string // pg_type.typcategory of Base: A array, N numeric, S string …
-	Length    int32  // of character types, in characters; 0 none
-	NotNull   bool
-	Generated bool // generated or identity always
+	Base      string   // the base type of a domain, else the type; of PostgreSQL's own types and citext the bare name, else schema.name
+	Category  string   // pg_type.typcategory of Base: A array, N numeric, S string …
+	Length    int32    // of character types, in characters (of name, in bytes); 0 none
+	NotNull   bool     // by the column or its domain
+	Generated bool     // generated or identity always
+	From      []string // the columns that a generated one is made of
+
+	// Operators is the schema of the type's own =, "" when its values have no
+	// equality. A name alone would depend on search_path: citext would compare
+	// as text. Ordered tells that < and > are there too.
+	Operators string
+	Ordered   bool
 }
 
 // Leaf is one partition that holds rows itself.
@@ -83,6 +110,7 @@ type Leaf struct {
 	Text            string // as Table.Text
 	Direct          bool   // a child of the root itself, not of a sub-partition
 	Kind            string // pg_class.relkind
+	Persistence     string // pg_class.relpersistence
 	Default         bool
 	Lower, Upper    string // bounds of a single-column RANGE key as text; "" none
 	Identity        string
@@ -92,27 +120,42 @@ type Leaf struct {
 	Owner           string
 }
 
-// ForeignKey is one that points at the table.
+// ForeignKey is one end of a foreign key.
 type ForeignKey struct {
 	Constraint string
-	Table      Name     // the referencing table
-	Columns    []string // its columns, in the order of Parents
+	Table      Name     // the table at the other end
+	Root       Name     // the partitioned table that Table is a partition of, else Table
+	Leaf       uint32   // the partition that is pointed at; 0: the whole table
+	Columns    []string // the referencing columns, in the order of Parents
 	Parents    []string // the referenced columns
+	Equal      []string // for each pair, the operator between parent and column, as SQL
+	Collate    []string // for each pair, the collation that the comparison needs, as SQL; "" none
 	OnDelete   string   // pg_constraint.confdeltype: a no action, r restrict, c cascade, n set null, d set default
 	Indexed    bool     // an index of the referencing table begins with Columns
+}
+
+// Check is a check constraint that is enforced.
+type Check struct {
+	Name    string
+	Columns []string
+	SQL     string // the expression, over the columns' bare names
 }
 
 // Trigger is a user trigger that is not disabled.
 type Trigger struct {
 	Name               string
+	Before             bool
 	OnDelete, OnUpdate bool
 }
 
 // Index is a valid index that covers the whole table.
 type Index struct {
-	Name    string
-	Columns []string // empty strings stand for expressions
-	Unique  bool
+	Name             string
+	Method           string   // pg_am.amname
+	Columns          []string // empty strings stand for expressions
+	Expressions      []string // the columns that its expressions read
+	Unique           bool
+	NullsNotDistinct bool
 }
 
 // Column finds a column by its exact name.
@@ -125,18 +168,23 @@ func (t *Table) Column(name string) (Column, bool) {
 }
 
 // Key is what names a row in texts and in the purge log: the columns that the
-// WAL shows of a deleted row, in key order. Empty when it shows none.
+// WAL shows of a deleted row, in key order. Empty when it shows none. A
+// partitioned table has no identity of its own: its leaves have theirs.
 func (t *Table) Key() []string {
-	switch t.Identity {
-	case IdentityIndex:
+	switch {
+	case t.Kind == KindPartitioned:
+		return t.PrimaryKey
+	case t.Identity == IdentityIndex:
 		return t.Index
-	case IdentityNothing:
+	case t.Identity == IdentityNothing:
 		return nil
 	}
 	return t.PrimaryKey
 }
 
-// IndexedOn tells whether an index begins with column.
-func (t *Table) IndexedOn(column string) bool {
-	return slices.ContainsFunc(t.Indexes, func(i Index) bool { return len(i.Columns) > 0 && i.Columns[0] == column })
+// SortedBy tells whether an index yields the rows in the order of column.
+func (t *Table) SortedBy(column string) bool {
+	return slices.ContainsFunc(t.Indexes, func(i Index) bool {
+		return i.Method == "btree" && len(i.Columns) > 0 && i.Columns[0] == column
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -48,11 +49,12 @@ func Classify(err error) Class {
 
 func classifyTransport(err error) Class {
 	var connect *pgconn.ConnectError
+	var dns *net.DNSError
 	var network *net.OpError // not net.Error: every error number of the system is one
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return Fatal
-	case errors.As(err, &connect), errors.As(err, &network),
+	case errors.As(err, &connect), errors.As(err, &network), errors.As(err, &dns),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded),
 		pgconn.Timeout(err):
@@ -133,14 +135,15 @@ func safe(err error) string {
 	return transport(err)
 }
 
-// describe renders a server error. The message is kept only for classes whose
-// messages name objects, never values: data exceptions (22), constraint
-// violations (23) and whatever triggers raise (P0001) can quote the row.
+// telling are the classes and codes whose messages name objects, settings and
+// sessions, never values. The message of any other is dropped: data exceptions
+// (22) and violations (23) quote the row, and so may what a function raises,
+// under whatever code.
+var telling = []string{"08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
+
+// describe renders a server error.
 func describe(e *pgconn.PgError) string {
-	switch {
-	case strings.HasPrefix(e.Code, "22"), strings.HasPrefix(e.Code, "23"),
-		strings.HasPrefix(e.Code, "P0"), strings.HasPrefix(e.Code, "44"):
-	default:
+	if e.Routine != "exec_stmt_raise" && slices.ContainsFunc(telling, func(class string) bool { return strings.HasPrefix(e.Code, class) }) {
 		return fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
 	}
 	text := "refused by the server"

@@ -12,7 +12,8 @@ import (
 )
 
 // Lint checks policies against the catalogue and returns every problem, each a
-// [policy.Error] that points into its file. nil: they fit.
+// [policy.Error] that points into its file. nil: they fit. What only the server
+// can tell is in [Checks].
 func Lint(set policy.Set, cat *catalog.Catalog) error {
 	var problems []*policy.Error
 	for _, c := range set.Categories {
@@ -48,13 +49,14 @@ func (l *linter) run() {
 	name := catalog.Name{Schema: c.Schema, Relation: c.Relation}
 	l.table = l.cat.Tables[name]
 	if l.table == nil {
-		l.fail("table", "table %s does not exist, or this role may not see its schema; names are case-sensitive here", name)
+		l.fail("table", "table %s does not exist, or this role may not see its schema; names are case-sensitive here%s", name, l.meant(name))
 		return
 	}
 	if !l.kind() {
 		return
 	}
 	l.identity()
+	l.leaves()
 	l.columns()
 	if c.Redact != nil {
 		l.redaction()
@@ -62,7 +64,25 @@ func (l *linter) run() {
 	if c.Delete != nil {
 		l.foreignKeys()
 	}
-	l.partitions()
+	if c.Partitions == "drop" && !ByStart(l.table, c) {
+		l.fail("partitions", "%s is not partitioned by RANGE on %q, so no partition can go whole; use partitions: rows", l.table.Name, c.Start.Column)
+	}
+}
+
+// meant is the hint at the table that a name is most likely a slip of: one that
+// differs in case, or by little.
+func (l *linter) meant(name catalog.Name) string {
+	var known []string
+	for _, n := range l.cat.Nearby {
+		if strings.EqualFold(n.Relation, name.Relation) {
+			return fmt.Sprintf("; did you mean %s?", n)
+		}
+		known = append(known, n.String())
+	}
+	if near := policy.Nearest(name.String(), known); near != "" {
+		return fmt.Sprintf("; did you mean %s?", near)
+	}
+	return ""
 }
 
 // kind refuses what is not a plain, permanent table whose rows we can see.
@@ -83,212 +103,73 @@ func (l *linter) kind() bool {
 		l.fail("table", "%s has inheriting tables; only declarative partitions are supported", t.Name)
 	case len(t.Rules) > 0:
 		l.fail("table", "rule %q on %s could turn a delete into something else", t.Rules[0], t.Name)
-	case t.RowSecurity:
-		l.fail("table", "row security on %s could hide rows from this role, and hidden rows would be kept in silence; grant it BYPASSRLS or disable row security", t.Name)
+	case l.hidden() != "":
+		l.fail("table", "row security on %s could hide rows from a %s of role %q, and hidden rows would be kept in silence; give the role BYPASSRLS, or a permissive policy USING (true) and no restrictive one", t.Name, l.hidden(), t.Purger)
 	default:
 		return true
 	}
 	return false
+}
+
+// hidden is a command of ours from which row security could hide rows.
+func (l *linter) hidden() string {
+	for _, command := range l.table.Hidden {
+		if command == "SELECT" || command == "DELETE" && l.category.Delete != nil || command == "UPDATE" && l.category.Redact != nil {
+			return command
+		}
+	}
+	return ""
 }
 
 // identity refuses tables whose deletes the WAL would not name: published,
 // they would even make the application's own DELETE fail.
 func (l *linter) identity() {
 	t := l.table
-	mend := fmt.Sprintf("add a primary key, or run: ALTER TABLE %s REPLICA IDENTITY USING INDEX …", t.Name.Quoted())
+	const breaks = "publishing it would make the application's own DELETE fail"
 	switch {
+	case len(t.Key()) == 0 && t.KeyDeferrable:
+		l.fail("table", "the primary key of %s is DEFERRABLE, and such a key is no replica identity; %s: make it NOT DEFERRABLE", t.Name, breaks)
 	case t.Kind == catalog.KindPartitioned && len(t.PrimaryKey) == 0:
-		l.fail("table", "%s is partitioned and has no primary key, so its partitions have no common replica identity; publishing it would make the application's own DELETE fail: add a primary key to it", t.Name)
-	case t.Identity == catalog.IdentityFull && l.anyRedacts():
+		l.fail("table", "%s is partitioned and has no primary key, so its partitions have no common replica identity; %s: add a primary key to it", t.Name, breaks)
+	case t.Kind == catalog.KindTable && t.Identity == catalog.IdentityFull && l.anyRedacts():
 		l.fail("table", "%s has REPLICA IDENTITY FULL, which puts whole rows into the write-ahead log and forbids column lists; run: ALTER TABLE %s REPLICA IDENTITY DEFAULT;", t.Name, t.Name.Quoted())
 	case len(t.Key()) == 0:
-		l.fail("table", "%s has no replica identity, so the write-ahead log would not tell which row was deleted, and publishing it would make the application's own DELETE fail; %s", t.Name, mend)
+		mend := fmt.Sprintf("add a primary key, or run: ALTER TABLE %s REPLICA IDENTITY USING INDEX …", t.Name.Quoted())
+		if len(t.PrimaryKey) > 0 {
+			mend = fmt.Sprintf("run: ALTER TABLE %s REPLICA IDENTITY DEFAULT;", t.Name.Quoted())
+		}
+		l.fail("table", "%s has no replica identity, so the write-ahead log would not tell which row was deleted, and %s; %s", t.Name, breaks, mend)
 	}
-	for _, leaf := range t.Leaves {
-		if len(leaf.IdentityColumns) == 0 {
-			l.fail("table", "partition %s of %s has no replica identity; publishing it would make the application's own DELETE fail: run ALTER TABLE %s REPLICA IDENTITY DEFAULT;", leaf.Name, t.Name, leaf.Name.Quoted())
+}
+
+// leaves refuses a partitioned table for one leaf whose deletes would leave no
+// evidence.
+func (l *linter) leaves() {
+	for _, leaf := range l.table.Leaves {
+		switch {
+		case leaf.Kind != catalog.KindTable:
+			l.fail("table", "partition %s of %s is no ordinary table, so that what is deleted from it is not in the write-ahead log and cannot be proved; detach it", leaf.Name, l.table.Name)
+		case leaf.Persistence != "p":
+			l.fail("table", "partition %s of %s is UNLOGGED: what is deleted from it is not in the write-ahead log and cannot be proved; run: ALTER TABLE %s SET LOGGED;", leaf.Name, l.table.Name, leaf.Name.Quoted())
+		case leaf.Identity == catalog.IdentityFull && l.anyRedacts():
+			l.fail("table", "partition %s of %s has REPLICA IDENTITY FULL, which puts whole rows into the write-ahead log; run: ALTER TABLE %s REPLICA IDENTITY DEFAULT;", leaf.Name, l.table.Name, leaf.Name.Quoted())
+		case len(leaf.IdentityColumns) == 0 && len(l.table.PrimaryKey) > 0:
+			l.fail("table", "partition %s of %s has no replica identity; publishing it would make the application's own DELETE fail: run: ALTER TABLE %s REPLICA IDENTITY DEFAULT;", leaf.Name, l.table.Name, leaf.Name.Quoted())
 		}
 	}
+}
+
+// same are the categories over the table, this one included.
+func (l *linter) same() []policy.Category {
+	var found []policy.Category
+	for _, c := range l.set.Categories {
+		if c.Schema == l.category.Schema && c.Relation == l.category.Relation {
+			found = append(found, c)
+		}
+	}
+	return found
 }
 
 func (l *linter) anyRedacts() bool {
-	return slices.ContainsFunc(l.set.Categories, func(c policy.Category) bool {
-		return c.Schema == l.category.Schema && c.Relation == l.category.Relation && c.Redact != nil
-	})
-}
-
-// columns checks every column that the category names outside redact.
-func (l *linter) columns() {
-	c := l.category
-	if start, ok := l.column("start_from", c.Start.Column); ok && !slices.Contains([]string{"timestamptz", "timestamp", "date"}, start.Base) {
-		l.fail("start_from", "column %q of %s is %s; a start is a timestamp with time zone, a timestamp or a date", start.Name, l.table.Name, start.Type)
-	}
-	if c.Subject != "" {
-		l.column("subject", c.Subject)
-	}
-	if c.Tenant != "" {
-		l.column("tenant", c.Tenant)
-	}
-	for i, w := range c.Where {
-		l.column(fmt.Sprintf("where.%d.column", i), w.Column)
-	}
-}
-
-// column finds a column or fails with the nearest one.
-func (l *linter) column(key, name string) (catalog.Column, bool) {
-	col, ok := l.table.Column(name)
-	if ok {
-		return col, true
-	}
-	names := make([]string, len(l.table.Columns))
-	for i, c := range l.table.Columns {
-		names[i] = c.Name
-	}
-	hint := ""
-	if near := policy.Nearest(name, names); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
-	l.fail(key, "column %q does not exist in %s%s", name, l.table.Name, hint)
-	return col, false
-}
-
-func (l *linter) redaction() {
-	for _, r := range l.category.Redact.Columns {
-		key := "redact.columns." + r.Column
-		col, ok := l.column(key, r.Column)
-		if !ok || r.Strategy == policy.Keep {
-			continue
-		}
-		if !l.writable(key, col) {
-			continue
-		}
-		switch r.Strategy {
-		case policy.Null:
-			if col.NotNull {
-				l.fail(key, "column %q of %s is NOT NULL; use zero, {set: …} or {hmac: …}", col.Name, l.table.Name)
-			}
-		case policy.Zero:
-			if zero, _ := zeroOf(col); zero == "" {
-				l.fail(key, "column %q of %s is %s, which has no zero; use \"null\" or {set: …}", col.Name, l.table.Name, col.Type)
-			} else if col.Base != "bytea" {
-				l.constant(key, col)
-			}
-		case policy.HMAC:
-			l.token(key, col, r.Format)
-		case policy.SetValue:
-			l.constant(key, col)
-		}
-	}
-	for _, s := range l.category.Redact.Set {
-		key := "redact.set." + s.Column
-		if col, ok := l.column(key, s.Column); ok && l.writable(key, col) {
-			l.constant(key, col)
-		}
-	}
-}
-
-// writable refuses columns that a redaction must not touch: the key, the
-// clock, generated ones, and what other tables point at.
-func (l *linter) writable(key string, col catalog.Column) bool {
-	t := l.table
-	referenced := slices.ContainsFunc(t.Referencing, func(f catalog.ForeignKey) bool { return slices.Contains(f.Parents, col.Name) })
-	switch {
-	case slices.Contains(t.Key(), col.Name), slices.Contains(t.PrimaryKey, col.Name):
-		l.fail(key, "column %q is part of the key of %s", col.Name, t.Name)
-	case col.Name == l.category.Start.Column:
-		l.fail(key, "column %q is the start of the retention period; redacting it would move the clock", col.Name)
-	case l.read(col.Name) != "":
-		l.fail(key, "column %q is read by where of category %q; redacting it would hide the row from that category", col.Name, l.read(col.Name))
-	case slices.Contains(t.PartitionKey, col.Name):
-		l.fail(key, "column %q is the partition key of %s; changing it would move the row", col.Name, t.Name)
-	case col.Generated:
-		l.fail(key, "column %q of %s is generated; redact what it is generated from", col.Name, t.Name)
-	case referenced:
-		l.fail(key, "column %q of %s is referenced by a foreign key", col.Name, t.Name)
-	default:
-		return true
-	}
-	return false
-}
-
-// read names a category over the same table whose where reads a column.
-func (l *linter) read(column string) string {
-	for _, c := range l.set.Categories {
-		if c.Schema == l.category.Schema && c.Relation == l.category.Relation &&
-			slices.ContainsFunc(c.Where, func(w policy.Condition) bool { return w.Column == column }) {
-			return c.Name
-		}
-	}
-	return ""
-}
-
-// constant refuses the same value for every row of a unique column.
-func (l *linter) constant(key string, col catalog.Column) {
-	for _, i := range l.table.Indexes {
-		if i.Unique && slices.Equal(i.Columns, []string{col.Name}) {
-			l.fail(key, "column %q of %s is unique (index %q), and this gives every row the same value; use {hmac: …} or \"null\"", col.Name, l.table.Name, i.Name)
-		}
-	}
-}
-
-func (l *linter) token(key string, col catalog.Column, format string) {
-	if col.Category != "S" {
-		l.fail(key, "column %q of %s is %s; {hmac: …} needs a text column", col.Name, l.table.Name, col.Type)
-		return
-	}
-	if length := len([]rune(format)) - len("%s") + TokenLength; col.Length > 0 && length > int(col.Length) {
-		l.fail(key, "{hmac: …} makes %d characters, and column %q of %s takes %d", length, col.Name, l.table.Name, col.Length)
-	}
-}
-
-// foreignKeys refuses deletes that would reach, or fail on, tables that the
-// policies do not name. A referencing table with a category of its own is
-// swept first, and a row that it keeps blocks the row it points at.
-func (l *linter) foreignKeys() {
-	governed := map[catalog.Name]bool{}
-	for _, c := range l.set.Categories {
-		if c.Delete != nil && c.Enabled {
-			governed[catalog.Name{Schema: c.Schema, Relation: c.Relation}] = true
-		}
-	}
-	for _, fk := range l.table.Referencing {
-		switch {
-		case fk.OnDelete == "c", fk.OnDelete == "n", fk.OnDelete == "d":
-			action := map[string]string{"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}[fk.OnDelete]
-			l.fail("table", "foreign key %q of %s is ON DELETE %s: deleting from %s would change rows there that no policy judged; make it ON DELETE RESTRICT and give %s a category of its own",
-				fk.Constraint, fk.Table, action, l.table.Name, fk.Table)
-		case fk.Table != l.table.Name && !governed[fk.Table]:
-			l.fail("table", "foreign key %q of %s keeps every row of %s that it points at, and no category deletes from %s; add one", fk.Constraint, fk.Table, l.table.Name, fk.Table)
-		}
-	}
-	if path := l.cycle(l.table.Name, map[catalog.Name]bool{}); path != nil {
-		l.fail("table", "foreign keys form a cycle of tables: %s", strings.Join(path, " → "))
-	}
-}
-
-// cycle finds a chain of references that leads back to the category's table.
-func (l *linter) cycle(at catalog.Name, seen map[catalog.Name]bool) []string {
-	t := l.cat.Tables[at]
-	if t == nil || seen[at] {
-		return nil
-	}
-	seen[at] = true
-	for _, fk := range t.Referencing {
-		if fk.Table == at {
-			continue // a self-reference is no cycle of tables
-		}
-		if fk.Table == l.table.Name {
-			return []string{at.String(), fk.Table.String()}
-		}
-		if found := l.cycle(fk.Table, seen); found != nil {
-			return append([]string{at.String()}, found...)
-		}
-	}
-	return nil
-}
-
-func (l *linter) partitions() {
-	if l.category.Partitions == "drop" && !ByStart(l.table, l.category) {
-		l.fail("partitions", "%s is not partitioned by RANGE on %q, so no partition can go whole; use partitions: rows", l.table.Name, l.category.Start.Column)
-	}
+	return slices.ContainsFunc(l.same(), func(c policy.Category) bool { return c.Redact != nil })
 }

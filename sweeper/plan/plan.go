@@ -32,8 +32,8 @@ const (
 // Walks: how the batches of a step follow one another without ever reading
 // the same dead rows twice.
 const (
-	WalkStart     = "start"     // ranges of the start column, through its index or partition bounds
-	WalkBlocks    = "blocks"    // ranges of the table's blocks
+	WalkStart     = "start"     // ranges of the start column, through its index
+	WalkBlocks    = "blocks"    // ranges of the blocks of the table or leaf
 	WalkPartition = "partition" // the partition goes whole
 )
 
@@ -88,11 +88,13 @@ type Step struct {
 	Columns   []string // redacted columns, also those of set
 	ByTenant  bool     // the batch returns rows per tenant
 
-	Batch Query // $1 and $2 bound the range; see Walk
+	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run. Empty: this plan is not for running
 	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
 	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
+	Split Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
+	Part  Query // WalkStart: Batch between the places $4 and $5 too, for equal starts that are too many for one
 	Probe Query // WalkPartition: whether every row is due and none held
-	Drop  Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor
+	Drop  Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor, $4 policies' SHA-256, $5 cutoff
 	Rows  *Step // WalkPartition: the same leaf by rows, when it may not go whole
 }
 
@@ -126,6 +128,11 @@ func Build(set policy.Set, cat *catalog.Catalog, o Options) (*Plan, error) {
 
 // Categories gives all of them, in the order in which they run.
 func (p *Plan) Categories() []*Category { return slices.Concat(p.Levels...) }
+
+// SelfReferencing tells whether a foreign key of the table points at the table.
+func (c *Category) SelfReferencing() bool {
+	return slices.ContainsFunc(c.Table.Referencing, func(f catalog.ForeignKey) bool { return f.Root == c.Table.Name })
+}
 
 func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o Options) *Category {
 	t := cat.Tables[catalog.Name{Schema: pc.Schema, Relation: pc.Relation}]
@@ -164,8 +171,9 @@ func PublishSQL(publication string, t *catalog.Table) string {
 	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", catalog.Quote(publication), t.Name.Quoted())
 }
 
-// others are the further categories over the same table that delete: a row
-// under several of them goes when it is due under all.
+// others are the further categories over the same table that delete or keep for
+// ever: a row under several of them goes when it is due under all. One that only
+// observes has its say; a disabled one is not there.
 func others(c policy.Category, set policy.Set) []policy.Category {
 	var found []policy.Category
 	for _, o := range set.Categories {
@@ -209,7 +217,7 @@ func levels(categories []*Category) [][]*Category {
 		depth[t.Name] = 0
 		d := 0
 		for _, fk := range t.Referencing {
-			if child := byName[fk.Table]; child != nil && child != t {
+			if child := byName[fk.Root]; child != nil && child != t {
 				d = max(d, measure(child)+1)
 			}
 		}

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +53,15 @@ func (r rule) start() catalog.Column {
 	return c
 }
 
+// and joins conditions; those that always hold are left out.
+func and(parts ...string) string {
+	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "true" })
+	if len(parts) == 0 {
+		return "true"
+	}
+	return strings.Join(parts, " AND ")
+}
+
 func column(name string) string { return "t." + catalog.Quote(name) }
 
 // asOf is the instant as a parameter.
@@ -89,17 +100,24 @@ func (r rule) early(b *binder, period policy.Period) string {
 
 var operators = map[string]string{"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
+// operator writes an operator of a column's own type. Of a type that does not
+// come with PostgreSQL it is found by its schema: search_path is pinned, and
+// citext would be compared as text.
+func operator(c catalog.Column, name string) string {
+	if c.Operators == "" || c.Operators == "pg_catalog" {
+		return name
+	}
+	return fmt.Sprintf("OPERATOR(%s.%s)", catalog.Quote(c.Operators), name)
+}
+
 // where is the policy's own condition. NULL matches only is_null, as in SQL.
 func (r rule) where(b *binder, c policy.Category) string {
-	if len(c.Where) == 0 {
-		return "true"
-	}
 	parts := make([]string, len(c.Where))
 	for i, w := range c.Where {
 		col, _ := r.table.Column(w.Column)
 		values := make([]string, len(w.Values))
 		for j, v := range w.Values {
-			values[j] = b.text(fmt.Sprint(v), col.Type)
+			values[j] = b.text(text(v), col.Type)
 		}
 		name := column(w.Column)
 		switch w.Op {
@@ -108,14 +126,23 @@ func (r rule) where(b *binder, c policy.Category) string {
 		case "not_null":
 			parts[i] = name + " IS NOT NULL"
 		case "in":
-			parts[i] = fmt.Sprintf("%s IN (%s)", name, strings.Join(values, ", "))
+			parts[i] = fmt.Sprintf("%s %s ANY (ARRAY[%s])", name, operator(col, "="), strings.Join(values, ", "))
 		case "not_in":
-			parts[i] = fmt.Sprintf("%s NOT IN (%s)", name, strings.Join(values, ", "))
+			parts[i] = fmt.Sprintf("%s %s ALL (ARRAY[%s])", name, operator(col, "<>"), strings.Join(values, ", "))
 		default:
-			parts[i] = fmt.Sprintf("%s %s %s", name, operators[w.Op], values[0])
+			parts[i] = fmt.Sprintf("%s %s %s", name, operator(col, operators[w.Op]), values[0])
 		}
 	}
-	return strings.Join(parts, " AND ")
+	return and(parts...)
+}
+
+// text writes a value of a policy as the input functions of the server read
+// it. A whole number stays one: no exponent, which int would refuse.
+func text(v any) string {
+	if f, ok := v.(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
 }
 
 // agreed is that every other category which deletes from the table, and has
@@ -131,7 +158,7 @@ func (r rule) agreed(b *binder) string {
 		other.category = o
 		parts = append(parts, fmt.Sprintf("((%s) IS NOT TRUE OR (%s AND %s))", r.where(b, o), other.early(b, *o.Delete), r.due(b, o, *o.Delete)))
 	}
-	return strings.Join(append(parts, "true"), " AND ")
+	return and(parts...)
 }
 
 // holds are the conditions under which a row is held, one for each shape of a
@@ -168,8 +195,8 @@ func holdKey(alias, part string, c catalog.Column, b *binder) string {
 }
 
 func holdMatch(alias string, c catalog.Column, b *binder) string {
-	return fmt.Sprintf("CASE WHEN %[1]s.type = %[2]s THEN %[1]s.value::%[3]s END = %[4]s",
-		alias, b.text(fmt.Sprint(c.TypeOID), "oid"), c.Type, column(c.Name))
+	return fmt.Sprintf("CASE WHEN %[1]s.type = %[2]s THEN %[1]s.value::%[3]s END %[5]s %[4]s",
+		alias, b.text(fmt.Sprint(c.TypeOID), "oid"), c.BaseType, column(c.Name), operator(c, "="))
 }
 
 func notHeld(holds []string) string {
@@ -189,13 +216,28 @@ func held(holds []string) string {
 }
 
 // references are the foreign keys that keep a row: while another row points at
-// it, it stays, and a delete would fail.
-func (r rule) references() []string {
+// it, it stays, and a delete would fail. A row that points at itself does not.
+func (r rule) references(b *binder) []string {
 	found := make([]string, 0, len(r.table.Referencing))
 	for _, fk := range r.table.Referencing {
-		parts := make([]string, len(fk.Columns))
+		var parts []string
 		for i := range fk.Columns {
-			parts[i] = fmt.Sprintf("x.%s = %s", catalog.Quote(fk.Columns[i]), column(fk.Parents[i]))
+			child := "x." + catalog.Quote(fk.Columns[i])
+			if fk.Collate[i] != "" {
+				child += " COLLATE " + fk.Collate[i]
+			}
+			parts = append(parts, fmt.Sprintf("%s %s %s", column(fk.Parents[i]), fk.Equal[i], child))
+		}
+		if fk.Leaf != 0 {
+			parts = append(parts, "t.tableoid = "+b.text(fmt.Sprint(fk.Leaf), "oid"))
+		}
+		if fk.Table == r.table.Name {
+			var own []string
+			for _, name := range r.table.Key() {
+				col, _ := r.table.Column(name)
+				own = append(own, fmt.Sprintf("x.%s %s %s", catalog.Quote(name), operator(col, "="), column(name)))
+			}
+			parts = append(parts, "NOT ("+strings.Join(own, " AND ")+")")
 		}
 		found = append(found, fmt.Sprintf("SELECT FROM %s x WHERE %s", fk.Table.Quoted(), strings.Join(parts, " AND ")))
 	}

@@ -98,12 +98,12 @@ func (r rule) token(b *binder, col catalog.Column, format string) redaction {
 	digits := fmt.Sprintf("substr(%s::text, length(%s) + 1, %d)", name, pre, TokenLength)
 	framed := fmt.Sprintf("%[1]s::text = %[2]s || %[3]s || %[4]s", name, pre, digits, suf)
 	if r.options.HMACKey == nil {
-		return redaction{"NULL", fmt.Sprintf("(%s IS NOT NULL AND NOT (%s AND %s ~ '^[0-9a-f]{%d}$'))", name, framed, digits, TokenLength)}
+		return redaction{"", fmt.Sprintf("(%s IS NOT NULL AND NOT (%s AND %s ~ '^[0-9a-f]{%d}$'))", name, framed, digits, TokenLength)}
 	}
 	inner, outer := columnKey(r.options.HMACKey, r.table.Text, col.Name)
 	i, o := b.bytes(inner), b.bytes(outer)
 	return redaction{
-		fmt.Sprintf("(%s || sweeper.redaction_token(%s::text, %s, %s) || %s)::%s", pre, name, i, o, suf, col.Type),
+		fmt.Sprintf("(%s || sweeper.redaction_token(%s::text, %s, %s) || %s)::%s", pre, name, i, o, suf, col.Exact),
 		fmt.Sprintf("(%s IS NOT NULL AND NOT (%s AND sweeper.is_redaction_token(%s, %s, %s)))", name, framed, digits, i, o),
 	}
 }
@@ -128,19 +128,29 @@ func columnKey(key []byte, relation, column string) (inner, outer []byte) {
 	return inner, outer
 }
 
+// keyless is a redaction whose statement needs the key that the plan was made
+// without. Such a plan counts and shows, and cannot run.
+func (r rule) keyless() bool {
+	return r.options.HMACKey == nil && slices.ContainsFunc(r.category.Redact.Columns, func(c policy.Redaction) bool { return c.Strategy == policy.HMAC })
+}
+
+// literal is a value as the column stores it: rounded to its scale, so that
+// differs does not take the rounding for a difference.
 func literal(b *binder, col catalog.Column, value any) string {
 	if value == nil {
 		return "NULL"
 	}
-	return b.text(fmt.Sprint(value), col.Type)
+	return b.text(text(value), col.Exact)
 }
 
+// differs compares as texts where the type has no equality, or one that takes
+// different texts for equal.
 func differs(b *binder, col catalog.Column, value any) string {
 	name := column(col.Name)
-	if value == nil {
+	switch {
+	case value == nil:
 		return name + " IS NOT NULL"
-	}
-	if col.Base == "json" { // has no equality
+	case col.Operators != "pg_catalog":
 		return fmt.Sprintf("%s::text IS DISTINCT FROM %s::text", name, literal(b, col, value))
 	}
 	return fmt.Sprintf("%s IS DISTINCT FROM %s", name, literal(b, col, value))
@@ -156,20 +166,28 @@ var zeros = map[string]string{
 	"time": "'00:00:00'", "timetz": "'00:00:00+00'",
 }
 
+// zeroLiteral is the zero of a column as SQL without its type; "" when it has
+// none, or none that is the same for each row.
+func zeroLiteral(col catalog.Column) string {
+	if col.Category == "A" && strings.HasSuffix(col.Plain, "[]") {
+		return "'{}'"
+	}
+	return zeros[col.Base]
+}
+
 // zeroOf is the zero of a column, and the condition that it differs from it.
 func zeroOf(col catalog.Column) (zero, compare string) {
 	name := column(col.Name)
+	zero = zeroLiteral(col) + "::" + col.Type
 	switch {
-	case col.Category == "A":
-		zero = "'{}'::" + col.Type
 	case col.Base == "bytea":
 		zero = fmt.Sprintf("decode(repeat('00', octet_length(%s)), 'hex')::%s", name, col.Type)
-	case col.Base == "json":
-		return "'null'::" + col.Type, name + "::text <> 'null'"
-	case zeros[col.Base] == "":
+	case zeroLiteral(col) == "":
 		return "", ""
-	default:
-		zero = zeros[col.Base] + "::" + col.Type
+	case col.Base == "json": // has no equality
+		return zero, name + "::text <> 'null'"
+	case zeroLiteral(col) == "'{}'": // the elements may have none
+		return zero, fmt.Sprintf("cardinality(%s) <> 0", name)
 	}
 	return zero, name + " <> " + zero
 }

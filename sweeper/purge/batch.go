@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/failpoint"
@@ -25,7 +26,10 @@ var ErrTaken = errors.New("another process has taken the run over")
 var errStopped = fmt.Errorf("stopped between two batches: %w", context.Canceled)
 
 const (
-	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), current_setting('transaction_isolation')`
+	// A generic plan knows neither the range nor the leaf: it would lock every
+	// partition, and could read a whole table for each batch.
+	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('plan_cache_mode', 'force_custom_plan', true),
+       current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
 	licenceSQL  = `select count(*) from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
@@ -33,10 +37,17 @@ const (
 values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 )
 
-// batch purges the rows of step between lo and hi in one transaction and
-// returns how many went. A range that holds none leaves no trace: its
-// transaction is rolled back.
-func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, lo, hi string) (rows int64, err error) {
+// span is the part of a step that one batch takes: a range of starts or of
+// blocks, or of a range of starts what lies between two places.
+type span struct {
+	lo, hi      string
+	first, last string // places; "" the whole range
+}
+
+// batch purges the rows of step in a span in one transaction and returns how
+// many went. A span that holds none leaves no trace: its transaction is rolled
+// back.
+func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span) (rows int64, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
@@ -50,7 +61,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, lo, hi
 			_ = tx.Rollback(undo)
 		}
 	}()
-	rows, err = r.work(ctx, tx, step, lo, hi)
+	rows, err = r.work(ctx, tx, step, at)
 	if err != nil || rows == 0 {
 		return 0, err
 	}
@@ -66,14 +77,14 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, lo, hi
 // statement of its own, so that the work's snapshot is younger than the lock.
 // The run's own row is its licence: who takes a run over ends that row first,
 // so that a process which wakes up later commits nothing more.
-func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, lo, hi string) (int64, error) {
+func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (int64, error) {
 	var isolation string
 	var mine bool
 	var licensed int
 	var rows int64
 	b := &pgx.Batch{}
 	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(nil, nil, &isolation)
+		return row.Scan(nil, nil, nil, &isolation)
 	})
 	b.Queue(licenceSQL, r.id).QueryRow(func(row pgx.Row) error { return row.Scan(&licensed) })
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)
@@ -81,8 +92,8 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, lo, hi strin
 		return row.Scan(&mine)
 	})
 	b.Queue(stampSQL, r.stamp(step)...)
-	args := append([]any{lo, hi, r.id}, step.Batch.Args...)
-	b.Queue(step.Batch.SQL, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	sql, args := at.statement(step, r.id)
+	b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
@@ -96,6 +107,14 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, lo, hi strin
 		return 0, ErrStepBusy
 	}
 	return rows, nil
+}
+
+// statement is the work of a step in a span, with all its parameters.
+func (at span) statement(step *plan.Step, run uuid.UUID) (string, []any) {
+	if at.first != "" {
+		return step.Part.SQL, append([]any{at.lo, at.hi, run, at.first, at.last}, step.Part.Args...)
+	}
+	return step.Batch.SQL, append([]any{at.lo, at.hi, run}, step.Batch.Args...)
 }
 
 // stamp are the parameters of the row that attributes this transaction.

@@ -13,15 +13,18 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
 
 // passes over a category: a range left because of a lock, or a row that moved
-// ahead of the walk, is met by the next one.
-const passes = 3
+// ahead of the walk, is met by the next one. Of rows that point at rows of their
+// own table a pass takes those that no other points at, and uncovers the next.
+const (
+	passes = 3
+	layers = 100
+)
 
 // purge runs one category: count, guard, walk its steps, count again. Its
 // errors stay in the outcome: one failure is one failure.
@@ -48,33 +51,42 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		o.State, o.StopReason = state, reason
 		return r.finish(ctx, pool, o, err)
 	}
-	var skipped []string
-	for pass := 0; pass < passes && o.due() > 0; pass++ {
-		t, err := r.steps(ctx, pool, slots, note, &o)
-		if err != nil {
+	limit := passes
+	if r.category.SelfReferencing() {
+		limit = layers
+	}
+	var t tally
+	for pass := 0; pass < limit && o.due() > 0; pass++ {
+		remaining := o.Remaining
+		t, err = r.steps(ctx, pool, slots, note, &o)
+		after, cerr := Count(ctx, pool, r.category)
+		if cerr == nil {
+			o.add(after)
+		}
+		if err = cmp.Or(err, cerr); err != nil {
 			return r.finish(ctx, pool, o, err)
 		}
-		after, err := Count(ctx, pool, r.category)
-		if err != nil {
-			return r.finish(ctx, pool, o, err)
-		}
-		o.add(after)
-		skipped = t
-		if len(skipped) == 0 && o.due() > 0 && pass > 0 {
+		if pass > 0 && len(t.skipped) == 0 && o.Remaining >= remaining {
 			break // nothing was in the way, and still they stay: another pass would find the same
 		}
 	}
-	switch {
-	case o.due() > 0 && len(skipped) > 0:
-		o.State, o.StopReason = Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), skipped[0])
-	case o.due() > 0:
-		o.State, o.StopReason = Partial, fmt.Sprintf("%d due rows remain: they became due or moved while the sweep ran, or a trigger keeps them", o.due())
-	case o.Blocked > 0:
-		o.State, o.StopReason = Partial, fmt.Sprintf("%d due rows are still referenced: %s", o.Blocked, r.blockers())
-	default:
-		o.State = Succeeded
-	}
+	o.State, o.StopReason = r.verdict(o, t)
 	return r.finish(ctx, pool, o, nil)
+}
+
+// verdict says how a run ended, and of rows that are left why.
+func (r *run) verdict(o Outcome, last tally) (state, reason string) {
+	switch {
+	case o.due() > 0 && len(last.skipped) > 0:
+		return Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), last.skipped[0])
+	case o.due() > 0 && len(last.refused) > 0:
+		return Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), last.refused[0])
+	case o.due() > 0:
+		return Partial, fmt.Sprintf("%d due rows remain: they became due or moved while the sweep ran, or a trigger keeps them", o.due())
+	case o.Blocked > 0:
+		return Partial, fmt.Sprintf("%d due rows are still referenced: %s", o.Blocked, r.blockers())
+	}
+	return Succeeded, ""
 }
 
 // add takes over the states of a count.
@@ -123,48 +135,50 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due, total int64) (
 }
 
 // steps walks all steps of the category, as many at once as there are slots,
-// deletions before redactions.
-func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64), o *Outcome) (skipped []string, err error) {
+// deletions before redactions. One that fails leaves the others going on.
+func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64), o *Outcome) (all tally, err error) {
 	var mu sync.Mutex
-	for _, kinds := range [][]string{{plan.Delete, plan.DropPartition}, {plan.Redact}} {
-		group, gctx := errgroup.WithContext(ctx)
+	for _, redactions := range []bool{false, true} {
+		var wg sync.WaitGroup
 		for i := range r.category.Steps {
 			step := &r.category.Steps[i]
-			if step.Kind != kinds[0] && step.Kind != kinds[len(kinds)-1] {
+			if (step.Kind == plan.Redact) != redactions {
 				continue
 			}
 			select {
 			case slots <- struct{}{}:
-			case <-gctx.Done():
+			case <-ctx.Done():
+				wg.Wait()
+				return all, context.Cause(ctx)
 			}
-			if gctx.Err() != nil {
-				break
-			}
-			group.Go(func() error {
+			wg.Go(func() {
 				defer func() { <-slots }()
-				conn, err := pool.Acquire(gctx)
-				if err != nil {
-					return pg.Wrap("take a connection", err)
-				}
-				defer conn.Release()
-				t, err := r.walk(gctx, conn.Conn(), step, note)
+				t, werr := r.step(ctx, pool, step, note)
 				mu.Lock()
 				defer mu.Unlock()
 				o.PartitionsDropped += t.partitions
-				if step.Kind == plan.Redact {
+				if redactions {
 					o.Redacted += t.rows
 				} else {
 					o.Deleted += t.rows
 				}
-				skipped = append(skipped, t.skipped...)
-				return err
+				all.skipped = append(all.skipped, t.skipped...)
+				all.refused = append(all.refused, t.refused...)
+				err = cmp.Or(err, werr)
 			})
 		}
-		if err := group.Wait(); err != nil {
-			return skipped, err
-		}
+		wg.Wait()
 	}
-	return skipped, nil
+	return all, err
+}
+
+func (r *run) step(ctx context.Context, pool *pgxpool.Pool, step *plan.Step, note func(int64)) (tally, error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return tally{}, pg.Wrap("take a connection", err)
+	}
+	defer conn.Release()
+	return r.walk(ctx, conn.Conn(), step, note)
 }
 
 // begin writes the run down before anything is purged.

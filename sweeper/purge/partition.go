@@ -51,7 +51,7 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		}
 	}
 	s.step = s.step.Rows
-	return s.walkStart(ctx)
+	return s.walkRows(ctx)
 }
 
 // byRows are the answers after which a leaf goes by rows: a row in it is young

@@ -1,6 +1,7 @@
 package purge_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -37,6 +38,13 @@ func setup(t *testing.T, ddl, policies string) *bundle {
 	b.admin = b.db.Conn(t, "")
 	b.db.Exec(t, ddl)
 	b.policies(t, policies)
+	b.install(t)
+	return b
+}
+
+// install installs the policies, as a person would after each change of them.
+func (b *bundle) install(t *testing.T) {
+	t.Helper()
 	cfg, _, err := sweeper.Load([]string{"SWEEPER_DATABASE_URL=" + b.db.URL(""), "SWEEPER_SLOT=" + b.db.Slot()})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +52,6 @@ func setup(t *testing.T, ddl, policies string) *bundle {
 	if _, err := sweeper.Install(t.Context(), cfg, b.log, b.set, false); err != nil {
 		t.Fatalf("install: %v", err)
 	}
-	return b
 }
 
 // policies loads another set, as a reload would.
@@ -67,7 +74,12 @@ func (b *bundle) plan(t *testing.T, asOf time.Time) *plan.Plan {
 	for _, c := range b.set.Categories {
 		names = append(names, catalog.Name{Schema: c.Schema, Relation: c.Relation})
 	}
-	cat, err := catalog.Read(t.Context(), b.db.Conn(t, "sweeper_daemon"), names)
+	conn, err := pg.Connect(t.Context(), b.db.URL("sweeper_daemon"), "sweeper plan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	cat, err := catalog.Read(t.Context(), conn, names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +90,8 @@ func (b *bundle) plan(t *testing.T, asOf time.Time) *plan.Plan {
 	return p
 }
 
-// run sweeps as the daemon, judging by asOf, and gives the outcomes by
-// category.
-func (b *bundle) run(t *testing.T, asOf time.Time, change ...func(*purge.Options)) map[string]purge.Outcome {
-	t.Helper()
+// options are those of a sweep, changed.
+func (b *bundle) options(change ...func(*purge.Options)) purge.Options {
 	o := purge.Options{
 		BatchRows: 1000, BatchTarget: 250 * time.Millisecond, Workers: 2, LockTimeout: 10 * time.Second, StatementTimeout: 30 * time.Second,
 		AutoApprove: true, Reason: "manual", Actor: "test", Log: b.log, Now: time.Now,
@@ -89,6 +99,14 @@ func (b *bundle) run(t *testing.T, asOf time.Time, change ...func(*purge.Options
 	for _, c := range change {
 		c(&o)
 	}
+	return o
+}
+
+// run sweeps as the daemon, judging by asOf, and gives the outcomes by
+// category.
+func (b *bundle) run(t *testing.T, asOf time.Time, change ...func(*purge.Options)) map[string]purge.Outcome {
+	t.Helper()
+	o := b.options(change...)
 	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
 	if err != nil {
 		t.Fatal(err)
@@ -117,3 +135,6 @@ func (b *bundle) text(t *testing.T, sql string, args ...any) string {
 func one(zone, body string) string {
 	return fmt.Sprintf("version: 1\ntimezone: %s\ncategories:\n  events:\n    table: app.events\n    subject: who\n    start_from: at\n%s", zone, body)
 }
+
+// quiet is for tests in which warnings are what is expected.
+var quiet = slog.New(slog.DiscardHandler)

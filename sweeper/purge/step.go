@@ -1,10 +1,12 @@
 package purge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +18,7 @@ import (
 const (
 	smallestBatch = 100 // rows; adaptive sizing never goes below
 	attempts      = 5   // of one range that meets locks, before it is left for the next pass
+	mostRefused   = 100 // rows that the server refused, each alone, before the step is given up
 	firstPause    = 50 * time.Millisecond
 )
 
@@ -23,7 +26,8 @@ const (
 type tally struct {
 	rows       int64
 	partitions int64
-	skipped    []string // why ranges were left, without values
+	skipped    []string // why ranges were left, without values: locks, time
+	refused    []string // why single rows were: constraints, triggers
 }
 
 // stepper walks one step.
@@ -37,7 +41,8 @@ type stepper struct {
 }
 
 // walk purges a step from end to end, each range once. Ranges that stay locked
-// are left and named; any other error ends the step.
+// and rows that the server refuses are left and named; any other error ends the
+// step.
 func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note func(int64)) (tally, error) {
 	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note}
 	var mine bool
@@ -52,35 +57,47 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 		defer cancel()
 		_, _ = conn.Exec(undo, `select pg_advisory_unlock($1::int, $2::int)`, pg.LockSpace, pg.StepLock(step.Name()))
 	}()
-	var err error
-	switch step.Walk {
-	case plan.WalkPartition:
-		err = s.walkPartition(ctx)
-	case plan.WalkStart:
-		err = s.walkStart(ctx)
-	default:
-		err = s.walkBlocks(ctx)
+	if step.Walk == plan.WalkPartition {
+		err := s.walkPartition(ctx)
+		return s.tally, err
 	}
+	err := s.walkRows(ctx)
 	return s.tally, err
 }
 
-// walkStart goes through the start column in ranges of about size rows. A
-// range never splits equal starts, so one can be larger.
+// walkRows walks by rows. A plan that was made without the key has no statement.
+func (s *stepper) walkRows(ctx context.Context) error {
+	switch {
+	case s.step.Batch.SQL == "":
+		return fmt.Errorf("%s %s: the plan was made without SWEEPER_HMAC_KEY, so it cannot run", s.step.Kind, s.step.Relation)
+	case s.step.Walk == plan.WalkStart:
+		return s.walkStart(ctx)
+	}
+	return s.walkBlocks(ctx)
+}
+
+// walkStart goes through the start column in ranges of about size rows. Equal
+// starts that are more than that go by their places.
 func (s *stepper) walkStart(ctx context.Context) error {
 	var lo *string
 	if err := s.conn.QueryRow(ctx, s.step.First.SQL, s.step.First.Args...).Scan(&lo); err != nil {
 		return pg.Wrap("find the first due row of "+s.step.Relation, err)
 	}
-	for lo != nil && ctx.Err() == nil {
-		hi, err := s.nextBound(ctx, *lo)
+	for lo != nil && s.goesOn(ctx) {
+		hi, equal, err := s.nextBound(ctx, *lo)
 		if err != nil {
 			return err
 		}
-		bound := "infinity" // the condition itself ends the last range
+		at := span{lo: *lo, hi: "infinity"} // the condition itself ends the last range
 		if hi != nil {
-			bound = *hi
+			at.hi = *hi
 		}
-		again, err := s.purge(ctx, *lo, bound)
+		again := false
+		if equal {
+			err = s.walkPlaces(ctx, at)
+		} else {
+			again, err = s.purge(ctx, at)
+		}
 		if err != nil {
 			return err
 		}
@@ -89,60 +106,116 @@ func (s *stepper) walkStart(ctx context.Context) error {
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// goesOn tells whether the walk does.
+func (s *stepper) goesOn(ctx context.Context) bool {
+	return ctx.Err() == nil && len(s.refused) < mostRefused
 }
 
 // nextBound finds where the range that begins at lo ends; nil: it is the last.
-func (s *stepper) nextBound(ctx context.Context, lo string) (*string, error) {
+// equal tells that lo is the start of more rows than a batch takes.
+func (s *stepper) nextBound(ctx context.Context, lo string) (hi *string, equal bool, err error) {
 	for skip := s.size; ; skip *= 4 {
-		var hi *string
 		err := s.conn.QueryRow(ctx, s.step.Next.SQL, append([]any{lo, skip}, s.step.Next.Args...)...).Scan(&hi)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, nil
+			return nil, equal, nil
 		}
 		if err != nil {
-			return nil, pg.Wrap("find the next range of "+s.step.Relation, err)
+			return nil, false, pg.Wrap("find the next range of "+s.step.Relation, err)
 		}
 		if *hi != lo {
-			return hi, nil
+			return hi, equal, nil
 		}
+		equal = true
 	}
 }
 
-// walkBlocks goes through the heap in ranges of blocks, up to its size at the
-// beginning: what is written later is young.
-func (s *stepper) walkBlocks(ctx context.Context) error {
-	var blocks int64
-	var perBlock float64
-	err := s.conn.QueryRow(ctx, `
-		select pg_relation_size(c.oid) / current_setting('block_size')::int,
-		       case when c.reltuples > 0 and c.relpages > 0 then greatest(c.reltuples / c.relpages, 1) else 60 end
-		  from pg_class c where c.oid = $1`, s.step.Root).Scan(&blocks, &perBlock)
-	if err != nil {
-		return pg.Wrap("measure "+s.step.Relation, err)
+// walkPlaces goes through a range of starts, or a part of one, in the order in
+// which its rows lie, size rows at a time. A part that is too large still is
+// walked the same way.
+func (s *stepper) walkPlaces(ctx context.Context, at span) error {
+	first, last := at.first, at.last
+	if first == "" {
+		first, last = "(0,0)", "(4294967295,65535)"
 	}
-	for lo := int64(0); lo < blocks && ctx.Err() == nil; {
-		hi := lo + max(1, int64(float64(s.size)/perBlock))
-		again, err := s.purge(ctx, fmt.Sprintf("(%d,0)", lo), fmt.Sprintf("(%d,0)", hi))
+	rows, err := s.conn.Query(ctx, s.step.Split.SQL, append([]any{at.lo, at.hi, s.size, first, last}, s.step.Split.Args...)...)
+	if err != nil {
+		return pg.Wrap("split a range of "+s.step.Relation, err)
+	}
+	parts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (span, error) {
+		part := at
+		return part, row.Scan(&part.first, &part.last)
+	})
+	if err != nil {
+		return pg.Wrap("split a range of "+s.step.Relation, err)
+	}
+	for _, part := range parts {
+		if !s.goesOn(ctx) {
+			break
+		}
+		again, err := s.purge(ctx, part)
+		if err == nil && again {
+			err = s.walkPlaces(ctx, part)
+		}
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// walkBlocks goes through the heap in ranges of blocks, or of places in one
+// block where a batch is smaller, up to its size at the beginning: what is
+// written later is young.
+func (s *stepper) walkBlocks(ctx context.Context) error {
+	var blocks, items int64
+	var perBlock float64
+	err := s.conn.QueryRow(ctx, `
+		select pg_relation_size(c.oid) / b.size, b.size / 24,
+		       case when c.reltuples > 0 and c.relpages > 0 then greatest(c.reltuples / c.relpages, 60) else 60 end
+		  from pg_class c, (select current_setting('block_size')::int) b(size) where c.oid = $1`, cmp.Or(s.step.Leaf, s.step.Root)).Scan(&blocks, &items, &perBlock)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // a leaf that has gone since
+	}
+	if err != nil {
+		return pg.Wrap("measure "+s.step.Relation, err)
+	}
+	var block, item int64
+	for block < blocks && s.goesOn(ctx) {
+		next, place := block+max(1, int64(float64(s.size)/perBlock)), int64(0)
+		if item+int64(s.size) < items && (item > 0 || float64(s.size) < perBlock) {
+			next, place = block, item+int64(s.size)
+		} else if item > 0 {
+			next = block + 1
+		}
+		before := s.rows
+		again, err := s.purge(ctx, span{lo: fmt.Sprintf("(%d,%d)", block, item), hi: fmt.Sprintf("(%d,%d)", next, place)})
+		if err != nil {
+			return err
+		}
+		// The server's estimate can be old: a table that was emptied and filled
+		// again has many more rows in a block than it says.
+		if over := float64(s.rows-before) / float64(s.size); over > 1 {
+			perBlock *= over
+		}
 		if !again {
-			lo = hi
+			block, item = next, place
 		}
 	}
 	return context.Cause(ctx)
 }
 
-// purge does one range. It retries what can be retried, asks for a smaller
-// range (again) when the statement ran out of time, and leaves a range that
-// stays locked.
-func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err error) {
+// purge does one span. It retries what can be retried, asks for a smaller span
+// (again) when the statement ran out of time or the server refused a row in it,
+// and leaves one that stays locked or cannot be made smaller.
+func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 	for attempt := 1; ; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {
 			return false, err
 		}
 		began := s.Now()
-		rows, err := s.batch(ctx, s.conn, s.step, lo, hi)
+		rows, err := s.batch(ctx, s.conn, s.step, at)
 		took := s.Now().Sub(began)
 		switch {
 		case err == nil:
@@ -154,31 +227,52 @@ func (s *stepper) purge(ctx context.Context, lo, hi string) (again bool, err err
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", rows), slog.Duration("elapsed", took))
 			}
 			return false, s.pace(ctx, rows)
-		case retryable(err) && attempt < attempts:
+		case pg.Classify(err) == pg.Retry && attempt < attempts, pg.SQLState(err) == foreignKeyViolated && attempt == 1:
 			s.Log.WarnContext(ctx, "batch retried", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
 			if err := pause(ctx, firstPause<<attempt); err != nil {
 				return false, err
 			}
-		case retryable(err):
+		case pg.Classify(err) == pg.Retry:
 			s.skipped = append(s.skipped, err.Error())
 			return false, nil
-		case pg.Classify(err) == pg.Shrink && s.size > smallestBatch && ctx.Err() == nil:
-			s.size = max(smallestBatch, s.size/4)
-			s.Log.WarnContext(ctx, "batch ran out of time, smaller ones follow", slog.String("step", s.step.Name()), slog.Int("rows", s.size))
-			return true, nil
-		case pg.Classify(err) == pg.Shrink && ctx.Err() == nil:
-			s.skipped = append(s.skipped, err.Error())
-			return false, nil
+		case ctx.Err() != nil:
+			return false, err
+		case pg.Classify(err) == pg.Shrink:
+			if again = s.shrink(ctx, smallestBatch, err); !again {
+				s.skipped = append(s.skipped, err.Error())
+			}
+			return again, nil
+		case refusal(err):
+			if again = s.shrink(ctx, 1, err); !again {
+				s.refused = append(s.refused, err.Error())
+			}
+			return again, nil
 		default:
 			return false, err
 		}
 	}
 }
 
-// retryable also counts a foreign key that was violated: the row it protects
-// came between our snapshot and our delete, and the next snapshot sees it.
-func retryable(err error) bool {
-	return pg.Classify(err) == pg.Retry || pg.SQLState(err) == "23503"
+// shrink makes the next spans smaller, down to least rows. false: they are.
+func (s *stepper) shrink(ctx context.Context, least int, err error) bool {
+	if s.size <= least {
+		return false
+	}
+	s.size = max(least, s.size/4)
+	s.Log.WarnContext(ctx, "smaller batches follow", slog.String("step", s.step.Name()), slog.Int("rows", s.size), slog.Any("err", err))
+	return true
+}
+
+// A foreign key that was violated is tried once more: the row it protects may
+// have come between our snapshot and our delete, and the next snapshot sees it.
+const foreignKeyViolated = "23503"
+
+// refusal tells whether the server refused what the statement does to some row:
+// a constraint, a trigger, a value out of range. A trigger may raise any code,
+// so what is none is listed: resources, intervention, system and internal errors.
+func refusal(err error) bool {
+	code := pg.SQLState(err)
+	return code != "" && pg.Classify(err) == pg.Fatal && !slices.Contains([]string{"0A", "25", "53", "54", "57", "58", "XX"}, code[:2])
 }
 
 // adapt sizes the next batch by the duration of the last.

@@ -44,6 +44,9 @@ type Change struct {
 // Name is a relation as the stream calls it.
 type Name struct{ Schema, Relation string }
 
+// stamps is the table that transactions write their stamps into.
+var stamps = Name{Schema: "sweeper", Relation: "batches"}
+
 // Rows are the rows of a change.
 type Rows interface {
 	Len() int
@@ -102,6 +105,9 @@ func (l *Log) Append(ctx context.Context, tx Tx) error {
 func (a *appending) change(ctx context.Context, c Change) error {
 	switch c.Op {
 	case opInsert:
+		if c.Relations[0] != stamps {
+			return nil // somebody has published inserts of an application's table
+		}
 		return a.facts(c)
 	case opTruncate:
 		return a.truncate(ctx, c)

@@ -1,0 +1,132 @@
+package plan_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+var update = flag.Bool("update", false, "write testdata/*.sql anew")
+
+// TestGolden holds every statement that the sample policies are turned into.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	samples, err := filepath.Glob("../../policies/*.yaml")
+	if err != nil || len(samples) < 2 {
+		t.Fatalf("samples %v, %v", samples, err)
+	}
+	for _, sample := range samples {
+		name := strings.TrimSuffix(filepath.Base(sample), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set, err := policy.Load(policy.Defaults{}, sample)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := plan.Build(set, fixture(), plan.Options{AsOf: asOf, BatchRows: 10000, Publication: "sweeper", HMACKey: []byte("0123456789abcdef0123456789abcdef")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join("testdata", name+".sql"), render(p))
+		})
+	}
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; make it with: go test ./sweeper/plan -run TestGolden -update", err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what is planned (refresh it with -update, and read the difference):\n%s", path, diff)
+	}
+}
+
+// render writes a plan as SQL: one statement a block, with what it is above and
+// its fixed parameters below.
+func render(p *plan.Plan) string {
+	var b strings.Builder
+	for i, level := range p.Levels {
+		for _, c := range level {
+			fmt.Fprintf(&b, "-- category %s of %s, level %d\n\n", c.Policy.Name, c.Table.Text, i)
+			for _, count := range c.Counts {
+				statement(&b, "count for "+count.Disposition, 0, count.Query)
+			}
+			for _, s := range c.Steps {
+				steps(&b, s)
+			}
+		}
+	}
+	return b.String()
+}
+
+func steps(b *strings.Builder, s plan.Step) {
+	what := fmt.Sprintf("%s of %s", s.Kind, s.Relation)
+	if s.Partition != "" {
+		what += ", partition " + s.Partition
+	}
+	what += ", walk " + s.Walk
+	statement(b, what+": probe", 0, s.Probe)
+	statement(b, what+": drop", 5, s.Drop)
+	statement(b, what+": first", 0, s.First)
+	statement(b, what+": next", 2, s.Next)
+	statement(b, what+": batch", 3, s.Batch)
+	statement(b, what+": split", 5, s.Split)
+	statement(b, what+": part", 5, s.Part)
+	if s.Rows != nil {
+		steps(b, *s.Rows)
+	}
+}
+
+func statement(b *strings.Builder, what string, varying int, q plan.Query) {
+	if q.SQL == "" {
+		return
+	}
+	fmt.Fprintf(b, "-- %s\n%s;\n", what, lines(q.SQL))
+	for i, arg := range q.Args {
+		value := fmt.Sprintf("'%v'", arg)
+		if _, key := arg.([]byte); key {
+			value = "(a key)"
+		}
+		fmt.Fprintf(b, "--   $%d = %s\n", varying+i+1, value)
+	}
+	b.WriteString("\n")
+}
+
+// lines breaks SQL before the words that people look for, indented by the
+// parentheses around them. Between two words that only the eye tells apart from
+// conditions (JOIN … ON … AND) it breaks too.
+func lines(sql string) string {
+	var b strings.Builder
+	depth := 0
+	for i := range len(sql) {
+		switch sql[i] {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ' ':
+			if word, _, _ := strings.Cut(sql[i+1:], " "); slices.Contains([]string{"WHERE", "AND", "OR", "FROM", "JOIN", "RETURNING"}, word) {
+				b.WriteString("\n" + strings.Repeat("  ", depth+1))
+				continue
+			}
+		}
+		b.WriteByte(sql[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,2126 @@
+-- category audit_logs of kyc.audit_events, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."logged_at" AS start, CASE
+    WHEN t."logged_at" IS NULL
+    OR t."logged_at" = '-infinity' THEN 'not_started'
+    WHEN t."logged_at" > $1::timestamptz THEN 'future'
+    WHEN (t."logged_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."logged_at") + $2::interval) <= $1::timestamptz
+        AND t."logged_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '7 years'
+--   $3 = 'UTC'
+--   $4 = 'audit_logs'
+--   $5 = '4000'
+--   $6 = '25'
+
+-- delete of kyc.audit_events, walk start: first
+SELECT min(t."logged_at")::text
+  FROM ONLY "kyc"."audit_events" AS t
+  WHERE t."logged_at" < $1::timestamptz - $2::interval + interval '4 days'
+  AND t."logged_at" > '-infinity';
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '7 years'
+
+-- delete of kyc.audit_events, walk start: next
+SELECT t."logged_at"::text
+  FROM ONLY "kyc"."audit_events" AS t
+  WHERE t."logged_at" >= $1::timestamp with time zone
+  AND t."logged_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."logged_at" OFFSET $2 LIMIT 1;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '7 years'
+
+-- delete of kyc.audit_events, walk start: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t."logged_at" >= $1::timestamp with time zone
+    AND t."logged_at" < $2::timestamp with time zone
+    AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz
+      AND t."logged_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $10::text, $7::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 years'
+--   $6 = 'UTC'
+--   $7 = 'audit_logs'
+--   $8 = '4000'
+--   $9 = '25'
+--   $10 = 'delete'
+--   $11 = 'kyc.audit_events'
+
+-- delete of kyc.audit_events, walk start: split
+SELECT min(place)::text, max(place)::text
+FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t."logged_at" >= $1::timestamp with time zone
+    AND t."logged_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz
+      AND t."logged_at" > '-infinity')) s
+GROUP BY part ORDER BY part;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '7 years'
+--   $8 = 'UTC'
+
+-- delete of kyc.audit_events, walk start: part
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t."logged_at" >= $1::timestamp with time zone
+    AND t."logged_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz
+      AND t."logged_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $11::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $12::text, $9::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '7 years'
+--   $8 = 'UTC'
+--   $9 = 'audit_logs'
+--   $10 = '4000'
+--   $11 = '25'
+--   $12 = 'delete'
+--   $13 = 'kyc.audit_events'
+
+-- category biometric_data of kyc.biometrics, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."captured_at" AS start, CASE
+    WHEN t."captured_at" IS NULL
+    OR t."captured_at" = '-infinity' THEN 'not_started'
+    WHEN t."captured_at" > $1::timestamptz THEN 'future'
+    WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz
+        AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM "kyc"."biometrics" AS t
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '30 days'
+--   $3 = 'UTC'
+--   $4 = 'biometric_data'
+--   $5 = '6000'
+--   $6 = '25'
+--   $7 = '2950'
+
+-- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: probe
+SELECT NOT EXISTS (SELECT
+    FROM "kyc"."biometrics" AS t
+    WHERE true
+    AND t.tableoid = $1::oid
+    AND t."captured_at" >= $2::timestamp with time zone
+    AND t."captured_at" < $3::timestamp with time zone
+    AND ((timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz
+        AND t."captured_at" > '-infinity') IS NOT TRUE
+      OR (EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          WHERE h.subject IS NULL
+          AND h.tenant IS NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid))
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'tenant'
+          AND k.type = $9::oid
+          WHERE h.subject IS NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          WHERE h.tenant IS NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+          AND n.part = 'tenant'
+          AND n.type = $9::oid
+          WHERE h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
+          AND (t."workspace_id" IS NULL
+            OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")))));
+--   $1 = '6001'
+--   $2 = '2026-01-01 00:00:00+00'
+--   $3 = '2026-02-01 00:00:00+00'
+--   $4 = 'UTC'
+--   $5 = '30 days'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = 'biometric_data'
+--   $8 = '6000'
+--   $9 = '25'
+--   $10 = '2950'
+
+-- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: drop
+SELECT sweeper.drop_partition($6::oid::regclass, $7::oid::regclass, $8::name, $9::text, $10::interval, $11::timestamptz, $12::text, $13::name, $14::name, $15::text, $2::text, $16::text, $3::text, $1::uuid, $4::bytea, $5::timestamptz);
+--   $6 = '6000'
+--   $7 = '6001'
+--   $8 = 'captured_at'
+--   $9 = 'UTC'
+--   $10 = '30 days'
+--   $11 = '2026-03-01 00:00:00Z'
+--   $12 = 'count'
+--   $13 = 'applicant_id'
+--   $14 = 'workspace_id'
+--   $15 = 'biometric_data'
+--   $16 = 'GDPR Art. 9(2)(a) with Art. 5(1)(e), explicit consent for one verification'
+
+-- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: batch
+WITH gone AS (DELETE
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $5::oid
+    AND t."captured_at" >= $6::timestamp with time zone
+    AND t."captured_at" < $7::timestamp with time zone
+    AND t."captured_at" < $8::timestamptz - $9::interval + interval '4 days'
+    AND (timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $13::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $13::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $15::text, $11::text, $16::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = 'kyc.biometrics_2026_01'
+--   $5 = '6001'
+--   $6 = '2026-01-01 00:00:00+00'
+--   $7 = '2026-02-01 00:00:00+00'
+--   $8 = '2026-03-01 00:00:00Z'
+--   $9 = '30 days'
+--   $10 = 'UTC'
+--   $11 = 'biometric_data'
+--   $12 = '6000'
+--   $13 = '25'
+--   $14 = '2950'
+--   $15 = 'delete'
+--   $16 = 'kyc.biometrics'
+
+-- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: batch
+WITH gone AS (DELETE
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $5::oid
+    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $11::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $11::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = 'kyc.biometrics_default'
+--   $5 = '6009'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '30 days'
+--   $8 = 'UTC'
+--   $9 = 'biometric_data'
+--   $10 = '6000'
+--   $11 = '25'
+--   $12 = '2950'
+--   $13 = 'delete'
+--   $14 = 'kyc.biometrics'
+
+-- category case_reviews of kyc.reviews, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."reviewed_at" AS start, CASE
+    WHEN t."reviewed_at" IS NULL
+    OR t."reviewed_at" = '-infinity' THEN 'not_started'
+    WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
+    WHEN (t."reviewed_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."reviewed_at") + $2::interval) <= $1::timestamptz
+        AND t."reviewed_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."reviews" AS t
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '5 years'
+--   $3 = 'UTC'
+--   $4 = 'case_reviews'
+--   $5 = '3000'
+--   $6 = '25'
+--   $7 = '2950'
+
+-- delete of kyc.reviews, walk blocks: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."reviews" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."reviewed_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (timezone($6::text, timezone($6::text, t."reviewed_at") + $5::interval) <= $4::timestamptz
+      AND t."reviewed_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $9::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = 'UTC'
+--   $7 = 'case_reviews'
+--   $8 = '3000'
+--   $9 = '25'
+--   $10 = '2950'
+--   $11 = 'delete'
+--   $12 = 'kyc.reviews'
+
+-- category document_images of kyc.documents, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."verified_at" AS start, CASE
+    WHEN t."verified_at" IS NULL
+    OR t."verified_at" = '-infinity' THEN 'not_started'
+    WHEN t."verified_at" > $1::timestamptz THEN 'future'
+    WHEN (t."verified_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."verified_at") + $2::interval) <= $1::timestamptz
+        AND t."verified_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."documents" AS t
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '5 years'
+--   $3 = 'UTC'
+--   $4 = 'document_images'
+--   $5 = '2000'
+--   $6 = '25'
+--   $7 = '2950'
+
+-- delete of kyc.documents, walk blocks: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."documents" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."verified_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (timezone($6::text, timezone($6::text, t."verified_at") + $5::interval) <= $4::timestamptz
+      AND t."verified_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $9::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = 'UTC'
+--   $7 = 'document_images'
+--   $8 = '2000'
+--   $9 = '25'
+--   $10 = '2950'
+--   $11 = 'delete'
+--   $12 = 'kyc.documents'
+
+-- category liveness of kyc.liveness, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."captured_at" AS start, CASE
+    WHEN t."captured_at" IS NULL
+    OR t."captured_at" = '-infinity' THEN 'not_started'
+    WHEN t."captured_at" > $1::timestamptz THEN 'future'
+    WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz
+        AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM "kyc"."liveness" AS t
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '7 days'
+--   $3 = 'UTC'
+--   $4 = 'liveness'
+--   $5 = '7000'
+--   $6 = '25'
+--   $7 = '2950'
+
+-- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: probe
+SELECT NOT EXISTS (SELECT
+    FROM "kyc"."liveness" AS t
+    WHERE true
+    AND t.tableoid = $1::oid
+    AND t."captured_at" >= $2::timestamp with time zone
+    AND t."captured_at" < $3::timestamp with time zone
+    AND ((timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz
+        AND t."captured_at" > '-infinity') IS NOT TRUE
+      OR (EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          WHERE h.subject IS NULL
+          AND h.tenant IS NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid))
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'tenant'
+          AND k.type = $9::oid
+          WHERE h.subject IS NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          WHERE h.tenant IS NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+          AND n.part = 'tenant'
+          AND n.type = $9::oid
+          WHERE h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
+          AND (t."workspace_id" IS NULL
+            OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")))));
+--   $1 = '7001'
+--   $2 = '2026-01-01 00:00:00+00'
+--   $3 = '2026-02-01 00:00:00+00'
+--   $4 = 'UTC'
+--   $5 = '7 days'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = 'liveness'
+--   $8 = '7000'
+--   $9 = '25'
+--   $10 = '2950'
+
+-- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: drop
+SELECT sweeper.drop_partition($6::oid::regclass, $7::oid::regclass, $8::name, $9::text, $10::interval, $11::timestamptz, $12::text, $13::name, $14::name, $15::text, $2::text, $16::text, $3::text, $1::uuid, $4::bytea, $5::timestamptz);
+--   $6 = '7000'
+--   $7 = '7001'
+--   $8 = 'captured_at'
+--   $9 = 'UTC'
+--   $10 = '7 days'
+--   $11 = '2026-03-01 00:00:00Z'
+--   $12 = 'count'
+--   $13 = 'applicant_id'
+--   $14 = 'workspace_id'
+--   $15 = 'liveness'
+--   $16 = 'GDPR Art. 9(2)(a) with Art. 5(1)(e), needed only until the check is settled'
+
+-- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: batch
+WITH gone AS (DELETE
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $5::oid
+    AND t."captured_at" >= $6::timestamp with time zone
+    AND t."captured_at" < $7::timestamp with time zone
+    AND t."captured_at" < $8::timestamptz - $9::interval + interval '4 days'
+    AND (timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $13::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $13::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $15::text, $11::text, $16::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = 'kyc.liveness_2026_01'
+--   $5 = '7001'
+--   $6 = '2026-01-01 00:00:00+00'
+--   $7 = '2026-02-01 00:00:00+00'
+--   $8 = '2026-03-01 00:00:00Z'
+--   $9 = '7 days'
+--   $10 = 'UTC'
+--   $11 = 'liveness'
+--   $12 = '7000'
+--   $13 = '25'
+--   $14 = '2950'
+--   $15 = 'delete'
+--   $16 = 'kyc.liveness'
+
+-- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: batch
+WITH gone AS (DELETE
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $5::oid
+    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $11::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $11::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = 'kyc.liveness_default'
+--   $5 = '7009'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '7 days'
+--   $8 = 'UTC'
+--   $9 = 'liveness'
+--   $10 = '7000'
+--   $11 = '25'
+--   $12 = '2950'
+--   $13 = 'delete'
+--   $14 = 'kyc.liveness'
+
+-- category approved_applicants of kyc.applicants, level 1
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."relationship_ended_at" AS start, CASE
+    WHEN t."relationship_ended_at" IS NULL
+    OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
+    WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
+    WHEN (t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."relationship_ended_at") + $2::interval) <= $1::timestamptz
+        AND t."relationship_ended_at" > '-infinity')
+      AND t."status" = ANY (ARRAY[$4::text, $5::text])
+      AND ((t."status" = $6::text) IS NOT TRUE
+        OR (t."rejected_at" < $1::timestamptz - $7::interval + interval '4 days'
+          AND (timezone($3::text, timezone($3::text, t."rejected_at") + $7::interval) <= $1::timestamptz
+            AND t."rejected_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $10::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $10::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+    WHEN (EXISTS (SELECT
+        FROM "kyc"."documents" x
+        WHERE t."id" = x."applicant_id")
+      OR EXISTS (SELECT
+        FROM "kyc"."reviews" x
+        WHERE t."id" = x."applicant_id")) THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."status" = ANY (ARRAY[$4::text, $5::text]) OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '5 years'
+--   $3 = 'UTC'
+--   $4 = 'approved'
+--   $5 = 'closed'
+--   $6 = 'rejected'
+--   $7 = '90 days'
+--   $8 = 'approved_applicants'
+--   $9 = '1000'
+--   $10 = '25'
+--   $11 = '2950'
+
+-- count for redact
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($1::text, timezone($1::text, $3::timestamptz) - $5::interval)
+FROM (SELECT t."relationship_ended_at" AS start, CASE
+    WHEN t."relationship_ended_at" IS NULL
+    OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
+    WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
+    WHEN (t."relationship_ended_at" < $3::timestamptz - $5::interval + interval '4 days'
+      AND (timezone($1::text, timezone($1::text, t."relationship_ended_at") + $5::interval) <= $3::timestamptz
+        AND t."relationship_ended_at" > '-infinity')
+      AND t."status" = ANY (ARRAY[$6::text, $7::text])
+      AND (t."full_name" IS NOT NULL
+        OR (t."email" IS NOT NULL
+          AND NOT (t."email"::text = $8::text || substr(t."email"::text, length($8::text) + 1, 32) || $9::text
+            AND sweeper.is_redaction_token(substr(t."email"::text, length($8::text) + 1, 32), $10::bytea, $11::bytea)))
+        OR t."phone" IS NOT NULL
+        OR t."birth_date" IS NOT NULL
+        OR t."retention_status" IS DISTINCT
+        FROM $12::text)
+      AND ((timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz
+          AND t."relationship_ended_at" > '-infinity')
+        AND ((t."status" = $4::text) IS NOT TRUE
+          OR (t."rejected_at" < $3::timestamptz - $5::interval + interval '4 days'
+            AND (timezone($1::text, timezone($1::text, t."rejected_at") + $5::interval) <= $3::timestamptz
+              AND t."rejected_at" > '-infinity')))
+        AND NOT (EXISTS (SELECT
+            FROM "kyc"."documents" x
+            WHERE t."id" = x."applicant_id")
+          OR EXISTS (SELECT
+            FROM "kyc"."reviews" x
+            WHERE t."id" = x."applicant_id"))) IS NOT TRUE) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $15::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND CASE WHEN k.type = $15::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $15::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND ((t."status" = $4::text) IS NOT TRUE
+      OR (t."rejected_at" < $3::timestamptz - $5::interval + interval '4 days'
+        AND (timezone($1::text, timezone($1::text, t."rejected_at") + $5::interval) <= $3::timestamptz
+          AND t."rejected_at" > '-infinity'))) THEN 'counted with the deletion' ELSE 'held' END
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."status" = ANY (ARRAY[$6::text, $7::text]) OFFSET 0) s;
+--   $1 = 'UTC'
+--   $2 = '5 years'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = 'rejected'
+--   $5 = '90 days'
+--   $6 = 'approved'
+--   $7 = 'closed'
+--   $8 = 'redacted-'
+--   $9 = '@invalid'
+--   $10 = (a key)
+--   $11 = (a key)
+--   $12 = 'redacted'
+--   $13 = 'approved_applicants'
+--   $14 = '1000'
+--   $15 = '25'
+--   $16 = '2950'
+
+-- delete of kyc.applicants, walk start: first
+SELECT min(t."relationship_ended_at")::text
+  FROM ONLY "kyc"."applicants" AS t
+  WHERE t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
+  AND t."relationship_ended_at" > '-infinity';
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '5 years'
+
+-- delete of kyc.applicants, walk start: next
+SELECT t."relationship_ended_at"::text
+  FROM ONLY "kyc"."applicants" AS t
+  WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+  AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $2 LIMIT 1;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+
+-- delete of kyc.applicants, walk start: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$7::text, $8::text])
+    AND ((t."status" = $9::text) IS NOT TRUE
+      OR (t."rejected_at" < $4::timestamptz - $10::interval + interval '4 days'
+        AND (timezone($6::text, timezone($6::text, t."rejected_at") + $10::interval) <= $4::timestamptz
+          AND t."rejected_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $13::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $13::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $15::text, $11::text, $16::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = 'UTC'
+--   $7 = 'approved'
+--   $8 = 'closed'
+--   $9 = 'rejected'
+--   $10 = '90 days'
+--   $11 = 'approved_applicants'
+--   $12 = '1000'
+--   $13 = '25'
+--   $14 = '2950'
+--   $15 = 'delete'
+--   $16 = 'kyc.applicants'
+
+-- delete of kyc.applicants, walk start: split
+SELECT min(place)::text, max(place)::text
+FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$9::text, $10::text])
+    AND ((t."status" = $11::text) IS NOT TRUE
+      OR (t."rejected_at" < $6::timestamptz - $12::interval + interval '4 days'
+        AND (timezone($8::text, timezone($8::text, t."rejected_at") + $12::interval) <= $6::timestamptz
+          AND t."rejected_at" > '-infinity')))) s
+GROUP BY part ORDER BY part;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '5 years'
+--   $8 = 'UTC'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = 'rejected'
+--   $12 = '90 days'
+
+-- delete of kyc.applicants, walk start: part
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$9::text, $10::text])
+    AND ((t."status" = $11::text) IS NOT TRUE
+      OR (t."rejected_at" < $6::timestamptz - $12::interval + interval '4 days'
+        AND (timezone($8::text, timezone($8::text, t."rejected_at") + $12::interval) <= $6::timestamptz
+          AND t."rejected_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $15::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $16::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $16::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $15::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id"))
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $17::text, $13::text, $18::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '5 years'
+--   $8 = 'UTC'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = 'rejected'
+--   $12 = '90 days'
+--   $13 = 'approved_applicants'
+--   $14 = '1000'
+--   $15 = '25'
+--   $16 = '2950'
+--   $17 = 'delete'
+--   $18 = 'kyc.applicants'
+
+-- redact of kyc.applicants, walk start: first
+SELECT min(t."relationship_ended_at")::text
+  FROM ONLY "kyc"."applicants" AS t
+  WHERE t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
+  AND t."relationship_ended_at" > '-infinity';
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '90 days'
+
+-- redact of kyc.applicants, walk start: next
+SELECT t."relationship_ended_at"::text
+  FROM ONLY "kyc"."applicants" AS t
+  WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+  AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $2 LIMIT 1;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+
+-- redact of kyc.applicants, walk start: batch
+WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($4::text || sweeper.redaction_token(t."email"::text, $6::bytea, $7::bytea) || $5::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $8::text
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t."relationship_ended_at" < $9::timestamptz - $10::interval + interval '4 days'
+    AND (timezone($11::text, timezone($11::text, t."relationship_ended_at") + $10::interval) <= $9::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$12::text, $13::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $4::text || substr(t."email"::text, length($4::text) + 1, 32) || $5::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($4::text) + 1, 32), $14::bytea, $15::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $8::text)
+    AND ((timezone($11::text, timezone($11::text, t."relationship_ended_at") + $16::interval) <= $9::timestamptz
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $17::text) IS NOT TRUE
+        OR (t."rejected_at" < $9::timestamptz - $10::interval + interval '4 days'
+          AND (timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $18::text)
+      AND (h.relation IS NULL
+        OR h.relation = $19::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $20::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $18::text)
+      AND (h.relation IS NULL
+        OR h.relation = $19::oid)
+      AND CASE WHEN k.type = $20::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $18::text)
+      AND (h.relation IS NULL
+        OR h.relation = $19::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $20::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $18::text)
+      AND (h.relation IS NULL
+        OR h.relation = $19::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $20::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $22::text, $18::text, $23::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = 'redacted-'
+--   $5 = '@invalid'
+--   $6 = (a key)
+--   $7 = (a key)
+--   $8 = 'redacted'
+--   $9 = '2026-03-01 00:00:00Z'
+--   $10 = '90 days'
+--   $11 = 'UTC'
+--   $12 = 'approved'
+--   $13 = 'closed'
+--   $14 = (a key)
+--   $15 = (a key)
+--   $16 = '5 years'
+--   $17 = 'rejected'
+--   $18 = 'approved_applicants'
+--   $19 = '1000'
+--   $20 = '25'
+--   $21 = '2950'
+--   $22 = 'redact'
+--   $23 = 'kyc.applicants'
+
+-- redact of kyc.applicants, walk start: split
+SELECT min(place)::text, max(place)::text
+FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$9::text, $10::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $11::text || substr(t."email"::text, length($11::text) + 1, 32) || $12::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($11::text) + 1, 32), $13::bytea, $14::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $15::text)
+    AND ((timezone($8::text, timezone($8::text, t."relationship_ended_at") + $16::interval) <= $6::timestamptz
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $17::text) IS NOT TRUE
+        OR (t."rejected_at" < $6::timestamptz - $7::interval + interval '4 days'
+          AND (timezone($8::text, timezone($8::text, t."rejected_at") + $7::interval) <= $6::timestamptz
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE) s
+GROUP BY part ORDER BY part;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '90 days'
+--   $8 = 'UTC'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = 'redacted-'
+--   $12 = '@invalid'
+--   $13 = (a key)
+--   $14 = (a key)
+--   $15 = 'redacted'
+--   $16 = '5 years'
+--   $17 = 'rejected'
+
+-- redact of kyc.applicants, walk start: part
+WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($6::text || sweeper.redaction_token(t."email"::text, $8::bytea, $9::bytea) || $7::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $10::text
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."relationship_ended_at" < $11::timestamptz - $12::interval + interval '4 days'
+    AND (timezone($13::text, timezone($13::text, t."relationship_ended_at") + $12::interval) <= $11::timestamptz
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$14::text, $15::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $6::text || substr(t."email"::text, length($6::text) + 1, 32) || $7::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($6::text) + 1, 32), $16::bytea, $17::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $10::text)
+    AND ((timezone($13::text, timezone($13::text, t."relationship_ended_at") + $18::interval) <= $11::timestamptz
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $19::text) IS NOT TRUE
+        OR (t."rejected_at" < $11::timestamptz - $12::interval + interval '4 days'
+          AND (timezone($13::text, timezone($13::text, t."rejected_at") + $12::interval) <= $11::timestamptz
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $20::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $22::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $20::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $22::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $23::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $20::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $23::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $23::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $22::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $20::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $23::oid THEN k.value::uuid END = t."id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $22::oid THEN n.value::text END = t."workspace_id"))
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $24::text, $20::text, $25::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $6 = 'redacted-'
+--   $7 = '@invalid'
+--   $8 = (a key)
+--   $9 = (a key)
+--   $10 = 'redacted'
+--   $11 = '2026-03-01 00:00:00Z'
+--   $12 = '90 days'
+--   $13 = 'UTC'
+--   $14 = 'approved'
+--   $15 = 'closed'
+--   $16 = (a key)
+--   $17 = (a key)
+--   $18 = '5 years'
+--   $19 = 'rejected'
+--   $20 = 'approved_applicants'
+--   $21 = '1000'
+--   $22 = '25'
+--   $23 = '2950'
+--   $24 = 'redact'
+--   $25 = 'kyc.applicants'
+
+-- category rejected_applicants of kyc.applicants, level 1
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."rejected_at" AS start, CASE
+    WHEN t."rejected_at" IS NULL
+    OR t."rejected_at" = '-infinity' THEN 'not_started'
+    WHEN t."rejected_at" > $1::timestamptz THEN 'future'
+    WHEN (t."rejected_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."rejected_at") + $2::interval) <= $1::timestamptz
+        AND t."rejected_at" > '-infinity')
+      AND t."status" = $4::text
+      AND ((t."status" = ANY (ARRAY[$5::text, $6::text])) IS NOT TRUE
+        OR (t."relationship_ended_at" < $1::timestamptz - $7::interval + interval '4 days'
+          AND (timezone($3::text, timezone($3::text, t."relationship_ended_at") + $7::interval) <= $1::timestamptz
+            AND t."relationship_ended_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $10::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $10::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id"
+        AND (t."workspace_id" IS NULL
+          OR CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+    WHEN (EXISTS (SELECT
+        FROM "kyc"."documents" x
+        WHERE t."id" = x."applicant_id")
+      OR EXISTS (SELECT
+        FROM "kyc"."reviews" x
+        WHERE t."id" = x."applicant_id")) THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."status" = $4::text OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '90 days'
+--   $3 = 'UTC'
+--   $4 = 'rejected'
+--   $5 = 'approved'
+--   $6 = 'closed'
+--   $7 = '5 years'
+--   $8 = 'rejected_applicants'
+--   $9 = '1000'
+--   $10 = '25'
+--   $11 = '2950'
+
+-- delete of kyc.applicants, walk blocks: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."rejected_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (timezone($6::text, timezone($6::text, t."rejected_at") + $5::interval) <= $4::timestamptz
+      AND t."rejected_at" > '-infinity')
+    AND t."status" = $7::text
+    AND ((t."status" = ANY (ARRAY[$8::text, $9::text])) IS NOT TRUE
+      OR (t."relationship_ended_at" < $4::timestamptz - $10::interval + interval '4 days'
+        AND (timezone($6::text, timezone($6::text, t."relationship_ended_at") + $10::interval) <= $4::timestamptz
+          AND t."relationship_ended_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $13::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $13::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+      AND (t."workspace_id" IS NULL
+        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $15::text, $11::text, $16::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '90 days'
+--   $6 = 'UTC'
+--   $7 = 'rejected'
+--   $8 = 'approved'
+--   $9 = 'closed'
+--   $10 = '5 years'
+--   $11 = 'rejected_applicants'
+--   $12 = '1000'
+--   $13 = '25'
+--   $14 = '2950'
+--   $15 = 'delete'
+--   $16 = 'kyc.applicants'
+

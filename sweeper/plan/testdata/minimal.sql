@@ -1,0 +1,135 @@
+-- category sessions of public.sessions, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."last_seen_at" AS start, CASE
+    WHEN t."last_seen_at" IS NULL
+    OR t."last_seen_at" = '-infinity' THEN 'not_started'
+    WHEN t."last_seen_at" > $1::timestamptz THEN 'future'
+    WHEN (t."last_seen_at" < $1::timestamptz - $2::interval + interval '4 days'
+      AND (timezone($3::text, timezone($3::text, t."last_seen_at") + $2::interval) <= $1::timestamptz
+        AND t."last_seen_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "public"."sessions" AS t
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '90 days'
+--   $3 = 'UTC'
+--   $4 = 'sessions'
+--   $5 = '5000'
+
+-- delete of public.sessions, walk start: first
+SELECT min(t."last_seen_at")::text
+  FROM ONLY "public"."sessions" AS t
+  WHERE t."last_seen_at" < $1::timestamptz - $2::interval + interval '4 days'
+  AND t."last_seen_at" > '-infinity';
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '90 days'
+
+-- delete of public.sessions, walk start: next
+SELECT t."last_seen_at"::text
+  FROM ONLY "public"."sessions" AS t
+  WHERE t."last_seen_at" >= $1::timestamp with time zone
+  AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."last_seen_at" OFFSET $2 LIMIT 1;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+
+-- delete of public.sessions, walk start: batch
+WITH gone AS (DELETE
+    FROM ONLY "public"."sessions" AS t
+    WHERE t."last_seen_at" >= $1::timestamp with time zone
+    AND t."last_seen_at" < $2::timestamp with time zone
+    AND t."last_seen_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (timezone($6::text, timezone($6::text, t."last_seen_at") + $5::interval) <= $4::timestamptz
+      AND t."last_seen_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    RETURNING NULL::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $9::text, $7::text, $10::text, NULL, $3::uuid, coalesce(sum(n), 0), NULL::jsonb
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '90 days'
+--   $6 = 'UTC'
+--   $7 = 'sessions'
+--   $8 = '5000'
+--   $9 = 'delete'
+--   $10 = 'public.sessions'
+
+-- delete of public.sessions, walk start: split
+SELECT min(place)::text, max(place)::text
+FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
+    FROM ONLY "public"."sessions" AS t
+    WHERE t."last_seen_at" >= $1::timestamp with time zone
+    AND t."last_seen_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."last_seen_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."last_seen_at") + $7::interval) <= $6::timestamptz
+      AND t."last_seen_at" > '-infinity')) s
+GROUP BY part ORDER BY part;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '90 days'
+--   $8 = 'UTC'
+
+-- delete of public.sessions, walk start: part
+WITH gone AS (DELETE
+    FROM ONLY "public"."sessions" AS t
+    WHERE t."last_seen_at" >= $1::timestamp with time zone
+    AND t."last_seen_at" < $2::timestamp with time zone
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."last_seen_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (timezone($8::text, timezone($8::text, t."last_seen_at") + $7::interval) <= $6::timestamptz
+      AND t."last_seen_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    RETURNING NULL::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $11::text, $9::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), NULL::jsonb
+  FROM counted
+  RETURNING row_count;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '90 days'
+--   $8 = 'UTC'
+--   $9 = 'sessions'
+--   $10 = '5000'
+--   $11 = 'delete'
+--   $12 = 'public.sessions'
+
