@@ -139,7 +139,7 @@ func safe(err error) string {
 // sessions, never values. The message of any other is dropped: data exceptions
 // (22) and violations (23) quote the row, and so may what a function raises,
 // under whatever code.
-var telling = []string{"08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
+var telling = []string{"08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"}
 
 // describe renders a server error.
 func describe(e *pgconn.PgError) string {
