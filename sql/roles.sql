@@ -18,6 +18,9 @@ begin
             execute pg_catalog.format('create role %I %s', r.name, r.attributes);
         exception
             when duplicate_object or unique_violation then null; -- another install was faster
+            when insufficient_privilege then
+                raise exception 'role % may not create role %; a superuser runs: CREATE ROLE % %;', current_user, r.name, r.name, upper(r.attributes)
+                    using errcode = '42501';
         end;
     end loop;
     -- A superuser may act as the owner anyway; a role with CREATEROLE must be

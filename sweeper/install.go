@@ -114,7 +114,7 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 		for _, st := range done.Statements {
 			log.DebugContext(ctx, "install", slog.String("step", st.Why))
 			if err := run(ctx, conn, st.SQL); err != nil {
-				return pg.Wrap("install: "+st.Why, err)
+				return pg.WrapCall("install: "+st.Why, err)
 			}
 		}
 		failpoint.Hit("install.in_transaction")

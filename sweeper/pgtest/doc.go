@@ -15,9 +15,9 @@
 // wal_level=logical, and trusting the roles that tests make); server binaries
 // on the machine, as package pgserver finds them (SWEEPER_PG_BIN points at
 // others, which is how the tests run on another major version); Docker, with
-// the image SWEEPER_TEST_IMAGE (default postgres) and the tag SWEEPER_TEST_TAG
-// (default 18); binaries that are downloaded. Without any, tests fail: they
-// never skip. Its files are in memory where /dev/shm has 8 GiB free, or in the
+// the image SWEEPER_TEST_IMAGE (default postgres; when it is set nothing else
+// is tried) and the tag SWEEPER_TEST_TAG (default 18); binaries that are
+// downloaded. Without any, tests fail: they never skip. Its files are in memory where /dev/shm has 8 GiB free, or in the
 // folder that SWEEPER_TEST_DIR names.
 //
 // What a test does in its database stays there, and goes with it. Three things

@@ -68,6 +68,9 @@ func provide(ctx context.Context, s *server) (base string, stop func(context.Con
 		s.how = "SWEEPER_TEST_DATABASE_URL"
 		return base, nil, nil
 	}
+	if os.Getenv("SWEEPER_TEST_IMAGE") != "" { // asked for: nothing else will do
+		return s.container(ctx)
+	}
 	base, stop, err = s.own(ctx, pgserver.Binaries)
 	if !errors.Is(err, pgserver.ErrNotFound) {
 		return base, stop, err

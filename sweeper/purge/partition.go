@@ -15,6 +15,15 @@ import (
 // leaf its writers wait, so it is short: a leaf that takes longer goes by rows.
 const dropTimeout = 10 * time.Second
 
+// While a drop waits for the parent's lock, every statement on the table queues
+// behind it. Somebody who keeps the lock for long would make that a pause for
+// each leaf, so after a few vain waits the rest of the
+// run's leaves go by rows, which needs no such lock.
+const (
+	dropAttempts  = 2 // of one leaf
+	mostLockedOut = 2 // leaves
+)
+
 // walkPartition drops the leaf whole, or sends it by rows when a row in it is
 // not due or held, when it cannot be dropped, or when its locks are not to be
 // had in time.
@@ -23,7 +32,7 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
 	}
-	for attempt := 1; whole && attempt <= attempts; attempt++ {
+	for attempt := 1; whole && attempt <= dropAttempts && s.lockedOut.Load() < mostLockedOut; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {
 			return err
 		}
@@ -45,6 +54,9 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 			continue
 		default:
 			return err
+		}
+		if attempt == dropAttempts {
+			s.lockedOut.Add(1)
 		}
 		if err := pause(ctx, firstPause<<attempt); err != nil {
 			return err

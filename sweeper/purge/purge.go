@@ -15,6 +15,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,10 +116,11 @@ type States struct {
 // run is one category's run in flight.
 type run struct {
 	Options
-	id       uuid.UUID
-	sweep    uuid.UUID
-	plan     *plan.Plan
-	category *plan.Category
-	cutoffs  map[string]time.Time // by disposition
-	drops    sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
+	id        uuid.UUID
+	sweep     uuid.UUID
+	plan      *plan.Plan
+	category  *plan.Category
+	cutoffs   map[string]time.Time // by disposition
+	drops     sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
+	lockedOut atomic.Int32         // leaves whose drop never got its locks
 }
