@@ -211,7 +211,7 @@ func (m *monitor) judgeLog(f serverFacts, l logFacts, now time.Time, facts *Fact
 	facts.LagBytes, facts.LagSeconds = m.motion.lag(f.Insert, done, now)
 	switch {
 	case f.Exists && f.Confirmed > *l.Applied:
-		return fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged", m.cfg.Slot)
+		return fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged, and whoever reads the slot next says so in the log", m.cfg.Slot)
 	case f.Exists && m.motion.unread.holds(now, f.ReaderPID == 0) >= settled:
 		return "nobody reads slot " + m.cfg.Slot
 	}

@@ -102,7 +102,7 @@ func evidenceNow(ctx context.Context, conn *pgx.Conn, cfg Config, ahead bool) (s
 	}
 	found := []string{judgeSlot(f, l, cfg), judgePublications(f)}
 	if ahead {
-		found = append(found, fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged", cfg.Slot))
+		found = append(found, fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged, and whoever reads the slot next says so in the log", cfg.Slot))
 	}
 	if mayRead {
 		found = append(found, judgeClock(f, l, f.Clock), new(memory).judgeChain(l))

@@ -26,6 +26,7 @@ type SweepOptions struct {
 	Actor    string
 	Source   string // where the policies came from, for policy_versions
 	Progress func(purge.Progress)
+	Warn     func(string) // hears of gaps that the purge log got meanwhile; nil does not
 	Now      func() time.Time
 }
 
@@ -48,6 +49,10 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err := narrow(p, o); err != nil {
 		return nil, err
 	}
+	size, err := logSize(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	// The log outlives the sweep: after a signal it still takes in what was committed.
 	streaming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -64,7 +69,8 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	}
 	waiting, done := graced(ctx, cfg.ShutdownGrace)
 	defer done()
-	if err := await(waiting, conn, cfg, outcomes, ended); err != nil {
+	err = errors.Join(await(waiting, conn, cfg, outcomes, ended), lookBack(waiting, conn, size, outcomes, o.Warn))
+	if err != nil {
 		return outcomes, err
 	}
 	stop()
@@ -174,10 +180,7 @@ const logWait = time.Minute
 // await returns when the summary of every run stands in sweeper.purges: the
 // log writes it when it has everything that the run committed.
 func await(ctx context.Context, conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, stream <-chan error) error {
-	ids := make([]uuid.UUID, 0, len(outcomes))
-	for _, o := range outcomes {
-		ids = append(ids, o.RunID)
-	}
+	ids := runIDs(outcomes)
 	var last string
 	idle := time.NewTimer(logWait)
 	defer idle.Stop()
@@ -211,6 +214,14 @@ func await(ctx context.Context, conn *pgx.Conn, cfg Config, outcomes []purge.Out
 		case <-tick.C:
 		}
 	}
+}
+
+func runIDs(outcomes []purge.Outcome) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, len(outcomes))
+	for _, o := range outcomes {
+		ids = append(ids, o.RunID)
+	}
+	return ids
 }
 
 var errStreamEnded = errors.New("run sweeper sweep again, which reads the slot from where the log stands")

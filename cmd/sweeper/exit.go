@@ -51,12 +51,12 @@ var sentinels = []struct {
 	{wal.ErrSlotLost, exitIntegrity},
 	{wal.ErrDiverged, exitIntegrity},
 	{wal.ErrOutOfOrder, exitIntegrity},
-	{purgelog.ErrGap, exitIntegrity},
 	{purgelog.ErrForeign, exitSetup},
 	{wal.ErrSlotMissing, exitSetup},
 	{wal.ErrPublicationMissing, exitSetup},
 	{wal.ErrNotReplication, exitSetup},
 	{pgserver.ErrNotFound, exitSetup},
+	{sweeper.ErrMismatch, exitIntegrity},
 	{sweeper.ErrPlanChanged, exitApproval},
 }
 

@@ -46,7 +46,7 @@ func TestExitCode(t *testing.T) {
 		"a file":                {fmt.Errorf("x: %w", missing), exitFailed},
 		"slot lost":             {fmt.Errorf("x: %w", wal.ErrSlotLost), exitIntegrity},
 		"log of another server": {fmt.Errorf("x: %w", purgelog.ErrForeign), exitSetup},
-		"gap":                   {fmt.Errorf("x: %w", purgelog.ErrGap), exitIntegrity},
+		"mismatch":              {fmt.Errorf("x: %w", sweeper.ErrMismatch), exitIntegrity},
 		"set up":                {fmt.Errorf("x: %w", &sweeper.SetupError{Problem: "x", Remedy: "y"}), exitSetup},
 		"plan":                  {fmt.Errorf("x: %w", sweeper.ErrPlanChanged), exitApproval},
 		"argument":              {argument(server("22023")), exitSetup},

@@ -42,8 +42,8 @@ func newSweep(a *app) *cobra.Command {
 the slot itself unless another process does.
 --plan asserts that the plan of the category is still the one that was looked at; a
 run over its limits goes on only when it is approved, or with SWEEPER_APPROVE=auto.
-Exit codes: 0 all done, 1 failed or due rows remain, 4 the plan has changed or waits
-for approval.`,
+Exit codes: 0 all done, 1 failed or due rows remain, 3 the purge log says that a run
+did something else than it reported, 4 the plan has changed or waits for approval.`,
 		Args: cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error {
 			if hash != "" && category == "" {
@@ -74,6 +74,7 @@ func (a *app) sweep(ctx context.Context, cfg sweeper.Config, log *slog.Logger, s
 	display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
 	defer display.Done()
 	o.Actor, o.Source, o.Now = actor(), cfg.Policies, a.now
+	o.Warn = func(warning string) { a.say("warning: %s", warning) }
 	o.Progress = func(p purge.Progress) { display.Update(p.Done, p.Total, p.Category) }
 	return sweeper.Sweep(ctx, cfg, log, set, o)
 }

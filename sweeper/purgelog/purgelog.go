@@ -31,7 +31,6 @@ import (
 var (
 	ErrBusy    = errors.New("another process writes the purge log")
 	ErrForeign = errors.New("the purge log belongs to another server than this one; it may continue only after a fork")
-	ErrGap     = errors.New("the slot is ahead of the purge log: what was committed in between was never logged")
 )
 
 // Options say whose log it is and with which key rows are committed to.
@@ -39,9 +38,9 @@ type Options struct {
 	URL       string // as the logging role
 	SystemID  string // of the server that the slot reads
 	Slot      string
-	Confirmed uint64 // the slot's confirmed LSN
-	Key       []byte // HMAC key of the row commitments
-	Log       *slog.Logger
+	Confirmed uint64       // the slot's confirmed LSN
+	Key       []byte       // HMAC key of the row commitments
+	Log       *slog.Logger // hears of a gap
 
 	Application string // the name of its connections; "" is "sweeper log"
 }
@@ -81,7 +80,8 @@ func (s state) clone() (state, error) {
 }
 
 // Open takes the log's one writer's place and reads where it stands. The very
-// first time it writes the genesis entry. ErrBusy: another process has it.
+// first time it writes the genesis entry, and where the slot has left WAL out,
+// one of kind gap. ErrBusy: another process has it.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	o.Application = cmp.Or(o.Application, "sweeper log")
 	conn, err := pg.Connect(ctx, o.URL, o.Application)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,9 +60,16 @@ func (l *Log) genesis(ctx context.Context) error {
 // Gap says in the log that it ends here for now: what is committed from now on
 // is not witnessed. It is durable when Gap returns, with everything pending.
 func (l *Log) Gap(ctx context.Context, reference string) error {
+	return l.gap(ctx, 0, reference)
+}
+
+// gap appends the entry of a gap and goes on at an LSN, unless the log is there
+// already.
+func (l *Log) gap(ctx context.Context, to uint64, reference string) error {
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
+	l.pending.applied = max(l.pending.applied, to)
 	if err := l.append(proof.Entry{Kind: "gap", CommitLSN: l.pending.applied, Reference: &reference}); err != nil {
 		return err
 	}
@@ -69,28 +77,25 @@ func (l *Log) Gap(ctx context.Context, reference string) error {
 	return err
 }
 
-// bridge goes on behind a gap, which becomes an entry with both ends. It does
-// so only when an install has made the slot anew after the last entry; a slot
-// that is ahead for any other reason is ErrGap.
+// bridge goes on with a slot that is ahead of the log. What lies between was
+// never logged, and never can be: that becomes an entry with both ends, whoever
+// it was that moved the slot.
 func (l *Log) bridge(ctx context.Context) error {
 	var renewed *uint64
 	err := l.conn.QueryRow(ctx, `select renewed_lsn from sweeper.log_progress where source = $1`, l.source).Scan(&renewed)
-	switch {
-	case err != nil:
+	if err != nil {
 		return pg.Wrap("look for a slot that was made anew", err)
-	case renewed == nil || *renewed < l.committed.applied:
-		return ErrGap
 	}
-	if err := l.begin(ctx); err != nil {
+	how := "was advanced or made anew by somebody else than sweeper"
+	if renewed != nil && *renewed >= l.committed.applied {
+		how = "was made anew"
+	}
+	text := fmt.Sprintf("slot %s %s: what was committed from %s to %s was never logged", l.o.Slot, how, lsnText(l.committed.applied), lsnText(l.o.Confirmed))
+	if err := l.gap(ctx, l.o.Confirmed, text); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("slot %s was made anew: what was committed from %s to %s was never logged", l.o.Slot, lsnText(l.committed.applied), lsnText(l.o.Confirmed))
-	if err := l.append(proof.Entry{Kind: "gap", CommitLSN: l.o.Confirmed, Reference: &text}); err != nil {
-		return err
-	}
-	l.pending.applied = l.o.Confirmed
-	_, err = l.Flush(ctx)
-	return err
+	l.o.Log.ErrorContext(ctx, "the purge log has a gap", slog.String("why", text))
+	return nil
 }
 
 // lsnText is an LSN as PostgreSQL writes it.
