@@ -59,7 +59,18 @@ func Nearest(ctx context.Context, q Querier, name Name) ([]string, error) {
 	return names, pg.Wrap("look for tables like "+name.String(), err)
 }
 
-const tablesSQL = `
+// treeSQL is what is below a partitioned table. pg_partition_tree() tells the
+// same, and locks one partition after the other until the transaction ends:
+// with a DROP or ATTACH of the application's beside it, that is a deadlock.
+func treeSQL(root string) string {
+	return `with recursive tree(relid, parentrelid) as (
+	          select i.inhrelid, i.inhparent from pg_inherits i where i.inhparent = ` + root + ` and not i.inhdetachpending
+	          union all
+	          select i.inhrelid, i.inhparent from tree join pg_inherits i on i.inhparent = tree.relid and not i.inhdetachpending)
+	        select relid, parentrelid from tree`
+}
+
+var tablesSQL = `
 select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relpersistence::text,
        r.rolname, r.rolsuper,
        coalesce((select pg_has_role(o.oid, c.relowner, 'usage') from pg_roles o where o.rolname = 'sweeper_owner'), false),
@@ -69,7 +80,7 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
            and (c.relforcerowsecurity or not pg_has_role(current_user, c.relowner, 'usage')),
        array(select w.rulename::text from pg_rewrite w where w.ev_class = c.oid order by 1),
        case when c.relkind = 'p' then
-           (select coalesce(sum(greatest(l.reltuples, 0)), 0)::bigint from pg_partition_tree(c.oid) t join pg_class l on l.oid = t.relid where t.isleaf)
+           (select coalesce(sum(greatest(l.reltuples, 0)), 0)::bigint from (` + treeSQL("c.oid") + `) t join pg_class l on l.oid = t.relid where l.relkind <> 'p')
            else c.reltuples::bigint end,
        c.relreplident::text,
        coalesce(p.partstrat::text, ''),
@@ -170,12 +181,13 @@ func readIndexes(ctx context.Context, q Querier, oids []uint32, tables map[uint3
 }
 
 // A leaf's bounds are read as the server prints them. The session's settings
-// are pinned, so the text of a bound is the same everywhere.
-const leavesSQL = `
+// are pinned, so the text of a bound is the same everywhere. A leaf that is
+// dropped while this runs has none any more.
+var leavesSQL = `
 select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), t.parentrelid = r.oid, c.relkind::text,
-       pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT',
-       coalesce(substring(pg_get_expr(c.relpartbound, c.oid) from 'FROM \(''([^'']*)''\)'), ''),
-       coalesce(substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']*)''\)'), ''),
+       b.text = 'DEFAULT',
+       coalesce(substring(b.text from 'FROM \(''([^'']*)''\)'), ''),
+       coalesce(substring(b.text from 'TO \(''([^'']*)''\)'), ''),
        c.relreplident::text,
        array(select a.attname::text from pg_index i cross join unnest(i.indkey::int[]) with ordinality k(attnum, n)
                join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
@@ -186,10 +198,11 @@ select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname)
        coalesce((select pg_has_role(o.oid, c.relowner, 'usage') from pg_roles o where o.rolname = 'sweeper_owner'), false),
        pg_get_userbyid(c.relowner)
   from pg_class r
- cross join lateral pg_partition_tree(r.oid) t
+ cross join lateral (` + treeSQL("r.oid") + `) t
   join pg_class c on c.oid = t.relid
   join pg_namespace n on n.oid = c.relnamespace
- where r.oid = any($1) and r.relkind = 'p' and t.isleaf and t.relid <> r.oid
+ cross join lateral (select pg_get_expr(c.relpartbound, c.oid) offset 0) b(text)
+ where r.oid = any($1) and r.relkind = 'p' and c.relkind <> 'p' and b.text is not null
  order by r.oid, 9, c.relname`
 
 func readLeaves(ctx context.Context, q Querier, oids []uint32, tables map[uint32]*Table) error {
