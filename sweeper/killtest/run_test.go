@@ -14,10 +14,10 @@ import (
 // daemons are two processes that share the work. All are armed alike; one that
 // has died is replaced at once.
 type daemons struct {
-	s      *site
-	env    []string
-	two    [2]*victim
-	all    []*victim // the dead too
+	s   *site
+	env []string
+	two [2]*victim
+	all []*victim // the dead too
 }
 
 func (s *site) daemons(t *testing.T, env ...string) *daemons {
