@@ -59,6 +59,11 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err := register(ctx, conn, set, cat, o.Source); err != nil {
 		return nil, err
 	}
+	for _, c := range p.Categories() {
+		if _, err := conn.Exec(ctx, endedSQL, c.Policy.Name, false); err != nil {
+			return nil, pg.Wrap("end what was left of category "+c.Policy.Name, err)
+		}
+	}
 	outcomes, err := sweep(ctx, cfg, log, p, self, o)
 	if err != nil {
 		return nil, err
