@@ -19,6 +19,9 @@ const dropTimeout = 10 * time.Second
 // not due or held, when it cannot be dropped, or when its locks are not to be
 // had in time.
 func (s *stepper) walkPartition(ctx context.Context) error {
+	if s.isDropped() {
+		return nil // by an earlier pass
+	}
 	var whole bool
 	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
@@ -52,6 +55,12 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 	}
 	s.step = s.step.Rows
 	return s.walkStart(ctx)
+}
+
+func (s *stepper) isDropped() bool {
+	s.drops.Lock()
+	defer s.drops.Unlock()
+	return s.dropped[s.step.Leaf]
 }
 
 // byRows are the answers after which a leaf goes by rows: a row in it is young
@@ -98,5 +107,6 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 	if err != nil {
 		return 0, pg.Wrap(op, err)
 	}
+	s.dropped[s.step.Leaf] = true
 	return rows, nil
 }

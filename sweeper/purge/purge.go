@@ -121,4 +121,5 @@ type run struct {
 	category *plan.Category
 	cutoffs  map[string]time.Time // by disposition
 	drops    sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
+	dropped  map[uint32]bool      // leaves that went whole; guarded by drops
 }
