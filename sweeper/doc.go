@@ -21,5 +21,15 @@
 // WAL alone. What the log says is what PostgreSQL committed, not what the
 // sweeper believes. This package hands the one to the other as functions.
 //
+// # Several processes
+//
+// Run is the daemon. Processes over one database share categories: each due
+// slot is held by a session lock on a connection that shows a sign of life
+// every 3 s. Who waits for a lock looks at that; after 12 s of silence it ends
+// all sessions of the holder, which carry the holder's name, and only then
+// takes its place. A run's row is its licence: who takes a slot over ends the
+// row of the run before, and each batch reads its own row under a lock, so
+// that a process that wakes up commits nothing more.
+//
 // It never purges while the log cannot witness it.
 package sweeper

@@ -18,6 +18,10 @@ import (
 // took one.
 const spread = 300 * time.Millisecond
 
+// idleLook is how often an idle process looks at its schedules between slots:
+// somebody may have changed them.
+const idleLook = 5 * time.Second
+
 // errCut is a run whose category was lost along with the connection that held
 // it: another process may have it by now.
 var errCut = errors.New("the connection that holds the category is lost")
@@ -156,6 +160,9 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 		due = nil
 	}
 	pause := beatEvery
+	if len(s.running) == 0 {
+		pause = idleLook // nothing is held here, nobody waits for a sign of life
+	}
 	if !next.IsZero() {
 		pause = min(pause, max(next.Sub(now), time.Millisecond))
 	}

@@ -81,19 +81,26 @@ func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Pla
 	return p, err
 }
 
+const refusedSQL = `
+	with run as (
+	  insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, stop_reason, finished_at, instance)
+	  values ($1, $1, $2, 'failed', $3, $4, now(), $5, '', $6, clock_timestamp(), $7) returning *),
+	told as (
+	  insert into sweeper.batches (fact, reason, category, actor, run_id, policy_sha256, started_at)
+	  select 'run_end', reason, category, actor, run_id, policy_sha256, started_at from run)
+	select as_of from run`
+
 // refuse records a slot for which there is no plan, such as when the policies
 // no longer fit the tables.
 func (s *scheduler) refuse(ctx context.Context, l loaded, one slot, cause error) (settled bool) {
 	var misfit *policy.Error
-	if !errors.As(cause, &misfit) && pg.Classify(cause) == pg.Unreachable || ctx.Err() != nil {
+	if !errors.As(cause, &misfit) && transient(cause) || ctx.Err() != nil {
 		return false
 	}
 	s.log.ErrorContext(ctx, "slot not planned", slog.String(KeyPolicy, one.category), slog.Any(KeyErr, cause))
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var now time.Time
-		err := tx.QueryRow(ctx, `
-			insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, stop_reason, finished_at, instance)
-			values ($1, $1, $2, 'failed', $3, $4, now(), $5, '', $6, clock_timestamp(), $7) returning as_of`,
+		err := tx.QueryRow(ctx, refusedSQL,
 			uuid.New(), one.category, cronReason, cronActor, l.set.SHA256[:], cause.Error(), string(s.instance)).Scan(&now)
 		if err != nil {
 			return pg.Wrap("record the run of category "+one.category, err)

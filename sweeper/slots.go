@@ -76,14 +76,17 @@ func moveSlot(ctx context.Context, tx pgx.Tx, s slot, next time.Time) error {
 }
 
 // endedSQL ends the runs that a process left behind, with what they did, and
-// tells the purge log so.
+// tells the purge log so. Whoever holds the category ($2) knows that nobody
+// else runs its schedule; of other runs only those of a process without any
+// session are left behind.
 const endedSQL = `
 	with gone as (
 	  update sweeper.runs r set state = 'failed', stop_reason = 'the process ended', finished_at = clock_timestamp(),
 	         deleted = coalesce((select sum(b.row_count) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind <> 'redact'), 0),
-	         redacted = coalesce((select sum(b.row_count) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind = 'redact'), 0)
+	         redacted = coalesce((select sum(b.row_count) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind = 'redact'), 0),
+	         partitions_dropped = (select count(*) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind = 'drop_partition')
 	   where r.category = $1 and r.state = 'running'
-	     and (r.reason = 'retention_cron' or not exists (
+	     and (r.reason = 'retention_cron' and $2 or not exists (
 	          select from pg_stat_activity a where a.application_name = 'sweeper/' || r.instance and a.datname = current_database()))
 	  returning *)
 	insert into sweeper.batches (fact, reason, category, actor, run_id, policy_sha256, started_at)
@@ -109,6 +112,6 @@ func takeSlot(ctx context.Context, conn *pgx.Conn, s slot, self instance) (bool,
 			return false, err
 		}
 	}
-	_, err = conn.Exec(ctx, endedSQL, s.category)
+	_, err = conn.Exec(ctx, endedSQL, s.category, true)
 	return err == nil, pg.Wrap("end what was left of category "+s.category, err)
 }

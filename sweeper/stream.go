@@ -23,7 +23,8 @@ const (
 	flushEvery = 200 * time.Millisecond // age of the oldest pending transaction at which it is flushed
 	idleBytes  = 16 << 20               // WAL that held nothing for us, after which the progress moves all the same
 	idleEvery  = time.Minute
-	poll       = 50 * time.Millisecond
+	poll       = 50 * time.Millisecond  // what is pending waits this long for company
+	idlePoll   = 500 * time.Millisecond // while nothing is pending
 )
 
 // takeOver is how often a stream looks whether the process that writes the log
@@ -181,11 +182,15 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 	var oldest, moved time.Time // of what is pending; of the last progress
 	moved = s.now()
 	for {
-		tx, err := reader.Poll(ctx, poll)
+		pending := !oldest.IsZero()
+		wait := idlePoll
+		if pending {
+			wait = poll
+		}
+		tx, err := reader.Poll(ctx, wait)
 		if err != nil {
 			return err
 		}
-		pending := !oldest.IsZero()
 		if tx == nil && !pending && s.health != nil {
 			s.health.seen.Store(uint64(reader.Position()))
 		}

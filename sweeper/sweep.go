@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,6 +64,11 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err := register(ctx, conn, set, cat, o.Source); err != nil {
 		return nil, err
 	}
+	for _, c := range p.Categories() {
+		if _, err := conn.Exec(ctx, endedSQL, c.Policy.Name, false); err != nil {
+			return nil, pg.Wrap("end what was left of category "+c.Policy.Name, err)
+		}
+	}
 	outcomes, err := sweep(ctx, cfg, log, p, self, o)
 	if err != nil {
 		return nil, err
@@ -109,13 +115,25 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	b := &pgx.Batch{}
 	b.Queue(`select sweeper.govern($1::jsonb, $2::bytea)`, string(list), set.SHA256[:])
 	b.Queue(`insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ($1, $2::jsonb, $3) on conflict do nothing`, set.SHA256[:], string(files), source)
-	for _, t := range cat.Tables {
-		b.Queue(relationSQL, t.OID, t.Text, t.Text, t.Key())
-		for _, l := range t.Leaves {
-			b.Queue(relationSQL, l.OID, l.Text, t.Text, l.IdentityColumns)
-		}
+	for _, r := range relationsOf(cat) {
+		b.Queue(relationSQL, r...)
 	}
 	return pg.Wrap("register the policies", conn.SendBatch(ctx, b).Close())
+}
+
+// relationsOf are the rows of sweeper.relations, in one order for everybody:
+// two processes that write them at once then wait for each other, and never in
+// a circle.
+func relationsOf(cat *catalog.Catalog) [][]any {
+	var rows [][]any
+	for _, t := range cat.Tables {
+		rows = append(rows, []any{t.OID, t.Text, t.Text, t.Key()})
+		for _, l := range t.Leaves {
+			rows = append(rows, []any{l.OID, l.Text, t.Text, l.IdentityColumns})
+		}
+	}
+	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(uint32), b[0].(uint32)) })
+	return rows
 }
 
 const relationSQL = `

@@ -10,7 +10,7 @@ import (
 // table for every partition. One may also point at a partition alone. The
 // comparison is the constraint's own operator, under the referenced column's
 // collation where the two differ.
-const (
+var (
 	foreignKeySQL = `k.conname, n.nspname, c.relname, rn.nspname, rc.relname, k.confdeltype::text,
        array(select a.attname::text from unnest(k.conkey) with ordinality x(attnum, n) join pg_attribute a on a.attrelid = k.conrelid and a.attnum = x.attnum order by x.n),
        array(select a.attname::text from unnest(k.confkey) with ordinality x(attnum, n) join pg_attribute a on a.attrelid = k.confrelid and a.attnum = x.attnum order by x.n),
@@ -32,7 +32,7 @@ const (
 	referencingSQL = `
 select r.oid, case when t.isleaf and t.relid <> r.oid then t.relid else 0 end, ` + foreignKeySQL + `
   from unnest($1::oid[]) r(oid)
- cross join lateral (select r.oid as relid, false as isleaf union select p.relid::oid, p.isleaf from pg_partition_tree(r.oid) p where p.relid <> r.oid) t
+ cross join lateral (select r.oid as relid, false as isleaf union select p.relid, x.relkind <> 'p' from (` + treeSQL("r.oid") + `) p join pg_class x on x.oid = p.relid) t
   join pg_constraint k on k.confrelid = t.relid and k.contype = 'f' and k.conparentid = 0
   join pg_class c on c.oid = k.conrelid` + foreignTableSQL + `
  order by r.oid, n.nspname, c.relname, k.conname`

@@ -8,7 +8,7 @@ import (
 
 // A leaf's bounds are read as the server prints them. The session's settings
 // are pinned, so the text of a bound is the same everywhere.
-const leavesSQL = `
+var leavesSQL = `
 select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), t.parentrelid = r.oid, c.relkind::text, c.relpersistence::text,
        b.bound = 'DEFAULT',
        coalesce(substring(b.bound from 'FROM \(''([^'']*)''\)'), ''),
@@ -23,11 +23,11 @@ select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname)
        coalesce((select pg_has_role(o.oid, c.relowner, 'usage') from pg_roles o where o.rolname = 'sweeper_owner'), false),
        pg_get_userbyid(c.relowner)
   from pg_class r
- cross join lateral pg_partition_tree(r.oid) t
+ cross join lateral (` + treeSQL("r.oid") + `) t
   join pg_class c on c.oid = t.relid
   join pg_namespace n on n.oid = c.relnamespace
  cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as bound offset 0) b
- where r.oid = any($1) and r.relkind = 'p' and t.isleaf and t.relid <> r.oid and c.relkind <> 'p'
+ where r.oid = any($1) and r.relkind = 'p' and c.relkind <> 'p'
  order by r.oid, 10, n.nspname, c.relname`
 
 func readLeaves(ctx context.Context, q Querier, oids []uint32, tables map[uint32]*Table) error {

@@ -93,3 +93,14 @@ func each(ctx context.Context, q Querier, what, sql string, oids []uint32, scan 
 	}
 	return pg.Wrap("read the catalogue of "+what, rows.Err())
 }
+
+// treeSQL is what is below a partitioned table. pg_partition_tree() tells the
+// same, and locks one partition after the other until the transaction ends:
+// with a DROP or ATTACH of the application's beside it, that is a deadlock.
+func treeSQL(root string) string {
+	return `with recursive tree(relid, parentrelid) as (
+	          select i.inhrelid, i.inhparent from pg_inherits i where i.inhparent = ` + root + ` and not i.inhdetachpending
+	          union all
+	          select i.inhrelid, i.inhparent from tree join pg_inherits i on i.inhparent = tree.relid and not i.inhdetachpending)
+	        select relid, parentrelid from tree`
+}

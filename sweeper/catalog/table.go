@@ -14,7 +14,7 @@ import (
 // restrictive one may hide rows.
 // A publication counts when it shows every delete and nothing that it should
 // not: one with a row filter, or that publishes inserts, witnesses something else.
-const tablesSQL = `
+var tablesSQL = `
 with purger as (
     select w.name, r.oid, coalesce(r.rolsuper or r.rolbypassrls, false) as bypass
       from (select case when u.rolsuper or d.oid is null or not pg_has_role(u.oid, d.oid, 'usage') then 'sweeper_daemon' else u.rolname end as name
@@ -37,7 +37,7 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
        u.name,
        array(select w.rulename::text from pg_rewrite w where w.ev_class = c.oid order by 1),
        case when c.relkind = 'p' then
-           (select coalesce(sum(greatest(l.reltuples, 0)), 0)::bigint from pg_partition_tree(c.oid) t join pg_class l on l.oid = t.relid where t.isleaf)
+           (select coalesce(sum(greatest(l.reltuples, 0)), 0)::bigint from (` + treeSQL("c.oid") + `) t join pg_class l on l.oid = t.relid where l.relkind <> 'p')
            else c.reltuples::bigint end,
        c.relreplident::text,
        coalesce(p.partstrat::text, ''),

@@ -2,6 +2,7 @@ package killtest_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -165,6 +166,13 @@ func (s *site) checkPurges(t *testing.T) {
 	if got := s.text(t, `select string_agg(concat_ws(' ', category, state, stop_reason), '; ') from sweeper.runs
 		where (finished_at is not null) <> (run_id in (select run_id from sweeper.batches where fact = 'run_end'))`); got != "" {
 		t.Errorf("runs are finished and have no end among the stamps, or the other way round: %s", got)
+	}
+	if got := s.text(t, `select count(*) || ' of ' || (select count(*) from sweeper.runs) from sweeper.runs where state = 'running'`); !strings.HasPrefix(got, "0 ") {
+		t.Errorf("%s runs have no end", got)
+	}
+	if got := s.text(t, `select sum(deleted + redacted) = (select sum(row_count) from sweeper.purge_log where run_id is not null) and
+		sum(partitions_dropped) = (select count(*) from sweeper.purge_log where kind = 'drop_partition') from sweeper.runs`); got != "true" {
+		t.Error("the runs' own counts differ from the log's")
 	}
 	const ended = `with ended as (select run_id from sweeper.batches where fact = 'run_end'),
 		reports as (select b.* from sweeper.batches b join ended using (run_id) where b.fact = 'report'),

@@ -8,6 +8,7 @@
 package killtest_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,15 @@ import (
 // folder holds the binary under test; it is made when the first test asks.
 var folder string
 
+// together is how many tests run at once when nobody says: most of the time
+// they wait for processes.
+const together = "6"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = flag.Set(parallel.Name, together)
+	}
 	pgtest.Main(m, func() { _ = os.RemoveAll(folder) })
 }
 

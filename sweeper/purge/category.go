@@ -250,5 +250,5 @@ func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
 	if o.RowsPerSecond > 0 {
 		o.BatchRows = min(o.BatchRows, o.RowsPerSecond) // a second's worth, so that the rate is even
 	}
-	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c}
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}}
 }

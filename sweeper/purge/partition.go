@@ -28,6 +28,9 @@ const (
 // not due or held, when it cannot be dropped, or when its locks are not to be
 // had in time.
 func (s *stepper) walkPartition(ctx context.Context) error {
+	if s.isDropped() {
+		return nil // by an earlier pass
+	}
 	var whole bool
 	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
@@ -64,6 +67,12 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 	}
 	s.step = s.step.Rows
 	return s.walkRows(ctx)
+}
+
+func (s *stepper) isDropped() bool {
+	s.drops.Lock()
+	defer s.drops.Unlock()
+	return s.dropped[s.step.Leaf]
 }
 
 // byRows are the answers after which a leaf goes by rows: a row in it is young
@@ -110,5 +119,6 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 	if err != nil {
 		return 0, pg.Wrap(op, err)
 	}
+	s.dropped[s.step.Leaf] = true
 	return rows, nil
 }

@@ -123,4 +123,5 @@ type run struct {
 	cutoffs   map[string]time.Time // by disposition
 	drops     sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
 	lockedOut atomic.Int32         // leaves whose drop never got its locks
+	dropped   map[uint32]bool      // leaves that went whole; guarded by drops
 }

@@ -48,6 +48,11 @@ var session = map[string]string{
 var wishes = map[string]string{
 	"logical_decoding_work_mem": "128MB", // a batch's transaction then never spills to disk
 	"wal_sender_timeout":        "60s",
+	// A server that has lost us lets go of the slot within 30 s.
+	"tcp_keepalives_idle":     "10",
+	"tcp_keepalives_interval": "5",
+	"tcp_keepalives_count":    "3",
+	"tcp_user_timeout":        "20000", // milliseconds
 }
 
 // Open connects to the slot and starts to read. Errors tell by errors.Is what
