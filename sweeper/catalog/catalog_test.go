@@ -92,7 +92,7 @@ func TestColumns(t *testing.T) {
 		if c.Ordered {
 			flags += " ordered"
 		}
-		got = append(got, fmt.Sprintf("%d %s: %s | %s | %s | %s %s %d %q%s %s", c.Number, c.Name, c.Type, c.Exact, c.Plain, c.Base, c.Category, c.Length, c.Operators, flags, strings.Join(c.From, ",")))
+		got = append(got, fmt.Sprintf("%d %s: %s | %s | %s | %s %s %d %q%s %s", c.Number, c.Name, c.Type, c.Exact, c.Plain, c.Base, charCategory(c), c.Length, c.Operators, flags, strings.Join(c.From, ",")))
 	}
 	same(t, "columns", []string{
 		`2 a: integer | integer | integer | int4 N 0 "pg_catalog" required ordered `,
@@ -123,6 +123,14 @@ func TestColumns(t *testing.T) {
 		`27 z: "bit" | bit(4) | bit(4) | bit V 0 "pg_catalog" ordered `,
 		`28 aa: app.inner_code[] | app.inner_code[] | app.inner_code[] | app._inner_code A 0 "" `,
 	}, got)
+}
+
+// charCategory levels the category of "char", which was S up to PostgreSQL 14.
+func charCategory(c catalog.Column) string {
+	if c.Base == "char" {
+		return "Z"
+	}
+	return c.Category
 }
 
 // TestKeys has keys in another order than the columns, and every identity.

@@ -24,6 +24,8 @@ var (
        exists (select from pg_index i where i.indrelid = k.conrelid and i.indisvalid and i.indpred is null
                  and (select array_agg(x order by x) from unnest(k.conkey) x)
                    = (select array_agg(x order by x) from unnest((i.indkey::smallint[])[0:cardinality(k.conkey) - 1]) x))`
+	// Up to PostgreSQL 17 every foreign key is enforced, and the column absent.
+	enforcedSQL     = ` and coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
 	foreignTableSQL = `
   join pg_namespace n on n.oid = c.relnamespace
   join pg_class rc on rc.oid = coalesce(pg_partition_root(c.oid), c.oid)
@@ -33,7 +35,7 @@ var (
 select r.oid, case when t.isleaf and t.relid <> r.oid then t.relid else 0 end, ` + foreignKeySQL + `
   from unnest($1::oid[]) r(oid)
  cross join lateral (select r.oid as relid, false as isleaf union select p.relid, x.relkind <> 'p' from (` + treeSQL("r.oid") + `) p join pg_class x on x.oid = p.relid) t
-  join pg_constraint k on k.confrelid = t.relid and k.contype = 'f' and k.conparentid = 0
+  join pg_constraint k on k.confrelid = t.relid and k.contype = 'f' and k.conparentid = 0` + enforcedSQL + `
   join pg_class c on c.oid = k.conrelid` + foreignTableSQL + `
  order by r.oid, n.nspname, c.relname, k.conname`
 
@@ -41,7 +43,7 @@ select r.oid, case when t.isleaf and t.relid <> r.oid then t.relid else 0 end, `
 select k.conrelid, 0::oid, ` + foreignKeySQL + `
   from pg_constraint k
   join pg_class c on c.oid = k.confrelid` + foreignTableSQL + `
- where k.conrelid = any($1) and k.contype = 'f' and k.conparentid = 0
+ where k.conrelid = any($1) and k.contype = 'f' and k.conparentid = 0` + enforcedSQL + `
  order by k.conrelid, k.conname`
 )
 

@@ -78,6 +78,24 @@ func TestTriggers(t *testing.T) {
 	}
 }
 
+// TestManyRefusals has more rows that are refused than a step singles out: the
+// rows behind them go all the same.
+func TestManyRefusals(t *testing.T) {
+	t.Parallel()
+	for _, index := range []bool{true, false} {
+		t.Run(fmt.Sprintf("index %t", index), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, rows(index, 3000)+`create function app.f() returns trigger language plpgsql as $f$ begin if old.id <= 500 then raise exception 'no'; end if; return old; end $f$;
+				create trigger f before delete on app.events for each row execute function app.f();`, events(byAt))
+			o := b.run(t, in2026, func(o *purge.Options) { o.Log = quiet })["events"]
+			left := pgtest.QueryOne[int64](t, b.admin, `select count(*) from app.events`)
+			if left < 500 || left > 700 || o.Remaining != left || o.State != purge.Partial || !strings.Contains(o.StopReason, "P0001") {
+				t.Errorf("%d rows are left; got %+v", left, o)
+			}
+		})
+	}
+}
+
 // TestTriggersOnRedaction has triggers that undo or refuse a redaction.
 func TestTriggersOnRedaction(t *testing.T) {
 	t.Parallel()

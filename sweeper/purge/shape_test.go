@@ -26,12 +26,14 @@ func TestShapes(t *testing.T) {
 		"dropped columns": {ddl: `create table app.events (gone1 int, id text primary key, gone2 text, at timestamptz, who text, gone3 int, org text);
 			alter table app.events drop gone1, drop gone2, drop gone3; create index on app.events (at);
 			insert into app.events values ('a', '2015-01-01', 'u', 'o'), ('stay', '2025-01-01', 'u', 'o')`},
-		"names of ours": {ddl: `create table app.events (id text primary key, t timestamptz, h text, k text, n text, x text, s int default 1, gone int, counted int, tenant text, state text, start timestamptz, part int, place int, rows int, total int);
+		"names of ours": {
+			ddl: `create table app.events (id text primary key, t timestamptz, h text, k text, n text, x text, s int default 1, gone int, counted int, tenant text, state text, start timestamptz, part int, place int, rows int, total int);
 			insert into app.events (id, start, h, k, n, x, t) values ('a', '2015-01-01', 'h', 'k', 'open', 'x', now()), ('stay young', '2025-01-01', 'h', 'k', 'open', 'x', now()), ('stay held', '2015-01-01', 'held', 'k', 'open', 'x', now()), ('stay closed', '2015-01-01', 'h', 'k', 'closed', 'x', now());
 			create table app.kids (x text references app.events, t timestamptz, id int primary key, h text);
 			insert into app.events (id, start, n) values ('stay pointed at', '2015-01-01', 'open'); insert into app.kids values ('stay pointed at', now(), 1)`,
 			policy: "    subject: h\n    tenant: k\n    start_from: start\n    where: [{column: n, op: eq, value: open}]\n    redact: {after: P2Y, columns: {tenant: {hmac: \"%s\"}, state: zero}}\n    delete: {after: P5Y}\n  kids: {table: app.kids, start_from: t, delete: {after: P5Y}}\n",
-			hold:   "subject => 'held'", state: purge.Partial},
+			hold:   "subject => 'held'", state: purge.Partial,
+		},
 		"a generated start": {ddl: `create table app.events (id text primary key, epoch bigint, at timestamp generated always as (timestamp '1970-01-01' + epoch * interval '1 second') stored, who text);
 			insert into app.events values ('a', 1400000000, default, 'u'), ('stay', 1760000000, default, 'u')`},
 		"a domain as start": {ddl: `create domain app.moment as timestamptz check (value < '2100-01-01' and isfinite(value)); create domain app.later as app.moment;
@@ -43,24 +45,36 @@ func TestShapes(t *testing.T) {
 			insert into app.events select 'r' || i, '2015-01-01', 'u', 'o' from generate_series(1, 3000) i`},
 		"a reverse index": {ddl: plain + `create index on app.events (at desc nulls last, who);
 			insert into app.events select 'r' || i, '2015-01-01'::timestamptz + (i / 7) * interval '1 hour', 'u', 'o' from generate_series(1, 5000) i; insert into app.events values ('stay', null, 'u', 'o')`},
-		"citext": {ddl: `create extension citext schema public; create table app.events (id text primary key, at timestamptz, who citext, org citext, status citext);
+		"citext": {
+			ddl: `create extension citext schema public; create table app.events (id text primary key, at timestamptz, who citext, org citext, status citext);
 			insert into app.events values ('a', '2015-01-01', 'bob', 'o', 'CLOSED'), ('stay held', '2015-01-01', 'ALICE', 'o', 'closed'), ('stay open', '2015-01-01', 'bob', 'o', 'Open'), ('stay org', '2015-01-01', 'x', 'ACME', 'closed')`,
-			policy: "    subject: who\n    tenant: org\n    start_from: at\n    where: [{column: status, op: in, value: [closed, lost]}]\n" + fiveYears, hold: "subject => 'alice'); select sweeper.apply_hold(null, 'case', 'test', tenant => 'acme'"},
-		"citext that is not": {ddl: `create extension citext schema public; create table app.events (id text primary key, at timestamptz, who text, status citext);
+			policy: "    subject: who\n    tenant: org\n    start_from: at\n    where: [{column: status, op: in, value: [closed, lost]}]\n" + fiveYears, hold: "subject => 'alice'); select sweeper.apply_hold(null, 'case', 'test', tenant => 'acme'",
+		},
+		"citext that is not": {
+			ddl: `create extension citext schema public; create table app.events (id text primary key, at timestamptz, who text, status citext);
 			insert into app.events values ('stay', '2015-01-01', 'bob', 'CLOSED'), ('stay too', '2015-01-01', 'bob', 'closed'), ('c', '2015-01-01', 'bob', 'open'), ('stay NULL', '2015-01-01', 'bob', null)`,
-			policy: "    start_from: at\n    where: [{column: status, op: not_in, value: [Closed]}]\n" + fiveYears},
+			policy: "    start_from: at\n    where: [{column: status, op: not_in, value: [Closed]}]\n" + fiveYears,
+		},
 		"a domain over citext": {ddl: `create extension citext schema public; create domain app.mail as citext check (value ~ '@'); create table app.events (id text primary key, at timestamptz, who app.mail);
 			insert into app.events values ('a', '2015-01-01', 'bob@x'), ('stay', '2015-01-01', 'ALICE@X')`, hold: "subject => 'alice@x'); select sweeper.apply_hold('no address', 'case', 'test'"},
-		"enum and domain": {ddl: `create type app.kind as enum ('a', 'b'); create domain app.org as int check (value > 0); create table app.events (id text primary key, at timestamptz, who app.kind, org app.org);
+		"enum and domain": {
+			ddl: `create type app.kind as enum ('a', 'b'); create domain app.org as int check (value > 0); create table app.events (id text primary key, at timestamptz, who app.kind, org app.org);
 			insert into app.events values ('x', '2015-01-01', 'a', 1), ('stay held', '2015-01-01', 'b', 1), ('stay org', '2015-01-01', 'a', 7)`,
-			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => 'b'); select sweeper.apply_hold(null, 'case', 'test', tenant => '007'"},
-		"char and numeric": {ddl: `create table app.events (id text primary key, at timestamptz, who numeric, org char(8));
+			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => 'b'); select sweeper.apply_hold(null, 'case', 'test', tenant => '007'",
+		},
+		"char and numeric": {
+			ddl: `create table app.events (id text primary key, at timestamptz, who numeric, org char(8));
 			insert into app.events values ('x', '2015-01-01', 2, 'o'), ('stay held', '2015-01-01', 1.00, 'o'), ('stay org', '2015-01-01', 3, 'acme')`,
-			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => '1.0'); select sweeper.apply_hold(null, 'case', 'test', tenant => 'acme'"},
-		"empty and no tenant": {ddl: plain + `insert into app.events values ('a', '2015-01-01', 'u', ''), ('b', '2015-01-01', 'u', null), ('c', '2015-01-01', null, 'o'), ('stay', '2015-01-01', 'held', ''), ('stay too', '2015-01-01', 'held', null)`,
-			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => 'held'"},
-		"hold of a tenant's subject": {ddl: plain + `insert into app.events values ('a', '2015-01-01', 'u', 'o'), ('b', '2015-01-01', 'held', 'other'), ('stay', '2015-01-01', 'held', 'o'), ('stay unknown', '2015-01-01', 'held', null)`,
-			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => 'held', tenant => 'o'"},
+			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => '1.0'); select sweeper.apply_hold(null, 'case', 'test', tenant => 'acme'",
+		},
+		"empty and no tenant": {
+			ddl:    plain + `insert into app.events values ('a', '2015-01-01', 'u', ''), ('b', '2015-01-01', 'u', null), ('c', '2015-01-01', null, 'o'), ('stay', '2015-01-01', 'held', ''), ('stay too', '2015-01-01', 'held', null)`,
+			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => 'held'",
+		},
+		"hold of a tenant's subject": {
+			ddl:    plain + `insert into app.events values ('a', '2015-01-01', 'u', 'o'), ('b', '2015-01-01', 'held', 'other'), ('stay', '2015-01-01', 'held', 'o'), ('stay unknown', '2015-01-01', 'held', null)`,
+			policy: "    subject: who\n    tenant: org\n    start_from: at\n" + fiveYears, hold: "subject => 'held', tenant => 'o'",
+		},
 		"only a default partition": {ddl: `create table app.events (id text, at timestamptz, who text, primary key (id, at)) partition by range (at); create table app.rest partition of app.events default;
 			insert into app.events values ('a', '2015-01-01', 'u'), ('stay', '2025-01-01', 'u'), ('stay for ever', 'infinity', 'u')`},
 		"no partition": {ddl: `create table app.events (id text, at timestamptz, who text, primary key (id, at)) partition by range (at)`},
@@ -130,10 +144,14 @@ func TestReferences(t *testing.T) {
 		"other types":   {`create table app.events (id text primary key, at timestamptz, code bigint unique)`, `create table app.kids (id int primary key, at timestamptz default now(), code smallint references app.events (code)); insert into app.kids (id, code) values (1, 1)`, "1"},
 		"partitions":    {`create table app.events (id text primary key, at timestamptz, code int unique)`, `create table app.kids (id int, at timestamptz default now(), code int references app.events (code), primary key (id, at)) partition by range (at); create table app.k1 partition of app.kids for values from (minvalue) to ('2000-01-01'); create table app.k2 partition of app.kids default; insert into app.kids (id, code) values (1, 1)`, "1"},
 		"one partition": {`create table app.events (id text primary key, at timestamptz, code int unique)`, `create table app.kids (id int, at timestamptz default now(), code int, primary key (id, at)) partition by range (at); create table app.k1 partition of app.kids for values from (minvalue) to ('2000-01-01'); create table app.k2 partition of app.kids default; alter table app.k2 add foreign key (code) references app.events (code); insert into app.kids (id, code) values (1, 1)`, "1"},
-		"to partitions": {`create table app.events (id text, at timestamptz, code int, unique (code, at), primary key (id, at)) partition by range (at); create table app.p1 partition of app.events for values from (minvalue) to ('2015-01-02'); create table app.p2 partition of app.events default`,
-			`create table app.kids (id int primary key, at timestamptz default now(), code int, b timestamptz default '2015-01-01', foreign key (code, b) references app.events (code, at)); insert into app.kids (id, code) values (1, 1)`, "1"},
-		"to a partition": {`create table app.events (id text, at timestamptz, code int, primary key (id, at)) partition by range (at); create table app.p1 partition of app.events for values from (minvalue) to ('2015-01-02'); create table app.p2 partition of app.events default; alter table app.p1 add unique (code); insert into app.events values ('also 1', '2016-01-01', 1)`,
-			`create table app.kids (id int primary key, at timestamptz default now(), code int references app.p1 (code)); insert into app.kids (id, code) values (1, 1)`, "1"},
+		"to partitions": {
+			`create table app.events (id text, at timestamptz, code int, unique (code, at), primary key (id, at)) partition by range (at); create table app.p1 partition of app.events for values from (minvalue) to ('2015-01-02'); create table app.p2 partition of app.events default`,
+			`create table app.kids (id int primary key, at timestamptz default now(), code int, b timestamptz default '2015-01-01', foreign key (code, b) references app.events (code, at)); insert into app.kids (id, code) values (1, 1)`, "1",
+		},
+		"to a partition": {
+			`create table app.events (id text, at timestamptz, code int, primary key (id, at)) partition by range (at); create table app.p1 partition of app.events for values from (minvalue) to ('2015-01-02'); create table app.p2 partition of app.events default; alter table app.p1 add unique (code); insert into app.events values ('also 1', '2016-01-01', 1)`,
+			`create table app.kids (id int primary key, at timestamptz default now(), code int references app.p1 (code)); insert into app.kids (id, code) values (1, 1)`, "1",
+		},
 		"citext":     {`create extension citext schema public; create table app.events (id text primary key, at timestamptz, code citext unique)`, `create table app.kids (id int primary key, at timestamptz default now(), code citext references app.events (code)); insert into app.kids (id, code) values (1, 'R1')`, "1"},
 		"collations": {`create table app.events (id text primary key, at timestamptz, code text collate "C" unique)`, `create table app.kids (id int primary key, at timestamptz default now(), code text collate "POSIX" references app.events (code)); insert into app.kids (id, code) values (1, 'r1')`, "1"},
 	} {

@@ -18,7 +18,7 @@ import (
 const (
 	smallestBatch = 100 // rows; adaptive sizing never goes below
 	attempts      = 5   // of one range that meets locks, before it is left for the next pass
-	mostRefused   = 100 // rows that the server refused, each alone, before the step is given up
+	mostRefused   = 100 // rows that the server refused and a step singles out; further ones keep their neighbours
 	firstPause    = 50 * time.Millisecond
 )
 
@@ -83,7 +83,7 @@ func (s *stepper) walkStart(ctx context.Context) error {
 	if err := s.conn.QueryRow(ctx, s.step.First.SQL, s.step.First.Args...).Scan(&lo); err != nil {
 		return pg.Wrap("find the first due row of "+s.step.Relation, err)
 	}
-	for lo != nil && s.goesOn(ctx) {
+	for lo != nil && ctx.Err() == nil {
 		hi, equal, err := s.nextBound(ctx, *lo)
 		if err != nil {
 			return err
@@ -106,11 +106,6 @@ func (s *stepper) walkStart(ctx context.Context) error {
 		}
 	}
 	return context.Cause(ctx)
-}
-
-// goesOn tells whether the walk does.
-func (s *stepper) goesOn(ctx context.Context) bool {
-	return ctx.Err() == nil && len(s.refused) < mostRefused
 }
 
 // nextBound finds where the range that begins at lo ends; nil: it is the last.
@@ -151,9 +146,6 @@ func (s *stepper) walkPlaces(ctx context.Context, at span) error {
 		return pg.Wrap("split a range of "+s.step.Relation, err)
 	}
 	for _, part := range parts {
-		if !s.goesOn(ctx) {
-			break
-		}
 		again, err := s.purge(ctx, part)
 		if err == nil && again {
 			err = s.walkPlaces(ctx, part)
@@ -182,7 +174,7 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 		return pg.Wrap("measure "+s.step.Relation, err)
 	}
 	var block, item int64
-	for block < blocks && s.goesOn(ctx) {
+	for block < blocks && ctx.Err() == nil {
 		next, place := block+max(1, int64(float64(s.size)/perBlock)), int64(0)
 		if item+int64(s.size) < items && (item > 0 || float64(s.size) < perBlock) {
 			next, place = block, item+int64(s.size)
@@ -242,11 +234,13 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.skipped = append(s.skipped, err.Error())
 			}
 			return again, nil
-		case refusal(err):
+		case refusal(err) && len(s.refused) < mostRefused:
 			if again = s.shrink(ctx, 1, err); !again {
 				s.refused = append(s.refused, err.Error())
 			}
 			return again, nil
+		case refusal(err):
+			return s.shrink(ctx, smallestBatch, err), nil
 		default:
 			return false, err
 		}
