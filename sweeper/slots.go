@@ -47,7 +47,7 @@ const syncSQL = `
 // syncSlots brings the stored schedules to those of the policies. Categories
 // that are disabled or gone have no next slot.
 func syncSlots(ctx context.Context, conn *pgx.Conn, l loaded) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return pg.Wrap("bring the schedules up to date", pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now time.Time
 		if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {
 			return pg.Wrap("read the database's clock", err)
@@ -64,7 +64,7 @@ func syncSlots(ctx context.Context, conn *pgx.Conn, l loaded) error {
 		}
 		b.Queue(`update sweeper.schedules set next_due = null, updated_at = clock_timestamp() where next_due is not null and category <> all ($1)`, names)
 		return pg.Wrap("store the schedules", tx.SendBatch(ctx, b).Close())
-	})
+	}))
 }
 
 // moveSlot goes on to the slot after one that has run. It does nothing when the

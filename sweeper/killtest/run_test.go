@@ -174,16 +174,35 @@ func (s *site) finish(t *testing.T, l *load, d *daemons, series string, kills in
 	}
 	s.feed(t)
 	for what, sql := range due {
-		pgtest.Eventually(t, "no "+what, func() bool { return s.text(t, sql) == "0" })
+		d.soon(t, "no "+what, func() bool { return s.text(t, sql) == "0" })
 	}
-	pgtest.Eventually(t, "every run of the dead has an end", func() bool {
+	d.soon(t, "every run of the dead has an end", func() bool {
 		return s.text(t, `select count(*) from sweeper.runs r where state = 'running' and exists (select from sweeper.runs n where n.category = r.category and n.started_at > r.started_at)`) == "0"
 	})
 	d.stop(t)
 	s.conclude(t, l, series, kills, len(d.all))
-	if t.Failed() {
-		for _, v := range d.all {
-			t.Logf("a process said: %s", &v.stderr)
+}
+
+// soon returns when cond holds. When it takes a minute, it tells how things are.
+func (d *daemons) soon(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			for _, state := range []string{
+				`select string_agg(concat_ws(' ', category, state, instance, started_at, finished_at, stop_reason), e'\n') from (select * from sweeper.runs order by started_at desc limit 12) r`,
+				`select string_agg(concat_ws(' ', category, next_due, last_due), e'\n') from sweeper.schedules`,
+				`select string_agg(concat_ws(' ', pid, application_name, state, state_change, wait_event, query), e'\n') from pg_stat_activity where datname = current_database()`,
+				`select string_agg(concat_ws(' ', pid, mode, granted, locktype, relation::regclass, classid, objid), e'\n') from pg_locks where database = (select oid from pg_database where datname = current_database()) and (locktype = 'advisory' or not granted)`,
+			} {
+				t.Log(d.s.text(t, state))
+			}
+			t.Fatalf("wait until %s: not so after a minute; the processes said: %s and %s", what, &d.two[0].stderr, &d.two[1].stderr)
 		}
 	}
 }

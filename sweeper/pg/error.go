@@ -57,7 +57,7 @@ func classifyTransport(err error) Class {
 	case errors.As(err, &connect), errors.As(err, &network), errors.As(err, &dns),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded),
-		pgconn.Timeout(err):
+		pgconn.Timeout(err), pgconn.SafeToRetry(err): // the last: a connection that was found closed
 		return Unreachable
 	}
 	return Fatal
