@@ -68,15 +68,24 @@ type logFacts struct {
 	Links     []byte // leaf_hash and chain_hash of each
 	Bad       *int64 // the first whose fields give another leaf hash
 	Gap       *string
+
+	Mismatches   int64 // entries of that kind
+	Gaps         int64
+	LastMismatch *time.Time
 }
 
 const logSQL = `
 select (select max(version) from sweeper.schema_version),
        (select max(r.as_of) from sweeper.governed g cross join lateral
           (select as_of from sweeper.runs where category = g.category order by started_at desc limit 1) r),
-       coalesce(b.batch_id, 0), coalesce(t.logged, false), h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap
+       coalesce(b.batch_id, 0), coalesce(t.logged, false), h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap,
+       a.mismatches, a.gaps, a.last
   from (select) one
   left join sweeper.log_head h on true
+  left join lateral (
+    select count(*) filter (where kind = 'mismatch') as mismatches, count(*) filter (where kind = 'gap') as gaps,
+           max(logged_at) filter (where kind = 'mismatch') as last
+      from sweeper.purge_log where kind in ('mismatch', 'gap')) a on true
   left join sweeper.log_progress p on p.slot = $1
   left join lateral (select batch_id, xid::text::bigint as xid from sweeper.batches where fact = 'stamp' order by batch_id desc limit 1) b on true
   left join lateral (
@@ -98,8 +107,20 @@ func readServer(ctx context.Context, conn *pgx.Conn, cfg Config, application str
 func readLog(ctx context.Context, conn *pgx.Conn, cfg Config) (logFacts, error) {
 	var f logFacts
 	err := conn.QueryRow(ctx, logSQL, cfg.Slot, tailEntries).Scan(&f.Version, &f.LastAsOf, &f.Stamp, &f.Logged,
-		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap)
+		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap, &f.Mismatches, &f.Gaps, &f.LastMismatch)
 	return f, pg.Wrap("read the purge log", err)
+}
+
+// alarmFor is how long a mismatch is an alarm. It stays in the log, and in the
+// counts, for ever.
+const alarmFor = 24 * time.Hour
+
+func judgeMismatches(f serverFacts, l logFacts) string {
+	if l.LastMismatch == nil || f.Clock.Sub(*l.LastMismatch) >= alarmFor {
+		return ""
+	}
+	return fmt.Sprintf("the purge log has %d mismatch entries, the last of %s: what a run reported and what the write-ahead log showed differ; see what they say: select * from sweeper.purge_log where kind = 'mismatch'",
+		l.Mismatches, l.LastMismatch.UTC().Format(time.RFC3339))
 }
 
 // clockSlack is how far the server's clock may be off ours.

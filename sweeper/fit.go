@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -64,4 +65,55 @@ func ask(ctx context.Context, conn *pgx.Conn, check plan.Check) (ok bool, err er
 		return false, nil
 	}
 	return ok, pg.Wrap("check the policy's values at "+check.Refusal.Position.String(), err)
+}
+
+// voidSQL finds the legal holds in force that would protect nothing, or less
+// than before, under the categories in $1. sweeper.governed still has what was
+// in force until now.
+const voidSQL = `
+with c as (
+  select * from jsonb_to_recordset($1::jsonb) c(category text, relation oid, subject_column text, tenant_column text)),
+under as (
+  select h.hold_id, c.category, c.subject_column, c.tenant_column
+    from sweeper.legal_holds h join c on c.category = coalesce(h.category, c.category) and c.relation = coalesce(h.relation, c.relation)),
+void as (
+  select h.hold_id, case
+           when h.category not in (select category from c) then 'a category that no policy has'
+           when h.relation not in (select relation from c) then 'a relation that no policy governs'
+           when not exists (select from under u where u.hold_id = h.hold_id) then 'a category and a relation that do not belong together'
+           when h.subject is not null and not exists (select from under u where u.hold_id = h.hold_id and u.subject_column is not null)
+             then 'a subject, and no category under it names a subject column'
+           when h.subject is null and h.tenant is not null and not exists (select from under u where u.hold_id = h.hold_id and u.tenant_column is not null)
+             then 'a tenant, and no category under it names a tenant column'
+           else (select format('a subject or a tenant, and category %s names no such column any more', min(u.category))
+                   from under u join sweeper.governed g using (category)
+                  where u.hold_id = h.hold_id
+                    and (h.subject is not null and g.subject_column is not null and u.subject_column is null
+                         or h.subject is null and h.tenant is not null and g.tenant_column is not null and u.tenant_column is null)
+                 having count(*) > 0)
+         end as why
+    from sweeper.legal_holds h where h.released_at is null and (h.expires_at is null or h.expires_at > now())),
+told as (
+  select why, min(hold_id) as first, count(*) as n, array_to_string((array_agg(hold_id order by hold_id))[1:20], ', ') as ids
+    from void where why is not null group by why)
+select string_agg(case when n = 1 then format('hold %s names %s', ids, why)
+                       else format('holds %s%s name %s', ids, case when n > 20 then format(' and %s more', n - 20) end, why) end, '; ' order by first)
+  from told`
+
+// keepsHolds refuses policies under which a legal hold in force would protect
+// nothing any more: whoever edits policies must not end holds by it. The holds
+// are named by their ids alone.
+func keepsHolds(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog) error {
+	list, err := governed(set, cat)
+	if err != nil {
+		return err
+	}
+	var void *string
+	if err := conn.QueryRow(ctx, voidSQL, string(list)).Scan(&void); err != nil {
+		return pg.Wrap("hold the policies against the legal holds", err)
+	}
+	if void == nil {
+		return nil
+	}
+	return &SetupError{fmt.Sprintf("under these policies a legal hold would protect nothing: %s", *void), "release it (sweeper hold release), or bring the category back as it was"}
 }

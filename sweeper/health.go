@@ -12,14 +12,15 @@ import (
 
 // Check is one thing that a daemon looks at again and again.
 type Check struct {
-	Name   string // database, schema, clock, slot, publications, log, chain, policies
+	Name   string // database, schema, clock, slot, publications, log, chain, mismatches, policies
 	OK     bool
 	Detail string // what is wrong and what mends it; "" while OK
 }
 
 // stops tells whether the check forbids to purge. Policies on disk that cannot
-// be used leave those in force as they are.
-func (c Check) stops() bool { return !c.OK && c.Name != checkPolicies }
+// be used leave those in force as they are, and a mismatch is in the log for
+// ever.
+func (c Check) stops() bool { return !c.OK && c.Name != checkPolicies && c.Name != checkMismatches }
 
 // The checks, in the order in which they are told.
 const (
@@ -30,6 +31,7 @@ const (
 	checkPublications = "publications"
 	checkLog          = "log"
 	checkChain        = "chain"
+	checkMismatches   = "mismatches"
 	checkPolicies     = "policies"
 )
 
@@ -50,6 +52,8 @@ type Facts struct {
 	LagBytes      int64 // WAL that is not in the log yet; idle WAL that held nothing for it counts until the progress moves
 	LagSeconds    float64
 	Entries       int64
+	Mismatches    int64 // entries of that kind
+	Gaps          int64 // and of that
 	Applied       uint64
 	ReaderPID     int  // of the session that reads the slot; 0: none
 	Leader        bool // it is this process
@@ -130,7 +134,7 @@ func (h *Health) Report() Report {
 // unknown are the checks while the database tells nothing.
 func unknown(why string) []Check {
 	checks := []Check{{Name: checkDatabase, Detail: why}}
-	for _, name := range []string{checkSchema, checkClock, checkSlot, checkPublications, checkLog, checkChain} {
+	for _, name := range []string{checkSchema, checkClock, checkSlot, checkPublications, checkLog, checkChain, checkMismatches} {
 		checks = append(checks, Check{Name: name, Detail: "unknown"})
 	}
 	return checks

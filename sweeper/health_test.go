@@ -454,6 +454,37 @@ func TestSlotLimit(t *testing.T) {
 	}
 }
 
+// TestMismatchIsAnAlarm has a run do more than it reports: the daemon says so,
+// and purges on.
+func TestMismatchIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	w := watch(t, db.URL, db.Slot())
+	if _, body := w.get(t, "/metrics"); !strings.Contains(body, "sweeper_log_mismatches 0\n") {
+		t.Errorf("/metrics before:\n%s", body)
+	}
+	w.exec(t, `create function app.more() returns trigger language plpgsql security definer as $$ begin
+			delete from app.events where id = (select min(id) from app.events); return null; end $$;
+		create trigger more after delete on app.events for each statement when (pg_trigger_depth() = 0) execute function app.more();
+		insert into app.events values (0, now(), 'young')`)
+	w.fill(t)
+	w.gone(t)
+	w.exec(t, `drop trigger more on app.events`)
+	pgtest.Eventually(t, "the alarm is told", func() bool {
+		code, body := w.get(t, "/readyz?verbose")
+		return code == http.StatusOK && strings.Contains(body, "[-]mismatches failed: the purge log has 2 mismatch entries, the last of ")
+	})
+	if _, body := w.get(t, "/metrics"); !strings.Contains(body, "sweeper_log_mismatches 2\n") || !strings.Contains(body, "sweeper_log_gaps 0\n") || !strings.Contains(body, `sweeper_health{check="mismatches"} 0`) {
+		t.Errorf("/metrics:\n%s", body)
+	}
+	if !strings.Contains(w.log.String(), "the purge log has mismatches") {
+		t.Error("the daemon has not logged it")
+	}
+	w.fill(t)
+	w.gone(t)
+	w.whole(t)
+}
+
 func (w *watched) wal(t *testing.T, megabytes int) {
 	t.Helper()
 	w.exec(t, `create table if not exists app.wal (t text)`)

@@ -178,6 +178,11 @@ func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set polic
 	if err := fits(ctx, conn, set, cat, false); err != nil {
 		return Installation{}, err
 	}
+	if s.schema != nil {
+		if err := keepsHolds(ctx, conn, set, cat); err != nil {
+			return Installation{}, err
+		}
+	}
 	w := &writer{conn: conn, cfg: cfg, set: set, cat: cat, server: s}
 	for _, part := range []func(context.Context) error{w.schema, w.stats, w.tableGrants, w.revokes, w.publications, w.govern, w.owners, w.slot} {
 		if err := part(ctx); err != nil {

@@ -119,6 +119,8 @@ func (c *healthCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("sweeper_wal_lag_seconds", "Age of the oldest WAL that is not in the purge log yet, as the monitor saw it.", r.Facts.LagSeconds, "slot", r.Facts.Slot)
 		gauge("sweeper_slot_retained_wal_bytes", "WAL that the slot holds back.", float64(r.Facts.SlotRetained), "slot", r.Facts.Slot)
 		gauge("sweeper_purge_log_sequence", "Number of entries in the purge log.", float64(r.Facts.Entries))
+		gauge("sweeper_log_mismatches", "Entries of the purge log that say that a run did something else than it reported.", float64(r.Facts.Mismatches))
+		gauge("sweeper_log_gaps", "Entries of the purge log that say that it could not be read what was committed for a time.", float64(r.Facts.Gaps))
 		gauge("sweeper_leader", "1 while this process reads the slot.", flag(r.Facts.Leader))
 	}
 	for _, one := range r.Categories {

@@ -40,6 +40,7 @@ type monitor struct {
 	motion      motion
 	counted     time.Time       // when the categories were read
 	over        since           // the slot's limit
+	mismatches  int64           // at the last look
 	missing     bool            // a publication, at the last look
 	failing     map[string]bool // names of the checks that were told as failing
 	healthy     bool            // all was well once
@@ -148,6 +149,9 @@ func (m *monitor) check(ctx context.Context) (r Report) {
 		m.health.unpublished.Store(true)
 	}
 	m.missing = f.Missing != nil
+	add(checkMismatches, judgeMismatches(f, l))
+	r.Facts.Mismatches, r.Facts.Gaps = l.Mismatches, l.Gaps
+	m.alarm(ctx, l)
 	m.limit(ctx, f, now)
 	m.categories(ctx, &r, now)
 	return r
@@ -168,6 +172,7 @@ func unread(f serverFacts, l logFacts, cfg Config, err error) []Check {
 		{checkPublications, publications == "", publications},
 		{checkLog, false, log},
 		{checkChain, false, "unknown: the purge log cannot be read"},
+		{checkMismatches, false, "unknown: the purge log cannot be read"},
 	}
 }
 
@@ -216,6 +221,14 @@ func (m *monitor) judgeLog(f serverFacts, l logFacts, now time.Time, facts *Fact
 		return "nobody reads slot " + m.cfg.Slot
 	}
 	return stalled
+}
+
+// alarm writes one line when the log has got mismatches.
+func (m *monitor) alarm(ctx context.Context, l logFacts) {
+	if l.Mismatches > m.mismatches {
+		m.log.ErrorContext(ctx, "the purge log has mismatches", slog.Int64("entries", l.Mismatches), slog.Time("last_at", *l.LastMismatch))
+	}
+	m.mismatches = l.Mismatches
 }
 
 // limit has the slot given up when it holds back too much WAL: by the stream,

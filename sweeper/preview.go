@@ -110,6 +110,9 @@ func build(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, asOf
 	if err := fits(ctx, conn, set, cat, true); err != nil {
 		return nil, nil, err
 	}
+	if err := keepsHolds(ctx, conn, set, cat); err != nil {
+		return nil, nil, err
+	}
 	p, err := plan.Build(set, cat, plan.Options{
 		AsOf: asOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes(),
 	})

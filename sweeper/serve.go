@@ -34,6 +34,7 @@ func (h *Health) state() httpd.State {
 	if !r.Facts.ServerTime.IsZero() {
 		s.Facts = []httpd.Fact{
 			{Name: "entries", Text: strconv.FormatInt(r.Facts.Entries, 10)},
+			{Name: "of these, mismatches and gaps", Text: fmt.Sprintf("%d and %d", r.Facts.Mismatches, r.Facts.Gaps)},
 			{Name: "behind the write-ahead log", Text: fmt.Sprintf("%d bytes, %.0f s", r.Facts.LagBytes, r.Facts.LagSeconds)},
 			{Name: "slot " + r.Facts.Slot + " holds back", Text: fmt.Sprintf("%d bytes", r.Facts.SlotRetained)},
 			{Name: "the slot is read by", Text: reader(r.Facts)},

@@ -32,14 +32,17 @@ type CategoryStatus struct {
 
 // LogStatus is how the purge log stands.
 type LogStatus struct {
-	Entries   int64      // 0: it has not begun
-	Slot      wal.Status // of the slot that feeds it
-	LagBytes  int64      // WAL that is not in the log yet; an idle log lags by up to 16 MiB that hold nothing for it
-	Applied   string     // LSN up to which the log is complete
-	UpdatedAt *time.Time // when it last moved
-	Unhealthy []string   // why nothing may be purged; none: healthy
-	Holds     int64      // legal holds in force
-	Source    string     // server and slot, as a daemon that looks after them calls them
+	Entries    int64      // 0: it has not begun
+	Slot       wal.Status // of the slot that feeds it
+	LagBytes   int64      // WAL that is not in the log yet; an idle log lags by up to 16 MiB that hold nothing for it
+	Applied    string     // LSN up to which the log is complete
+	UpdatedAt  *time.Time // when it last moved
+	Mismatches int64      // entries of that kind
+	Gaps       int64      // and of that
+	LastAlarm  *time.Time // when the last of both was logged
+	Unhealthy  []string   // why nothing may be purged; none: healthy
+	Holds      int64      // legal holds in force
+	Source     string     // server and slot, as a daemon that looks after them calls them
 }
 
 // Status tells how categories and log stand.
@@ -84,9 +87,18 @@ func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, erro
 	if err != nil {
 		return l, pg.Wrap("read the status of the purge log", err)
 	}
+	err = conn.QueryRow(ctx, alarmsSQL).Scan(&l.Mismatches, &l.Gaps, &l.LastAlarm)
+	if err != nil {
+		return l, pg.Wrap("look for gaps and mismatches in the purge log", err)
+	}
 	l.Source, l.Unhealthy, err = evidenceNow(ctx, conn, cfg, ahead)
 	return l, err
 }
+
+// alarmsSQL counts the entries that say that evidence is wrong or missing.
+const alarmsSQL = `
+	select count(*) filter (where kind = 'mismatch'), count(*) filter (where kind = 'gap'), max(logged_at)
+	  from sweeper.purge_log where kind in ('mismatch', 'gap')`
 
 // evidenceNow makes the checks of the monitor that need no second look. What a
 // role may not see is left out.

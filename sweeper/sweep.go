@@ -75,12 +75,13 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	}
 	waiting, done := graced(ctx, cfg.ShutdownGrace)
 	defer done()
-	err = errors.Join(await(waiting, conn, cfg, outcomes, ended), lookBack(waiting, conn, size, outcomes, o.Warn))
+	err = await(waiting, conn, cfg, outcomes, ended)
+	found := lookBack(waiting, conn, size, outcomes, o.Warn)
 	if err != nil {
-		return outcomes, err
+		return outcomes, errors.Join(err, found)
 	}
 	stop()
-	return outcomes, <-ended
+	return outcomes, errors.Join(<-ended, found)
 }
 
 // narrow keeps one category of the plan, and compares its hash.
@@ -118,7 +119,12 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	for _, r := range relationsOf(cat) {
 		b.Queue(relationSQL, r...)
 	}
-	return pg.Wrap("register the policies", conn.SendBatch(ctx, b).Close())
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return pg.Wrap("register the policies", err)
+	}
+	// Again, of the holds that were placed under the former policies since: from
+	// now on apply_hold refuses them.
+	return keepsHolds(ctx, conn, set, cat)
 }
 
 // relationsOf are the rows of sweeper.relations, in one order for everybody:

@@ -32,7 +32,7 @@ func TestHealth(t *testing.T) {
 	}
 	s.process(t, []string{"run"}, addr)
 	pgtest.Eventually(t, "the daemon is well", func() bool { return s.try(t, []string{"health"}, addr).code == exitDone })
-	want := "[+]database ok\n[+]schema ok\n[+]clock ok\n[+]slot ok\n[+]publications ok\n[+]log ok\n[+]chain ok\n[+]policies ok\nreadyz check passed\n"
+	want := "[+]database ok\n[+]schema ok\n[+]clock ok\n[+]slot ok\n[+]publications ok\n[+]log ok\n[+]chain ok\n[+]mismatches ok\n[+]policies ok\nreadyz check passed\n"
 	if got := s.try(t, []string{"health"}, addr); got.stdout != want || got.stderr != "" {
 		t.Errorf("well: %+v", got)
 	}

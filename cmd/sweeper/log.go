@@ -48,6 +48,8 @@ type entryRow struct {
 type verifyRow struct {
 	Entries     int64        `json:"entries"`
 	Commitments int64        `json:"row_commitments"`
+	Mismatches  int64        `json:"mismatches"`
+	Gaps        int64        `json:"gaps"`
 	Root        string       `json:"root"`
 	Whole       bool         `json:"whole"`
 	Problems    []problemRow `json:"problems" table:"-"` // the first of them
@@ -134,7 +136,9 @@ func newLogVerify(a *app) *cobra.Command {
 		Use:   "verify",
 		Short: "Recompute the purge log from its rows",
 		Long: `Recomputes leaf hashes, chain, tree and row commitments of the whole purge log and
-compares them with what is stored. Exit codes: 0 the log is whole, 3 it is not, 6 that
+compares them with what is stored. A log that is whole may have entries that are bad
+news: mismatches, where a run did something else than it reported, and gaps, where it
+could not be read what happened. Exit codes: 0 the log is whole, 3 it is not, 6 that
 cannot be decided.`,
 		Args: cobra.NoArgs,
 	}
@@ -153,13 +157,16 @@ cannot be decided.`,
 		if v.Entries == 0 && len(v.Problems) == 0 {
 			a.say("the purge log has not begun; it begins with the first sweep")
 		}
+		if v.Mismatches+v.Gaps > 0 {
+			a.say("warning: the purge log has %d mismatch and %d gap entries; see what they say: select * from sweeper.purge_log where kind in ('mismatch', 'gap')", v.Mismatches, v.Gaps)
+		}
 		return errors.Join(printRows(a.stdout, *output, []verifyRow{newVerifyRow(v)}), broken(v))
 	}
 	return cmd
 }
 
 func newVerifyRow(v purgelog.Verification) verifyRow {
-	r := verifyRow{Entries: v.Entries, Commitments: v.Rows, Root: hex.EncodeToString(v.Root[:]), Whole: len(v.Problems) == 0, Problems: []problemRow{}}
+	r := verifyRow{Entries: v.Entries, Commitments: v.Rows, Mismatches: v.Mismatches, Gaps: v.Gaps, Root: hex.EncodeToString(v.Root[:]), Whole: len(v.Problems) == 0, Problems: []problemRow{}}
 	for _, p := range v.Problems {
 		r.Problems = append(r.Problems, problemRow{p.Seq, p.Text})
 	}

@@ -50,7 +50,7 @@ func TestLog(t *testing.T) {
 	whole := s.must(t, "log", "verify")
 	t.Logf("\n%s", whole.stdout)
 	result := objects(t, s.must(t, "log", "verify", "-o", "json"))[0]
-	if keys(result) != fields("entries row_commitments root whole problems") || result["entries"] != 2.0 || result["row_commitments"] != float64(eventsDue) || result["whole"] != true {
+	if keys(result) != fields("entries row_commitments mismatches gaps root whole problems") || result["entries"] != 2.0 || result["row_commitments"] != float64(eventsDue) || result["whole"] != true || result["mismatches"] != 0.0 || result["gaps"] != 0.0 {
 		t.Errorf("%v", result)
 	}
 }
@@ -77,6 +77,33 @@ func TestLogBroken(t *testing.T) {
 	s.db.Exec(t, `delete from sweeper.log_head`)
 	if got := s.try(t, []string{"log", "verify"}); got.code != exitIntegrity || got.stderr != "sweeper: entry 0: log_head has no row, beside 2 entries and 2 stamps of purges\n" {
 		t.Errorf("without its head: %+v", got)
+	}
+}
+
+// A mismatch and a gap are told by each verb that looks at the log, though the
+// log is whole.
+func TestLogWithBadNews(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL+`;
+		create function app.more() returns trigger language plpgsql security definer as $$ begin
+			delete from app.events where id = (select min(id) from app.events); return null; end $$;
+		create trigger more after delete on app.events for each statement when (pg_trigger_depth() = 0) execute function app.more()`, eventsPolicy)
+	lied := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto")
+	if want := "sweeper: the purge log has 2 mismatch entries of this sweep, from entry 2 on: what was reported and what the write-ahead log showed differ\n"; lied.code != exitIntegrity || !strings.HasSuffix(lied.stderr, want) {
+		t.Errorf("a run that lies: %+v", lied)
+	}
+	s.db.Exec(t, `drop trigger more on app.events; insert into app.events values (2000, '2010-01-01', 't', 'u')`)
+	s.db.Exec(t, `select pg_replication_slot_advance($1, pg_current_wal_lsn())`, s.db.Slot())
+	after := s.must(t, "sweep", "-o", "json")
+	if !strings.Contains(after.stderr, "sweeper: warning: the purge log has a gap: slot "+s.db.Slot()+" was advanced or made anew by somebody else than sweeper: what was committed from ") {
+		t.Errorf("after the slot was advanced: %+v", after)
+	}
+	verified := s.must(t, "log", "verify", "-o", "json")
+	if got := objects(t, verified)[0]; got["mismatches"] != 2.0 || got["gaps"] != 1.0 || got["whole"] != true || !strings.HasPrefix(verified.stderr, "sweeper: warning: the purge log has 2 mismatch and 1 gap entries; ") {
+		t.Errorf("log verify: %+v", verified)
+	}
+	if got := s.must(t, "status").stderr; !strings.Contains(got, "sweeper: log: 2 mismatch and 1 gap entries, the last at ") {
+		t.Errorf("status: %s", got)
 	}
 }
 

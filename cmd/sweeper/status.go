@@ -87,6 +87,11 @@ func (a *app) tellLog(cfg sweeper.Config, l sweeper.LogStatus) {
 	default:
 		a.say("log: %d entries, none of them from slot %s", l.Entries, cfg.Slot)
 	}
+	if l.Mismatches+l.Gaps > 0 {
+		a.say("log: %d mismatch and %d gap entries, the last at %s", l.Mismatches, l.Gaps, shown(*l.LastAlarm))
+	} else if l.Entries > 0 {
+		a.say("log: 0 mismatch and 0 gap entries")
+	}
 	if l.Slot.Exists {
 		a.say("slot: %s holds %s of WAL, %s", cfg.Slot, bytesText(l.Slot.RetainedBytes), reader)
 	}

@@ -15,6 +15,8 @@ create table sweeper.pace (
     allowed_at timestamptz not null
 );
 
+create index on sweeper.purge_log (seq) where kind in ('mismatch', 'gap');
+
 alter table sweeper.runs add column instance text;
 
 alter table sweeper.log_progress add column renewed_lsn pg_lsn;

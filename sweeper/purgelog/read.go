@@ -38,6 +38,8 @@ func Tail(ctx context.Context, conn *pgx.Conn, n int) ([]proof.Entry, error) {
 type Verification struct {
 	Entries  int64 // checked
 	Rows     int64 // row commitments checked
+	// Entries of these kinds; a log that has them may be whole.
+	Mismatches, Gaps int64
 	Root     [32]byte
 	Problems []proof.Problem // none: the log is whole
 }
@@ -99,6 +101,12 @@ func (v *Verification) entries(ctx context.Context, tx pgx.Tx, verifier *proof.V
 		}
 		v.add(verifier.Add(&e)...)
 		v.Entries++
+		switch e.Kind {
+		case "mismatch":
+			v.Mismatches++
+		case "gap":
+			v.Gaps++
+		}
 		if progress != nil && v.Entries%1000 == 0 {
 			progress(v.Entries, total)
 		}
