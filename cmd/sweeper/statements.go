@@ -26,6 +26,8 @@ var varying = map[string][]string{
 	"first": nil,
 	"next":  {"the lower bound", "the rows of a batch"},
 	"batch": {"the lower bound", "the upper bound", "the run"},
+	"split": {"the lower bound", "the upper bound", "the rows of a batch", "the first place", "the last place"},
+	"part":  {"the lower bound", "the upper bound", "the run", "the first place", "the last place"},
 	"probe": nil,
 	"drop":  {"the run", "the reason", "the actor", "the policies' SHA-256", "the cutoff"},
 }
@@ -50,7 +52,7 @@ func ofStep(s *plan.Step) []statementRow {
 	for _, one := range []struct {
 		name  string
 		query plan.Query
-	}{{"probe", s.Probe}, {"drop", s.Drop}, {"first", s.First}, {"next", s.Next}, {"batch", s.Batch}} {
+	}{{"probe", s.Probe}, {"drop", s.Drop}, {"first", s.First}, {"next", s.Next}, {"batch", s.Batch}, {"split", s.Split}, {"part", s.Part}} {
 		if one.query.SQL == "" {
 			continue
 		}
