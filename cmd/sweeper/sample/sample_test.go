@@ -108,10 +108,10 @@ func TestLoadMakesTheSchema(t *testing.T) {
 		sql  string
 		want int
 	}{
-		"partitions with rows by month and one for the rest, a root": {`select count(*) from pg_inherits where inhparent = 'kyc.biometrics'::regclass`, 8*12 + 2 + 1},
-		"partitions of liveness":                                     {`select count(*) from pg_inherits where inhparent = 'kyc.liveness'::regclass`, 8*12 + 2 + 1},
-		"tables of another owner":                                    {`select count(*) from pg_class where relnamespace = 'kyc'::regnamespace and relowner <> 'kyc_owner'::regrole`, 0},
-		"foreign keys without an action":                             {`select count(*) from pg_constraint where contype = 'f' and connamespace = 'kyc'::regnamespace and confdeltype = 'a'`, 2},
+		"partitions, one for the rest":   {`select count(*) from pg_inherits where inhparent = 'kyc.biometrics'::regclass`, 8*12 + 2 + 1},
+		"partitions of liveness":         {`select count(*) from pg_inherits where inhparent = 'kyc.liveness'::regclass`, 8*12 + 2 + 1},
+		"tables of another owner":        {`select count(*) from pg_class where relnamespace = 'kyc'::regnamespace and relowner <> 'kyc_owner'::regrole`, 0},
+		"foreign keys without an action": {`select count(*) from pg_constraint where contype = 'f' and connamespace = 'kyc'::regnamespace and confdeltype = 'a'`, 2},
 		"tables without a primary key": {`select count(*) from pg_class as c where relnamespace = 'kyc'::regnamespace and relkind in ('r', 'p')
 			and not exists (select from pg_index where indrelid = c.oid and indisprimary)`, 0},
 		"constraints not validated":             {`select count(*) from pg_constraint where connamespace = 'kyc'::regnamespace and not convalidated`, 0},
