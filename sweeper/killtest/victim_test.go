@@ -100,6 +100,16 @@ func (v *victim) endWithin(d time.Duration) bool {
 	}
 }
 
+// mustEnd waits for a victim that ends by itself. One that does not, shows
+// where it hangs.
+func (v *victim) mustEnd(t *testing.T) {
+	t.Helper()
+	if !v.endWithin(2 * time.Minute) {
+		_ = v.cmd.Process.Signal(syscall.SIGQUIT)
+		t.Fatalf("the process goes on for ever: %s", v.end())
+	}
+}
+
 // kill ends the victim with SIGKILL, and tells whether that is what it died of.
 func (v *victim) kill() (ending, bool) {
 	_ = v.cmd.Process.Signal(syscall.SIGKILL)
