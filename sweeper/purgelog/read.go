@@ -36,12 +36,12 @@ func Tail(ctx context.Context, conn *pgx.Conn, n int) ([]proof.Entry, error) {
 
 // Verification is what Verify found.
 type Verification struct {
-	Entries  int64 // checked
-	Rows     int64 // row commitments checked
+	Entries int64 // checked
+	Rows    int64 // row commitments checked
 	// Entries of these kinds; a log that has them may be whole.
 	Mismatches, Gaps int64
-	Root     [32]byte
-	Problems []proof.Problem // none: the log is whole
+	Root             [32]byte
+	Problems         []proof.Problem // none: the log is whole
 }
 
 // mostProblems is how many problems are told; one break can touch every later
