@@ -422,7 +422,7 @@ func TestSlotLimit(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Database(t)
 			w := watch(t, db.URL, db.Slot(), "SWEEPER_SLOT_LIMIT=256MiB")
-			release := func() {}
+			var release func()
 			if written {
 				// An old transaction of the application keeps the slot's WAL.
 				old := connect(t, db.URL(""))
