@@ -126,3 +126,8 @@ func (b *bundle) commitments(t *testing.T, relation string, fields ...string) {
 		t.Errorf("the log of %s has no commitment to the row with key %q", relation, fields)
 	}
 }
+
+// logTo is a log that a test reads.
+func logTo(b *buffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}

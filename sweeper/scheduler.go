@@ -216,29 +216,15 @@ func (s *scheduler) choose(l loaded, all []slot, now time.Time) (due []slot, nex
 
 // take takes a category and its slot, from a frozen process too.
 func (s *scheduler) take(ctx context.Context, one slot) (bool, error) {
-	key := pg.CategoryLock(one.category)
-	mine, err := s.lock(ctx, key)
-	if err == nil && !mine {
-		var free bool
-		if free, err = endFrozen(ctx, s.conn, s.log, key); err == nil && free {
-			mine, err = s.lock(ctx, key)
-		}
-	}
+	mine, err := takeCategory(ctx, s.conn, s.log, one.category)
 	if err != nil || !mine {
 		return false, err
 	}
 	taken, err := takeSlot(ctx, s.conn, one, s.instance)
 	if err == nil && !taken {
-		err = s.unlock(ctx, key)
+		err = s.unlock(ctx, pg.CategoryLock(one.category))
 	}
 	return taken, err
-}
-
-func (s *scheduler) lock(ctx context.Context, key int32) (mine bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
-	defer cancel()
-	err = s.conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, key).Scan(&mine)
-	return mine, pg.Wrap("take a category", err)
 }
 
 func (s *scheduler) unlock(ctx context.Context, key int32) error {

@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,7 +48,7 @@ const syncSQL = `
 // syncSlots brings the stored schedules to those of the policies. Categories
 // that are disabled or gone have no next slot.
 func syncSlots(ctx context.Context, conn *pgx.Conn, l loaded) error {
-	return pg.Wrap("bring the schedules up to date", pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now time.Time
 		if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {
 			return pg.Wrap("read the database's clock", err)
@@ -64,7 +65,7 @@ func syncSlots(ctx context.Context, conn *pgx.Conn, l loaded) error {
 		}
 		b.Queue(`update sweeper.schedules set next_due = null, updated_at = clock_timestamp() where next_due is not null and category <> all ($1)`, names)
 		return pg.Wrap("store the schedules", tx.SendBatch(ctx, b).Close())
-	}))
+	})
 }
 
 // moveSlot goes on to the slot after one that has run. It does nothing when the
@@ -75,43 +76,72 @@ func moveSlot(ctx context.Context, tx pgx.Tx, s slot, next time.Time) error {
 	return pg.Wrap("move the schedule of category "+s.category, err)
 }
 
+// takeCategory takes the right to run a category, from a frozen process too. It
+// is conn's for as long as that lives.
+func takeCategory(ctx context.Context, conn *pgx.Conn, log *slog.Logger, category string) (mine bool, err error) {
+	key := pg.CategoryLock(category)
+	lock := func() error {
+		ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+		defer cancel()
+		err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, key).Scan(&mine)
+		return pg.Wrap("take category "+category, err)
+	}
+	if err := lock(); err != nil || mine {
+		return mine, err
+	}
+	free, err := endFrozen(ctx, conn, log, key)
+	if err == nil && free {
+		err = lock()
+	}
+	return mine, err
+}
+
 // endedSQL ends the runs that a process left behind, with what they did, and
-// tells the purge log so. Whoever holds the category ($2) knows that nobody
-// else runs its schedule; of other runs only those of a process without any
-// session are left behind.
+// tells the purge log so.
 const endedSQL = `
 	with gone as (
 	  update sweeper.runs r set state = 'failed', stop_reason = 'the process ended', finished_at = clock_timestamp(),
-	         deleted = coalesce((select sum(b.row_count) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind <> 'redact'), 0),
-	         redacted = coalesce((select sum(b.row_count) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind = 'redact'), 0),
-	         partitions_dropped = (select count(*) from sweeper.batches b where b.run_id = r.run_id and b.fact = 'report' and b.kind = 'drop_partition')
-	   where r.category = $1 and r.state = 'running'
-	     and (r.reason = 'retention_cron' and $2 or not exists (
-	          select from pg_stat_activity a where a.application_name = 'sweeper/' || r.instance and a.datname = current_database()))
-	  returning *)
+	         deleted = done.deleted, redacted = done.redacted, remaining = greatest(0, r.planned - done.deleted - done.redacted)
+	    from (select o.run_id, coalesce(sum(b.row_count) filter (where b.kind <> 'redact'), 0) as deleted,
+	                 coalesce(sum(b.row_count) filter (where b.kind = 'redact'), 0) as redacted
+	            from sweeper.runs o left join sweeper.batches b on b.run_id = o.run_id and b.fact = 'report'
+	           where o.category = $1 and o.state = 'running' group by 1) done
+	   where r.run_id = done.run_id and r.state = 'running'
+	  returning r.*)
 	insert into sweeper.batches (fact, reason, category, actor, run_id, policy_sha256, started_at)
 	select 'run_end', reason, category, actor, run_id, policy_sha256, started_at from gone`
 
-// takeSlot makes a due slot this process's own: what an earlier holder of the
-// category left behind is ended first. false: another process was faster. The
-// lock on the category is the caller's.
-func takeSlot(ctx context.Context, conn *pgx.Conn, s slot, self instance) (bool, error) {
+// endLeft ends what an earlier holder of the category left behind: sessions
+// that still work for it, and then its runs. The lock on the category is the
+// caller's.
+func endLeft(ctx context.Context, conn *pgx.Conn, category string, self instance) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*endTimeout)
 	defer cancel()
-	var due bool
 	var left []string
-	err := conn.QueryRow(ctx, `
-		select exists (select from sweeper.schedules where category = $1 and next_due = $2 and next_due <= clock_timestamp()),
-		       array(select distinct instance from sweeper.runs where category = $1 and state = 'running' and reason = 'retention_cron' and instance <> $3)`,
-		s.category, s.due, string(self)).Scan(&due, &left)
-	if err != nil || !due {
-		return false, pg.Wrap("take category "+s.category, err)
+	err := conn.QueryRow(ctx, `select array(select distinct instance from sweeper.runs where category = $1 and state = 'running' and instance <> $2)`,
+		category, string(self)).Scan(&left)
+	if err != nil {
+		return pg.Wrap("look what was left of category "+category, err)
 	}
 	for _, other := range left {
 		if err := endSessions(ctx, conn, instance(other).purger()); err != nil {
-			return false, err
+			return err
 		}
 	}
-	_, err = conn.Exec(ctx, endedSQL, s.category, true)
-	return err == nil, pg.Wrap("end what was left of category "+s.category, err)
+	_, err = conn.Exec(ctx, endedSQL, category)
+	return pg.Wrap("end what was left of category "+category, err)
+}
+
+// takeSlot makes a due slot this process's own. false: another process was
+// faster. The lock on the category is the caller's.
+func takeSlot(ctx context.Context, conn *pgx.Conn, s slot, self instance) (bool, error) {
+	looking, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	var due bool
+	err := conn.QueryRow(looking, `select exists (select from sweeper.schedules where category = $1 and next_due = $2 and next_due <= clock_timestamp())`,
+		s.category, s.due).Scan(&due)
+	if err != nil || !due {
+		return false, pg.Wrap("take category "+s.category, err)
+	}
+	return true, endLeft(ctx, conn, s.category, self)
 }

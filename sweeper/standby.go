@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -15,17 +16,64 @@ import (
 // patience is how often a slot may be found busy before its reader is ended.
 const patience = int(lookEvery / takeOver)
 
+// proofWithin is how long a process that has taken the log may need to read the
+// slot too. One that is frozen is ended before.
+const proofWithin = frozenAfter + lookEvery
+
 // standBy returns when nobody writes the purge log any more, because whoever
-// did has gone or is frozen and was ended.
+// did has gone or is frozen and was ended. Any login can take the key that says
+// who writes it: only while the same process of the logging role reads our slot
+// is it a witness, and else it is named in an error.
 func (s *stream) standBy(ctx context.Context, conn *pgx.Conn) error {
+	var unproven since
 	for {
 		free, err := endFrozen(ctx, conn, s.log, pg.LockLog)
 		if free || err != nil {
 			return err
 		}
-		if err := sleep(ctx, lookEvery); err != nil {
+		ours, reads, err := s.witness(ctx, conn)
+		if err != nil {
 			return err
 		}
+		pause := lookEvery
+		switch {
+		case reads:
+			s.isRead(ctx)
+		case ours:
+			pause = poll
+		}
+		if waited := unproven.holds(s.now(), !reads); !reads && (!ours || waited > proofWithin) {
+			return s.noWitness(ctx, conn)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// witness tells whether a process of the logging role holds the right to write
+// the log, or nobody does any more, and whether that process reads the slot.
+func (s *stream) witness(ctx context.Context, conn *pgx.Conn) (ours, reads bool, err error) {
+	const sql = `
+		select coalesce(bool_and(coalesce(h.usename = current_user or pg_has_role(h.usesysid, 'sweeper_logger', 'member'), false)), true),
+		       coalesce(bool_and(coalesce((h.usename = current_user or pg_has_role(h.usesysid, 'sweeper_logger', 'member'))
+		                                  and r.usesysid = h.usesysid and r.application_name = h.application_name, false)), false)
+		  from pg_locks l left join pg_stat_activity h using (pid)
+		  left join pg_replication_slots s on s.slot_name = $3
+		  left join pg_stat_activity r on r.pid = s.active_pid
+		 where l.locktype = 'advisory' and l.granted and l.classid = $1::int::oid and l.objid = $2::int::oid and l.objsubid = 2
+		   and l.database = (select oid from pg_database where datname = current_database())`
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	err = conn.QueryRow(ctx, sql, pg.LockSpace, pg.LockLog, s.cfg.Slot).Scan(&ours, &reads)
+	return ours, reads, pg.Wrap("look who writes the purge log", err)
+}
+
+// noWitness is the error of a holder of the log that does not read the slot.
+func (s *stream) noWitness(ctx context.Context, conn *pgx.Conn) error {
+	return &SetupError{
+		fmt.Sprintf("the right to write the purge log is held by %s, who does not read slot %s, so nothing would witness a purge", pg.LockHolder(ctx, conn, pg.LockLog), s.cfg.Slot),
+		"end that session with pg_terminate_backend",
 	}
 }
 

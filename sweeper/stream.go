@@ -112,7 +112,6 @@ func (s *stream) session(ctx context.Context) (err error) {
 		Application: s.instance.logger(),
 	})
 	if errors.Is(err, purgelog.ErrBusy) {
-		s.isRead(ctx)
 		return s.standBy(ctx, conn)
 	}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,14 +63,14 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err := register(ctx, conn, set, cat, o.Source); err != nil {
 		return nil, err
 	}
-	for _, c := range p.Categories() {
-		if _, err := conn.Exec(ctx, endedSQL, c.Policy.Name, false); err != nil {
-			return nil, pg.Wrap("end what was left of category "+c.Policy.Name, err)
-		}
-	}
-	outcomes, err := sweep(ctx, cfg, log, p, self, o)
+	busy, err := takeAll(ctx, conn, log, p, self)
 	if err != nil {
 		return nil, err
+	}
+	beaten, quiet := beating(context.WithoutCancel(ctx), conn)
+	outcomes, err := sweep(ctx, beaten, cfg, log, p, self, o, busy)
+	if err = errors.Join(err, quiet()); err != nil {
+		return outcomes, err
 	}
 	waiting, done := graced(ctx, cfg.ShutdownGrace)
 	defer done()
@@ -116,8 +115,11 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	b := &pgx.Batch{}
 	b.Queue(`select sweeper.govern($1::jsonb, $2::bytea)`, string(list), set.SHA256[:])
 	b.Queue(`insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ($1, $2::jsonb, $3) on conflict do nothing`, set.SHA256[:], string(files), source)
-	for _, r := range relationsOf(cat) {
-		b.Queue(relationSQL, r...)
+	for _, t := range cat.Tables {
+		b.Queue(relationSQL, t.OID, t.Text, t.Text, t.Key())
+		for _, l := range t.Leaves {
+			b.Queue(relationSQL, l.OID, l.Text, t.Text, l.IdentityColumns)
+		}
 	}
 	if err := conn.SendBatch(ctx, b).Close(); err != nil {
 		return pg.Wrap("register the policies", err)
@@ -125,21 +127,6 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	// Again, of the holds that were placed under the former policies since: from
 	// now on apply_hold refuses them.
 	return keepsHolds(ctx, conn, set, cat)
-}
-
-// relationsOf are the rows of sweeper.relations, in one order for everybody:
-// two processes that write them at once then wait for each other, and never in
-// a circle.
-func relationsOf(cat *catalog.Catalog) [][]any {
-	var rows [][]any
-	for _, t := range cat.Tables {
-		rows = append(rows, []any{t.OID, t.Text, t.Text, t.Key()})
-		for _, l := range t.Leaves {
-			rows = append(rows, []any{l.OID, l.Text, t.Text, l.IdentityColumns})
-		}
-	}
-	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(uint32), b[0].(uint32)) })
-	return rows
 }
 
 const relationSQL = `
@@ -173,18 +160,45 @@ func startStream(ctx, starting context.Context, s *stream) (<-chan error, error)
 	}
 }
 
+// takeAll takes the categories of a plan, and ends the runs that others left
+// behind in them. busy are those that another process runs, and why they cannot
+// run here. They are conn's until it is closed.
+func takeAll(ctx context.Context, conn *pgx.Conn, log *slog.Logger, p *plan.Plan, self instance) (busy map[string]error, err error) {
+	busy = map[string]error{}
+	for _, c := range p.Categories() {
+		name := c.Policy.Name
+		mine, err := takeCategory(ctx, conn, log, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case !mine:
+			busy[name] = fmt.Errorf("%w: %s", purge.ErrBusy, pg.LockHolder(ctx, conn, pg.CategoryLock(name)))
+		default:
+			if err := endLeft(ctx, conn, name, self); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return busy, nil
+}
+
 // sweep runs the plan with connections of its own. When ctx ends, the batches
-// in flight have the grace.
-func sweep(ctx context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions) ([]purge.Outcome, error) {
+// in flight have the grace; with beaten, that shows that the categories are
+// still ours, they are cut off.
+func sweep(ctx, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions, busy map[string]error) ([]purge.Outcome, error) {
 	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), cfg.Workers+2)
 	if err != nil {
 		return nil, err
 	}
 	defer pool.Close()
-	hard, done := graced(ctx, cfg.ShutdownGrace)
+	graceful, done := graced(ctx, cfg.ShutdownGrace)
 	defer done()
+	hard, cut := context.WithCancelCause(graceful)
+	defer cut(nil)
+	defer context.AfterFunc(beaten, func() { cut(errors.Join(errCut, context.Cause(beaten))) })()
 	options := cfg.purging(log, self, o.Now)
 	options.Reason, options.Actor, options.Progress, options.Stop = "manual", o.Actor, o.Progress, ctx
+	options.Claim = func(category string) error { return busy[category] }
 	return purge.Run(hard, pool, p, options), nil
 }
 

@@ -82,11 +82,11 @@ func (s *site) killSometime(t *testing.T) (starts int) {
 }
 
 // tolerable refuses an ending that neither a kill before it nor the application
-// explains: what the server still does for the dead keeps a step from the
+// explains: what the server still does for the dead keeps a category from the
 // living for a while, and rows become due or are locked while a sweep runs.
 func tolerable(t *testing.T, e ending) {
 	t.Helper()
-	if e.signal != 0 || e.code != 0 && !strings.Contains(e.stderr, "another process runs this step") && !strings.Contains(e.stderr, "due rows remain") {
+	if e.signal != 0 || e.code != 0 && !strings.Contains(e.stderr, "another process runs this category") && !strings.Contains(e.stderr, "due rows remain") {
 		t.Errorf("a sweep that nobody killed ended with %s", e)
 	}
 	if strings.Contains(e.stderr, "may not be dropped: it does not exist") {

@@ -1,6 +1,11 @@
 package pg
 
-import "hash/fnv"
+import (
+	"context"
+	"hash/fnv"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // The advisory locks of sweeper are pairs of 32-bit keys, so that they cannot
 // meet an application's single-key locks. The first key is ours for all of
@@ -23,3 +28,19 @@ func StepLock(step string) int32 {
 // CategoryLock is the second key of the lock on the scheduled runs of one
 // category. A step's name never begins like that.
 func CategoryLock(category string) int32 { return StepLock("category/" + category) }
+
+// LockHolder names who holds the lock with our second key, for people: any
+// login can take an advisory key. conn may be in a transaction.
+func LockHolder(ctx context.Context, conn *pgx.Conn, key int32) string {
+	const sql = `
+		select string_agg(case when l.pid is null then 'a prepared transaction'
+		                       else format('pid %s (%s, role %s)', l.pid, coalesce(nullif(a.application_name, ''), 'no name'), coalesce(a.usename, 'unknown')) end, ', ')
+		  from pg_locks l left join pg_stat_activity a using (pid)
+		 where l.locktype = 'advisory' and l.granted and l.classid = $1::int::oid and l.objid = $2::int::oid and l.objsubid = 2
+		   and l.database = (select oid from pg_database where datname = current_database())`
+	var holder *string
+	if err := conn.QueryRow(ctx, sql, LockSpace, key).Scan(&holder); err != nil || holder == nil {
+		return "a session that has just ended"
+	}
+	return *holder
+}

@@ -15,8 +15,12 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
 
-// ErrStepBusy is a step that another process is running at this moment.
-var ErrStepBusy = errors.New("another process runs this step")
+// ErrBusy is a category that another process is running at this moment, and
+// ErrStepBusy one of its steps.
+var (
+	ErrBusy     = errors.New("another process runs this category")
+	ErrStepBusy = fmt.Errorf("%w, or a step of it", ErrBusy)
+)
 
 // ErrTaken is a run that another process has ended: this one seemed frozen or
 // cut off, and its slot was taken over.

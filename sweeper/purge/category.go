@@ -46,6 +46,11 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	if err := r.begin(ctx, pool, o, due); err != nil {
 		return r.finish(ctx, pool, o, err)
 	}
+	if r.Claim != nil {
+		if err := r.Claim(o.Category); err != nil {
+			return r.finish(ctx, pool, o, err)
+		}
+	}
 	state, reason, err := r.guard(ctx, pool, due, total)
 	if state != "" || err != nil {
 		o.State, o.StopReason = state, reason
@@ -57,12 +62,9 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	}
 	var t tally
 	for pass := 0; pass < limit && o.due() > 0; pass++ {
-		remaining := o.Remaining
+		remaining, done := o.Remaining, o.Deleted+o.Redacted
 		t, err = r.steps(ctx, pool, slots, note, &o)
-		after, cerr := Count(ctx, pool, r.category)
-		if cerr == nil {
-			o.add(after)
-		}
+		cerr := r.recount(ctx, pool, &o, o.Deleted+o.Redacted-done, err != nil)
 		if err = cmp.Or(err, cerr); err != nil {
 			return r.finish(ctx, pool, o, err)
 		}
@@ -72,6 +74,26 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	}
 	o.State, o.StopReason = r.verdict(o, t)
 	return r.finish(ctx, pool, o, nil)
+}
+
+// recountTimeout bounds the count after a pass that ended early.
+const recountTimeout = 5 * time.Second
+
+// recount counts what a pass over done rows has left. When the pass ended early
+// it does so if the database still answers, and else goes by what was done.
+func (r *run) recount(ctx context.Context, pool *pgxpool.Pool, o *Outcome, done int64, early bool) error {
+	if early {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), recountTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	after, err := Count(ctx, pool, r.category)
+	if err != nil {
+		o.Remaining = max(o.Blocked, o.Remaining-done)
+		return err
+	}
+	o.add(after)
+	return nil
 }
 
 // verdict says how a run ended, and of rows that are left why.
@@ -91,7 +113,7 @@ func (r *run) verdict(o Outcome, last tally) (state, reason string) {
 
 // add takes over the states of a count.
 func (o *Outcome) add(all []States) {
-	o.Held, o.Blocked, o.NotStarted, o.Remaining, o.oldest = 0, 0, 0, 0, nil
+	o.Held, o.Blocked, o.NotStarted, o.Remaining, o.oldest, o.counted = 0, 0, 0, 0, nil, true
 	for _, s := range all {
 		if s.Oldest != nil && (o.oldest == nil || s.Oldest.Before(*o.oldest)) {
 			o.oldest = s.Oldest
@@ -193,13 +215,16 @@ func (r *run) begin(ctx context.Context, pool *pgxpool.Pool, o Outcome, planned 
 // purge log, in one transaction.
 func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err error) Outcome {
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		if cause := context.Cause(ctx); cause != nil {
 			err = cause // why the run was cut off, and not what that broke
 		}
 		o.State, o.StopReason, o.Err = Failed, err.Error(), err
 		level := slog.LevelError
-		if errors.Is(err, context.Canceled) {
+		switch {
+		case errors.Is(err, context.Canceled):
 			o.State, o.StopReason, level = Stopped, "stopped by signal", slog.LevelInfo
+		case errors.Is(err, ErrBusy):
+			o.State, level = Stopped, slog.LevelInfo
 		}
 		r.Log.Log(ctx, level, "run ended early", slog.String("policy", o.Category), slog.Any("err", err))
 	}
@@ -222,13 +247,13 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o Outcome) error {
 		   where run_id = $1 and state = 'running' returning started_at),
 		counts as (
 		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)
-		  select $12, $9::bigint - $7::bigint, $6, $7, $18, $19, clock_timestamp() from done
+		  select $12, $9::bigint - $7::bigint, $6, $7, $18, $19, clock_timestamp() from done where $20
 		  on conflict (category) do update set due_rows = excluded.due_rows, held_rows = excluded.held_rows, blocked_rows = excluded.blocked_rows,
 		         oldest_overdue = excluded.oldest_overdue, coverage = excluded.coverage, computed_at = excluded.computed_at)
 		insert into sweeper.batches (fact, reason, category, relation, cutoff, basis, actor, run_id, policy_sha256, started_at)
 		select 'run_end', $11, $12, $13, $14, $15, $16, $1, $17, started_at from done`,
 		o.RunID, o.State, o.Deleted, o.Redacted, o.PartitionsDropped, o.Held, o.Blocked, o.NotStarted, o.Remaining, o.StopReason,
-		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered])
+		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered], o.counted)
 	if err != nil || tag.RowsAffected() == 0 || r.Ended == nil {
 		return err
 	}

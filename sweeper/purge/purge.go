@@ -49,13 +49,14 @@ type Options struct {
 	Now              func() time.Time
 	Progress         func(Progress) // nil: none; called from several goroutines, one at a time
 
-	Instance      string          // of the process, as its connections are named; "": unnamed
-	Stop          context.Context // when it ends, no new batch begins; nil: only the hard context of Run counts
-	Healthy       func() error    // asked before each batch, which waits until it is nil; nil: not asked
-	RowsPerSecond int             // of everybody who purges this database; 0: no limit
-	Slots         chan struct{}   // where several runs share their Workers; nil: a run has its own
-	Ended         Ended           // nil: none
-	Batched       func(Batch)     // told of each commit, from several goroutines; nil: nobody
+	Claim         func(category string) error // says why a category must not run; nil: all may
+	Instance      string                      // of the process, as its connections are named; "": unnamed
+	Stop          context.Context             // when it ends, no new batch begins; nil: only the hard context of Run counts
+	Healthy       func() error                // asked before each batch, which waits until it is nil; nil: not asked
+	RowsPerSecond int                         // of everybody who purges this database; 0: no limit
+	Slots         chan struct{}               // where several runs share their Workers; nil: a run has its own
+	Ended         Ended                       // nil: none
+	Batched       func(Batch)                 // told of each commit, from several goroutines; nil: nobody
 }
 
 // Batch is a committed batch, or a partition that was dropped.
@@ -96,7 +97,8 @@ type Outcome struct {
 	StopReason        string
 	Err               error // what ended it, when it failed
 
-	oldest *time.Time // the oldest start that is still due
+	oldest  *time.Time // the oldest start that is still due
+	counted bool       // Held to Remaining, and oldest, were
 }
 
 // States are the rows of a category under one disposition, by their state.

@@ -50,7 +50,7 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 		return s.tally, pg.Wrap("take step "+step.Name(), err)
 	}
 	if !mine {
-		return s.tally, ErrStepBusy
+		return s.tally, fmt.Errorf("%w: %s", ErrStepBusy, pg.LockHolder(ctx, conn, pg.StepLock(step.Name())))
 	}
 	defer func() {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
