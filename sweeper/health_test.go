@@ -420,12 +420,13 @@ func TestSlotLimit(t *testing.T) {
 	for name, written := range map[string]bool{"log can be written": true, "log cannot be written": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := pgtest.Database(t)
-			w := watch(t, db.URL, db.Slot(), "SWEEPER_SLOT_LIMIT=256MiB")
+			// An old transaction holds back the slots of a whole server.
+			url := serverURL(pgtest.Server(t, pgserver.Options{}))
+			w := watch(t, url, "sweeper", "SWEEPER_SLOT_LIMIT=256MiB")
 			var release func()
 			if written {
 				// An old transaction of the application keeps the slot's WAL.
-				old := connect(t, db.URL(""))
+				old := connect(t, url(""))
 				if _, err := old.Exec(t.Context(), `begin; select pg_current_xact_id()`); err != nil {
 					t.Fatal(err)
 				}

@@ -235,7 +235,7 @@ func TestBusyStep(t *testing.T) {
 		switch {
 		case o.Category == "others" && o.State != purge.Succeeded:
 			t.Errorf("others: %+v", o)
-		case o.Category == "events" && (o.State != purge.Failed || o.Deleted != 600 || o.Remaining != 200 || !strings.Contains(o.StopReason, "another process")):
+		case o.Category == "events" && (o.State != purge.Stopped || o.Deleted != 600 || o.Remaining != 200 || !strings.Contains(o.StopReason, "another process")):
 			t.Errorf("events: %+v", o)
 		}
 	}
