@@ -70,7 +70,7 @@ func TestPlanStatements(t *testing.T) {
 		}
 	}
 	rows := objects(t, s.must(t, "plan", "--sql", "-o", "json"))
-	if keys(rows[0]) != fields("category kind relation partition walk statement sql parameters") || len(rows) != 6 {
+	if keys(rows[0]) != fields("category kind relation partition walk statement sql parameters") || len(rows) != 10 {
 		t.Errorf("%d rows, the first %v", len(rows), rows[0])
 	}
 	table := objects(t, s.must(t, "plan", "-o", "json"))
