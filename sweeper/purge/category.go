@@ -133,11 +133,7 @@ func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 			if step.Kind != kinds[0] && step.Kind != kinds[len(kinds)-1] {
 				continue
 			}
-			select {
-			case slots <- struct{}{}:
-			case <-gctx.Done():
-			}
-			if gctx.Err() != nil {
+			if !take(gctx, slots) {
 				break
 			}
 			group.Go(func() error {
@@ -165,6 +161,16 @@ func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		}
 	}
 	return skipped, nil
+}
+
+// take waits for a slot; false: ctx has ended before, and none is taken.
+func take(ctx context.Context, slots chan<- struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // begin writes the run down before anything is purged.
