@@ -167,9 +167,7 @@ func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 			if (step.Kind == plan.Redact) != redactions {
 				continue
 			}
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
+			if !take(ctx, slots) {
 				wg.Wait()
 				return all, context.Cause(ctx)
 			}
@@ -201,6 +199,16 @@ func (r *run) step(ctx context.Context, pool *pgxpool.Pool, step *plan.Step, not
 	}
 	defer conn.Release()
 	return r.walk(ctx, conn.Conn(), step, note)
+}
+
+// take waits for a slot; false: ctx has ended before, and none is taken.
+func take(ctx context.Context, slots chan<- struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // begin writes the run down before anything is purged.
