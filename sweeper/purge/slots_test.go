@@ -32,8 +32,8 @@ func TestFailedStepsGiveTheirSlotsBack(t *testing.T) {
 			BatchRows: 1000, BatchTarget: time.Second, Workers: 1, LockTimeout: time.Second, StatementTimeout: time.Second,
 			AutoApprove: true, Reason: "manual", Actor: "test", Log: b.log, Now: time.Now, Slots: slots,
 		})[0]
-		if o.State != purge.Failed || o.Err == nil {
-			t.Fatalf("run %d: got %+v, want a failure", i, o)
+		if o.State == purge.Succeeded {
+			t.Fatalf("run %d: got %+v, want one that says what stays", i, o)
 		}
 		if len(slots) != 0 {
 			t.Fatalf("run %d has ended and keeps a slot", i)
