@@ -10,7 +10,7 @@ import (
 // are pinned, so the text of a bound is the same everywhere.
 var leavesSQL = `
 select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), t.parentrelid = r.oid, c.relkind::text, c.relpersistence::text,
-       b.bound = 'DEFAULT',
+       coalesce(b.bound = 'DEFAULT', false),
        coalesce(substring(b.bound from 'FROM \(''([^'']*)''\)'), ''),
        coalesce(substring(b.bound from 'TO \(''([^'']*)''\)'), ''),
        c.relreplident::text,
