@@ -39,21 +39,33 @@ type Category struct {
 
 	Subject, Tenant string // column names; "" when not given
 
-	Where []Condition // all must hold
+	Where    []Condition // all must hold
+	WhereSQL string      // where_sql, ANDed with Where; "" when not given
+
+	Override *Override // nil: the minimum of the basis stands
 
 	// Start is zero only where neither Redact nor Delete is set.
-	Start  Start
-	Redact *Redact // nil: nothing is redacted
-	Delete *Period // nil: nothing is ever deleted
+	Start    Start
+	Restrict *Restrict // nil: nothing is hidden
+	Redact   *Redact   // nil: nothing is redacted
+	Delete   *Period   // nil: nothing is ever deleted
 
 	// Unlimited is delete: {after: unlimited}: not only does the category not
 	// delete, it keeps its rows from other categories over the same table.
 	Unlimited bool
 
-	Partitions string // drop, rows, or "" to let the catalogue decide
-	Manifest   string // count or none
-	Evidence   string // batch
+	Children []Child // in file order
+
+	Window Window
+	Lock   bool // the window may grow and never shrink, nor the category go
+
+	Partitions string // drop, detach, rows, or "" to let the catalogue decide
+	Manifest   string // none, count or digest
+	Evidence   string // batch or row
 	Schedule   Schedule
+	Notify     *Period // notify.before; nil: nobody is told before
+	Review     string  // none or required
+	BulkFilter []string
 	Limits     Limits
 	Mode       string // enforce or observe
 	Enabled    bool
@@ -72,6 +84,59 @@ type Condition struct {
 // Start names the column that retention is counted from, and what happened then.
 type Start struct {
 	Column, Event string
+
+	Unit string // s, ms or us of an integer epoch; "": the column is a time
+
+	// From is where the column lies when it is in another table.
+	From *Elsewhere
+}
+
+// Elsewhere is the table that an event stands in.
+type Elsewhere struct {
+	Table            string // schema.table as written
+	Schema, Relation string
+	Match            []Match
+	Pick             string // max or min of the events of one row; max when not given
+}
+
+// Match pairs a column of the other table with one of the governed table.
+type Match struct {
+	Other, Own string
+}
+
+// Override is why a window may go under the minimum of its basis, and by whom.
+type Override struct {
+	Reason, Approver string
+}
+
+// Restrict hides columns from the reading role and changes nothing.
+type Restrict struct {
+	After   Period
+	Columns []string
+}
+
+// Window bounds delete.after, and the tenants' windows. Both ends are inclusive.
+type Window struct {
+	Min, Max    *Period // nil: no bound
+	AllowedDays []int   // empty: every length
+}
+
+// Child is a table whose rows belong to rows of the category's table.
+type Child struct {
+	Table            string // schema.table as written
+	Schema, Relation string
+	Match            []Match // Other is the child's column, Own the parent's
+	On               string  // delete or redact: the parent's disposition that it follows
+	Action           string  // delete, nullify, redact or keep
+	Columns          []Redaction
+	Set              []Assignment
+	Objects          *Objects
+	Children         []Child // of the child
+}
+
+// Objects are what a child's column names in a bucket.
+type Objects struct {
+	Column, Bucket string
 }
 
 // Redact says which columns are overwritten, and when; both in file order.
@@ -86,11 +151,14 @@ type Strategy string
 
 // The strategies that this version applies.
 const (
-	Null     Strategy = "null" // NULL
-	Zero     Strategy = "zero" // the zero value of the column's type
-	SetValue Strategy = "set"  // Redaction.Value, over NULL too
-	HMAC     Strategy = "hmac" // Redaction.Format with a keyed digest of the old value
-	Keep     Strategy = "keep" // left alone, knowingly
+	Null     Strategy = "null"     // NULL
+	Zero     Strategy = "zero"     // the zero value of the column's type
+	SetValue Strategy = "set"      // Redaction.Value, over NULL too
+	HMAC     Strategy = "hmac"     // Redaction.Format with a keyed digest of the old value
+	Truncate Strategy = "truncate" // cut to Redaction.Unit
+	Mask     Strategy = "mask"     // every character is *, but the last Redaction.KeepLast
+	JSON     Strategy = "json"     // Redaction.Paths of a json or jsonb
+	Keep     Strategy = "keep"     // left alone, knowingly
 )
 
 // Redaction is what becomes of one column.
@@ -99,6 +167,16 @@ type Redaction struct {
 	Strategy Strategy
 	Value    any    // of SetValue: string, int64, float64 or bool
 	Format   string // of HMAC: a text with exactly one %s
+	Unit     string // of Truncate: year, month, day or hour
+	KeepLast int    // of Mask: characters, 0 or more
+	Paths    []JSONPath
+}
+
+// JSONPath is what becomes of one place in a document.
+type JSONPath struct {
+	Path   string // $.a.b or $.a[*].b
+	Steps  []Step // its parts after $
+	Action string // remove or null
 }
 
 // Assignment sets a column beside the redactions.
@@ -115,7 +193,10 @@ type Schedule struct {
 
 // Limits bound one run.
 type Limits struct {
-	MaxShare float64 // share of a table's rows, 0 to 1; 0: no limit
+	MaxRowsPerRun int64   // rows; 0: no limit
+	MaxShare      float64 // share of a table's rows, 0 to 1; 0: no limit
+	RowsPerSecond int     // of this category; 0: no limit
+	MaxDeadShare  float64 // share of dead rows, 0 to 1, over which a run waits; 0: no limit
 }
 
 // Defaults is what the environment says where a file does not.
@@ -146,4 +227,10 @@ func hash(files []File) (sum [32]byte) {
 	}
 	h.Sum(sum[:0])
 	return sum
+}
+
+// Step goes one level down in a document: to a member, or to each element.
+type Step struct {
+	Member string
+	Each   bool // [*]; Member is ""
 }
