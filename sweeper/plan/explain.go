@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+// Explanation asks of one row how it stands under one disposition of a category.
+// The query's first parameters are the texts of the key, in key order. It finds
+// no row, or one: the leaf, whether the category's where selects it, whether its
+// period has begun and whether that lies in the future, when it is due by the
+// category alone and whether it is, whether there is still something to redact,
+// the holds over it, the foreign keys through which it is still referenced, and
+// the other categories over the table that keep it, with when they let it go
+// (NULL: never, or not begun).
+type Explanation struct {
+	Category    *Category
+	Disposition string
+	Query
+}
+
+// Explain lists the questions about a row of a table, which may be governed by
+// several categories. They come in the order of the categories' names.
+func Explain(p *Plan, set policy.Set, table catalog.Name, o Options) []Explanation {
+	var all []Explanation
+	for _, c := range p.Categories() {
+		if c.Table.Name != table {
+			continue
+		}
+		r := rule{category: c.Policy, table: c.Table, others: others(c.Policy, set), options: o}
+		if c.Policy.Redact != nil {
+			all = append(all, Explanation{c, Redact, r.explain(Redact)})
+		}
+		if c.Policy.Delete != nil {
+			all = append(all, Explanation{c, Delete, r.explain(Delete)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Explanation) int { return strings.Compare(a.Category.Policy.Name, b.Category.Policy.Name) })
+	return all
+}
+
+func (r rule) explain(disposition string) Query {
+	key := r.table.Key()
+	b := bind(len(key))
+	conditions := make([]string, len(key))
+	for i, name := range key {
+		col, _ := r.table.Column(name)
+		conditions[i] = fmt.Sprintf("%s %s $%d::text::%s", column(name), operator(col, "="), i+1, col.Type)
+	}
+	pending := "true"
+	if disposition == Redact {
+		pending = "(" + r.pending(b) + ")"
+	}
+	leaf := "''" // of a plain table tableoid may not be readable
+	if r.table.Kind == catalog.KindPartitioned {
+		leaf = "t.tableoid::regclass::text"
+	}
+	due := r.due(b, r.category, r.period(disposition))
+	return b.query(fmt.Sprintf(`SELECT %s, (%s) IS TRUE, coalesce(%s > '-infinity', false), coalesce(%s > %s, false), %s, (%s) IS TRUE, (%s) IS TRUE, %s, %s, %s, %s
+FROM %s AS t WHERE %s`,
+		leaf, r.where(b, r.category), column(r.start().Name), column(r.start().Name), r.wallAsOf(b), r.dueAt(b, r.category, r.period(disposition)), due, pending,
+		r.heldBy(b), r.blockedBy(b, disposition), r.keptBy(b, disposition), r.keptUntil(b, disposition),
+		r.from(), strings.Join(conditions, " AND ")))
+}
+
+// heldBy are the ids of the holds over the row.
+func (r rule) heldBy(b *binder) string {
+	var ids []string
+	for _, h := range r.holds(b) {
+		ids = append(ids, "SELECT h.hold_id "+strings.TrimPrefix(h, "SELECT "))
+	}
+	return "ARRAY(SELECT DISTINCT hold_id FROM (" + strings.Join(ids, " UNION ALL ") + ") held ORDER BY 1)::bigint[]"
+}
+
+// blockedBy are the foreign keys through which other rows point at the row.
+func (r rule) blockedBy(b *binder, disposition string) string {
+	var names []string
+	if disposition == Delete {
+		for i, x := range r.references(b) {
+			fk := r.table.Referencing[i]
+			names = append(names, fmt.Sprintf("CASE WHEN EXISTS (%s) THEN %s END", x, b.text(fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table), "text")))
+		}
+	}
+	return "array_remove(ARRAY[" + strings.Join(names, ", ") + "]::text[], NULL)"
+}
+
+// keptBy are the other categories over the table that do not let the row go.
+func (r rule) keptBy(b *binder, disposition string) string {
+	return r.kept(b, disposition, func(o policy.Category) string { return b.text(o.Name, "text") }) + "::text[]"
+}
+
+// keptUntil is when they do, in the same order.
+func (r rule) keptUntil(b *binder, disposition string) string {
+	return r.kept(b, disposition, func(o policy.Category) string {
+		if o.Unlimited {
+			return "NULL::timestamptz"
+		}
+		return r.dueAt(b, o, *o.Delete)
+	}) + "::timestamptz[]"
+}
+
+func (r rule) kept(b *binder, disposition string, show func(policy.Category) string) string {
+	var rows []string
+	if disposition == Delete {
+		for i, o := range r.others {
+			one := r
+			one.others = []policy.Category{o}
+			rows = append(rows, fmt.Sprintf("SELECT %d AS n, %s AS shown WHERE (%s) IS NOT TRUE", i, show(o), one.agreed(b)))
+		}
+	}
+	if len(rows) == 0 {
+		return "ARRAY[]"
+	}
+	return "ARRAY(SELECT shown FROM (" + strings.Join(rows, " UNION ALL ") + ") kept ORDER BY n)"
+}
+
+// dueAt is the instant from which the row is due by a category alone; NULL when
+// its period has not begun.
+func (r rule) dueAt(b *binder, c policy.Category, period policy.Period) string {
+	start, _ := r.table.Column(c.Start.Column)
+	zone := b.text(c.Timezone, "text")
+	col := column(start.Name)
+	wall := col
+	switch start.Base {
+	case "timestamptz":
+		wall = fmt.Sprintf("timezone(%s, %s)", zone, col)
+	case "date":
+		wall = fmt.Sprintf("(%s + 1)::timestamp", col)
+	}
+	return fmt.Sprintf("CASE WHEN isfinite(%s) AND %s < '200000-01-01' THEN timezone(%s, %s + %s) END", col, col, zone, wall, b.text(period.Interval(), "interval"))
+}
