@@ -116,7 +116,11 @@ func (v verdict) keys(e *jsonschema.ValidationError) bool {
 func (v verdict) value(e *jsonschema.ValidationError) bool {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
-		v.fail(v.path, v.n.at, "%s takes %s, not %s", v.name, kindNames(k.Want), kindName(k.Got))
+		got := kindName(k.Got)
+		if k.Got == "number" && slices.Equal(k.Want, []string{"integer"}) {
+			got = v.n.describe()
+		}
+		v.fail(v.path, v.n.at, "%s takes %s, not %s", v.name, kindNames(k.Want), got)
 	case *kind.Enum:
 		v.fail(v.path, v.n.at, "%s", badChoice(v.n, k.Want))
 	case *kind.Pattern:

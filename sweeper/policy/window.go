@@ -40,11 +40,13 @@ func (r *reader) window(path string, e *entry) Window {
 		if start, more := exceeds(*w.Min, *w.Max); more {
 			r.fail(path+".min", e.val.get("min").val.at, "window.min %s is longer than window.max %s for a start on %s; no window is allowed",
 				*w.Min, *w.Max, start.Format(time.DateOnly))
+			w.Min, w.Max = nil, nil
 		}
 	}
 	if days := e.val.get("allowed_days"); days != nil {
 		for i := range days.val.items {
-			if v, ok := number(&entry{val: days.val.items[i]}); ok {
+			v, ok := number(&entry{val: days.val.items[i]})
+			if ok && v == float64(int(v)) && v >= 0 && v <= maxYears*daysPerYear+1 && !slices.Contains(w.AllowedDays, int(v)) {
 				w.AllowedDays = append(w.AllowedDays, int(v))
 			}
 		}
