@@ -143,7 +143,7 @@ func TestShrunkForGood(t *testing.T) {
 		"free ones may go":   {free, locked(nil), nil},
 		"free ones may fall": {strings.Replace(free, "P1D", "P9D", 1), free, nil},
 		"unlimited": {
-			locked(map[string]string{"delete": "delete: {after: unlimited}"}), locked(nil),
+			locked(map[string]string{"delete": "delete: {after: unlimited}", "redact": late}), locked(map[string]string{"redact": late}),
 			[]string{`new.yaml:9:21: category "c" is locked: delete.after was unlimited, which keeps the rows from every category; write that`},
 		},
 		"never deleted": {
