@@ -39,7 +39,7 @@ p.yaml:6:43: "P5" is not a period; write e.g. P5Y, "18 months", "90 days"
 		"after lines of every kind": {
 			"\ufeff# ü\r\n" + strings.ReplaceAll(category("notes: |", "  é: [", "  \t*x", "description: >-", "  folded", "", "  text", `basis: "two`, `  lines"`, "mode: no"), "\n", "\r\n"),
 			`
-p.yaml:4:3: "c" needs at least one of redact, delete
+p.yaml:4:3: "c" needs at least one of restrict, redact, delete
     c:
     ^
 p.yaml:16:11: unknown value "no"; known here: enforce, observe
