@@ -16,6 +16,14 @@ type Check struct {
 	Query
 	Refusal *policy.Error
 	Each    []Check // which of several values it is, to be asked after a refusal of them together
+
+	// Setup are statements that come before the query, each sent by itself, in the
+	// same transaction, which is rolled back and need not be read-only.
+	Setup []string
+
+	// Reads is a query over rows of a table, which whoever asks may not be allowed
+	// to read: then nothing is refused.
+	Reads bool
 }
 
 // Checks lists the questions about policies that [Lint] has passed. With own it
@@ -32,6 +40,7 @@ func Checks(set policy.Set, cat *catalog.Catalog, own bool) []Check {
 		if c.Redact != nil {
 			all = append(all, k.redaction()...)
 		}
+		all = append(all, unitChecks(c, cat)...)
 	}
 	return all
 }
@@ -108,7 +117,7 @@ func (k checker) redaction() []Check {
 		if f.column.Category == "S" && f.fixed == "" { // one that is cut to the column's length would differ for ever
 			sql = fmt.Sprintf("SELECT rtrim(%s::text) = rtrim(%s)", f.value(b, k.typ(f.column)), b.text(f.text, "text"))
 		}
-		all = append(all, Check{b.query(sql), k.category.Fail(f.key, "column %q of %s, which is %s, does not take what the redaction writes", f.column.Name, k.table.Name, f.column.Exact), nil})
+		all = append(all, Check{Query: b.query(sql), Refusal: k.category.Fail(f.key, "column %q of %s, which is %s, does not take what the redaction writes", f.column.Name, k.table.Name, f.column.Exact)})
 	}
 	if !k.own {
 		return all
@@ -167,5 +176,5 @@ func (k checker) constraint(c catalog.Check, fates []fate) (Check, bool) {
 		return Check{}, false
 	}
 	sql := fmt.Sprintf("SELECT (%s) IS NOT FALSE FROM (SELECT %s) AS %s", c.SQL, strings.Join(row, ", "), catalog.Quote(k.table.Name.Relation))
-	return Check{b.query(sql), k.category.Fail(key, "check constraint %q of %s refuses what the redaction writes", c.Name, k.table.Name), nil}, true
+	return Check{Query: b.query(sql), Refusal: k.category.Fail(key, "check constraint %q of %s refuses what the redaction writes", c.Name, k.table.Name)}, true
 }

@@ -12,7 +12,7 @@ import (
 // columns checks every column that the category names outside redact.
 func (l *linter) columns() {
 	c := l.category
-	if c.Start.Column != "" {
+	if c.Start.Column != "" && c.Start.From == nil && c.Start.Unit == "" {
 		key := "start_from"
 		if _, ok := c.Ats["start_from.column"]; ok {
 			key = "start_from.column"
@@ -20,6 +20,9 @@ func (l *linter) columns() {
 		if start, ok := l.column(key, c.Start.Column); ok && !slices.Contains([]string{"timestamptz", "timestamp", "date"}, start.Base) {
 			l.fail(key, "column %q of %s is %s; a start is a timestamp with time zone, a timestamp or a date", start.Name, l.table.Name, start.Type)
 		}
+	}
+	if reason := RawReason(c.WhereSQL); reason != "" {
+		l.fail("where_sql", "where_sql %s", reason)
 	}
 	l.scope("subject", c.Subject)
 	l.scope("tenant", c.Tenant)
