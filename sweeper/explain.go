@@ -85,7 +85,7 @@ func Explain(ctx context.Context, cfg Config, set policy.Set, table, key string,
 	e := &explainer{cfg: cfg, conn: conn, plan: p, table: t, parts: parts}
 	story := &RowStory{Standing: []Explained{}, Log: []Logged{}}
 	o := plan.Options{AsOf: p.AsOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes()}
-	for _, x := range plan.Explain(p, set, t.Name, o) {
+	for _, x := range plan.Explain(p, set, cat, t.Name, o) {
 		one, err := e.standing(ctx, x)
 		if err != nil {
 			return nil, err
@@ -168,6 +168,7 @@ func (e *explainer) badKey(err error) error {
 type rowFacts struct {
 	selected, started, future, due, pending bool
 	dueAt                                   *time.Time
+	window                                  *string // of the tenant
 	holds                                   []int64
 	blockers, keepers                       []string
 	keptUntil                               []*time.Time
@@ -178,7 +179,7 @@ func (e *explainer) standing(ctx context.Context, x plan.Explanation) (*Explaine
 	c := x.Category.Policy
 	one := &Explained{Category: c.Name, Relation: e.table.Text, Disposition: x.Disposition, WindowSource: "policy", Basis: c.Basis, Reasons: []string{}}
 	var f rowFacts
-	err := e.conn.QueryRow(ctx, x.SQL, append(e.key(), x.Args...)...).Scan(&one.Partition, &f.selected, &f.started, &f.future, &f.dueAt, &f.due, &f.pending,
+	err := e.conn.QueryRow(ctx, x.SQL, append(e.key(), x.Args...)...).Scan(&one.Partition, &f.selected, &f.started, &f.future, &f.dueAt, &f.window, &f.due, &f.pending,
 		&f.holds, &f.blockers, &f.keepers, &f.keptUntil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -189,6 +190,9 @@ func (e *explainer) standing(ctx context.Context, x plan.Explanation) (*Explaine
 	one.Window = c.Delete.String()
 	if x.Disposition == plan.Redact {
 		one.Window = c.Redact.After.String()
+	}
+	if f.window != nil {
+		one.Window, one.WindowSource = *f.window, "tenant"
 	}
 	one.DueAt = f.dueAt
 	one.State = f.state(x.Disposition)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,14 @@ func TestExplain(t *testing.T) {
 		}
 		if !strings.Contains(got.stdout, strings.ReplaceAll(test.says, `"`, `\"`)) || strings.Contains(got.stdout, "secret") {
 			t.Errorf("%s: %q is not in %s", test.key, test.says, got.stdout)
+		}
+	}
+	s.db.Exec(t, `insert into app.people values ('tenant', 'own', 'guest', now() - interval '35 days', 'secret'), ('short', 'brief', 'guest', now() - interval '95 days', 'secret');
+		select sweeper.set_tenant_retention('guests', 'own', '90 days', 'jane', 'contract'), sweeper.set_tenant_retention('guests', 'brief', '5 days', 'jane', 'contract')`)
+	for tenant, want := range map[string]string{"tenant": "scheduled tenant 90 days redact: due policy P10D", "short": "scheduled tenant 5 days redact: due tenant 5 days"} {
+		rows := objects(t, s.must(t, "explain", "app.people", tenant, "-o", "json"))
+		if got := fmt.Sprintf("%s %s %s redact: %s %s %s", rows[2]["state"], rows[2]["window_source"], rows[2]["window"], rows[1]["state"], rows[1]["window_source"], rows[1]["window"]); got != want {
+			t.Errorf("%s: %s, want %s", tenant, got, want)
 		}
 	}
 	if later := objects(t, s.must(t, "explain", "app.people", "young", "--as-of", time.Now().AddDate(0, 2, 0).Format(time.RFC3339), "-o", "json")); later[1]["state"] != "due" {

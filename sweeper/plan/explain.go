@@ -13,7 +13,7 @@ import (
 // The query's first parameters are the texts of the key, in key order. It finds
 // no row, or one: the leaf, whether the category's where selects it, whether its
 // period has begun and whether that lies in the future, when it is due by the
-// category alone and whether it is, whether there is still something to redact,
+// category alone, the tenant's window if that counts, whether it is due, whether there is still something to redact,
 // the holds over it, the foreign keys through which it is still referenced, and
 // the other categories over the table that keep it, with when they let it go
 // (NULL: never, or not begun).
@@ -25,13 +25,13 @@ type Explanation struct {
 
 // Explain lists the questions about a row of a table, which may be governed by
 // several categories. They come in the order of the categories' names.
-func Explain(p *Plan, set policy.Set, table catalog.Name, o Options) []Explanation {
+func Explain(p *Plan, set policy.Set, cat *catalog.Catalog, table catalog.Name, o Options) []Explanation {
 	var all []Explanation
 	for _, c := range p.Categories() {
 		if c.Table.Name != table {
-			continue
+			continue // of another table
 		}
-		r := rule{category: c.Policy, table: c.Table, others: others(c.Policy, set), options: o}
+		r := rule{category: c.Policy, table: c.Table, catalog: cat, others: others(c.Policy, set), options: o}
 		if c.Policy.Redact != nil {
 			all = append(all, Explanation{c, Redact, r.explain(Redact)})
 		}
@@ -51,18 +51,19 @@ func (r rule) explain(disposition string) Query {
 		col, _ := r.table.Column(name)
 		conditions[i] = fmt.Sprintf("%s %s $%d::text::%s", column(name), operator(col, "="), i+1, col.Type)
 	}
-	pending := "true"
-	if disposition == Redact {
-		pending = "(" + r.pending(b) + ")"
-	}
 	leaf := "''" // of a plain table tableoid may not be readable
 	if r.table.Kind == catalog.KindPartitioned {
 		leaf = "t.tableoid::regclass::text"
 	}
-	due := r.due(b, r.category, r.period(disposition))
-	return b.query(fmt.Sprintf(`SELECT %s, (%s) IS TRUE, coalesce(%s > '-infinity', false), coalesce(%s > %s, false), %s, (%s) IS TRUE, (%s) IS TRUE, %s, %s, %s, %s
+	pending := "true"
+	if disposition == Redact {
+		pending = "(" + r.pending(b) + ")"
+	}
+	k := r.clock(b, r.category)
+	return b.query(fmt.Sprintf(`SELECT %s, (%s) IS TRUE, %s, %s, %s, %s, (%s) IS TRUE, (%s) IS TRUE, %s, %s, %s, %s
 FROM %s AS t WHERE %s`,
-		leaf, r.where(b, r.category), column(r.start().Name), column(r.start().Name), r.wallAsOf(b), r.dueAt(b, r.category, r.period(disposition)), due, pending,
+		leaf, r.where(b, r.category), r.ofStart(r.category, "("+k.known()+") IS TRUE"), r.ofStart(r.category, fmt.Sprintf("coalesce(%s > %s, false)", k.name, k.of(r.asOf(b)))),
+		r.dueAt(b, r.category, disposition), r.tenantWindow(b, r.category, disposition), r.due(b, r.category, disposition), pending,
 		r.heldBy(b), r.blockedBy(b, disposition), r.keptBy(b, disposition), r.keptUntil(b, disposition),
 		r.from(), strings.Join(conditions, " AND ")))
 }
@@ -99,7 +100,7 @@ func (r rule) keptUntil(b *binder, disposition string) string {
 		if o.Unlimited {
 			return "NULL::timestamptz"
 		}
-		return r.dueAt(b, o, *o.Delete)
+		return r.dueAt(b, o, Delete)
 	}) + "::timestamptz[]"
 }
 
@@ -118,18 +119,56 @@ func (r rule) kept(b *binder, disposition string, show func(policy.Category) str
 	return "ARRAY(SELECT shown FROM (" + strings.Join(rows, " UNION ALL ") + ") kept ORDER BY n)"
 }
 
-// dueAt is the instant from which the row is due by a category alone; NULL when
-// its period has not begun.
-func (r rule) dueAt(b *binder, c policy.Category, period policy.Period) string {
-	start, _ := r.table.Column(c.Start.Column)
-	zone := b.text(c.Timezone, "text")
-	col := column(start.Name)
-	wall := col
-	switch start.Base {
-	case "timestamptz":
-		wall = fmt.Sprintf("timezone(%s, %s)", zone, col)
-	case "date":
-		wall = fmt.Sprintf("(%s + 1)::timestamp", col)
+// ofStart is an expression over the start of a category, wherever that is.
+func (r rule) ofStart(c policy.Category, sql string) string {
+	if c.Start.From == nil {
+		return sql
 	}
-	return fmt.Sprintf("CASE WHEN isfinite(%s) AND %s < '200000-01-01' THEN timezone(%s, %s + %s) END", col, col, zone, wall, b.text(period.Interval(), "interval"))
+	return fmt.Sprintf("(SELECT %s FROM %s)", sql, r.picked(c))
+}
+
+// dueAt is the instant from which the row is due by a category alone; NULL when
+// its period has not begun, or begins beyond what the server can count.
+func (r rule) dueAt(b *binder, c policy.Category, disposition string) string {
+	k := r.clock(b, c)
+	zone, wall := k.zone(), k.wall()
+	at := fmt.Sprintf("timezone(%s, %s + %s)", zone, wall, b.text(period(c, disposition).Interval(), "interval"))
+	if own := r.ofTenant(b, c, fmt.Sprintf("max(timezone(%s, %s + w.retention))", zone, wall)); own != "" {
+		if disposition == Redact && c.Delete != nil {
+			at = fmt.Sprintf("LEAST(%s, %s)", at, own)
+		} else {
+			at = fmt.Sprintf("coalesce(%s, %s)", own, at)
+		}
+	}
+	countable := k.known()
+	if k.unit == "" {
+		countable += fmt.Sprintf(" AND %s < '200000-01-01'", k.name)
+	}
+	return r.ofStart(c, fmt.Sprintf("CASE WHEN %s THEN %s END", countable, at))
+}
+
+// tenantWindow is the window of the row's tenant as text, where it is the one
+// that counts; else NULL.
+func (r rule) tenantWindow(b *binder, c policy.Category, disposition string) string {
+	own := r.ofTenant(b, c, "max(w.retention)::text")
+	if own == "" {
+		return "NULL::text"
+	}
+	if disposition == Redact && c.Delete != nil {
+		k := r.clock(b, c)
+		earlier := fmt.Sprintf("timezone(%[1]s, %[2]s + w.retention) < timezone(%[1]s, %[2]s + %[3]s)", k.zone(), k.wall(), b.text(c.Redact.After.Interval(), "interval"))
+		return r.ofStart(c, r.ofTenant(b, c, fmt.Sprintf("max(w.retention) FILTER (WHERE %s)::text", earlier)))
+	}
+	return own
+}
+
+// ofTenant is an aggregate over the windows of the row's tenant, called w; "":
+// the category has no tenants.
+func (r rule) ofTenant(b *binder, c policy.Category, aggregate string) string {
+	tenant, ok := r.table.Column(c.Tenant)
+	if !ok {
+		return ""
+	}
+	windows, value := tenantWindows(b, c, tenant)
+	return fmt.Sprintf("(SELECT %s FROM %s AND %s %s %s)", aggregate, windows, value, operator(tenant, "="), column(tenant.Name))
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
@@ -78,12 +79,7 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 	if !ok {
 		return plain
 	}
-	typ := b.text(fmt.Sprint(tenant.TypeOID), "oid")
-	value := fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
-	if tenant.Category == "S" {
-		value = "(" + value + `) COLLATE "default"` // else a column with a collation of its own would compare by none
-	}
-	windows := fmt.Sprintf("sweeper.tenant_retention w WHERE w.category = %s AND w.type = %s", b.text(c.Name, "text"), typ)
+	windows, value := tenantWindows(b, c, tenant)
 	// The first subquery does not read the row, so the server hashes it once; the
 	// second is for the rows that it finds alone.
 	has := fmt.Sprintf("%s %s ANY (SELECT %s FROM %s)", column(tenant.Name), operator(tenant, "="), value, windows)
@@ -95,6 +91,17 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", has, own, plain)
 }
 
+// tenantWindows are the windows of a category, called w, and the tenant of one in
+// the column's own type.
+func tenantWindows(b *binder, c policy.Category, tenant catalog.Column) (windows, value string) {
+	typ := b.text(fmt.Sprint(tenant.TypeOID), "oid")
+	value = fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
+	if tenant.Category == "S" {
+		value = "(" + value + `) COLLATE "default"` // else a column with a collation of its own would compare by none
+	}
+	return fmt.Sprintf("sweeper.tenant_retention w WHERE w.category = %s AND w.type = %s", b.text(c.Name, "text"), typ), value
+}
+
 // fingerprint is what the hash of a category's plan says of the windows.
 func (r rule) fingerprint() string {
 	var s strings.Builder
@@ -103,4 +110,3 @@ func (r rule) fingerprint() string {
 	}
 	return s.String()
 }
-
