@@ -80,9 +80,6 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 	}
 	typ := b.text(fmt.Sprint(tenant.TypeOID), "oid")
 	value := fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
-	if tenant.Category == "S" {
-		value = "(" + value + `) COLLATE "default"` // else a column with a collation of its own would compare by none
-	}
 	windows := fmt.Sprintf("sweeper.tenant_retention w WHERE w.category = %s AND w.type = %s", b.text(c.Name, "text"), typ)
 	// The first subquery does not read the row, so the server hashes it once; the
 	// second is for the rows that it finds alone.
