@@ -96,9 +96,6 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 func tenantWindows(b *binder, c policy.Category, tenant catalog.Column) (windows, value string) {
 	typ := b.text(fmt.Sprint(tenant.TypeOID), "oid")
 	value = fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
-	if tenant.Category == "S" {
-		value = "(" + value + `) COLLATE "default"` // else a column with a collation of its own would compare by none
-	}
 	return fmt.Sprintf("sweeper.tenant_retention w WHERE w.category = %s AND w.type = %s", b.text(c.Name, "text"), typ), value
 }
 
