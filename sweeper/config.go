@@ -17,6 +17,7 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/schedule"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	Publication      string        `env:"SWEEPER_PUBLICATION, default=sweeper" want:"a name of at most 56 bytes"`  // prefix: X, X_redact, X_stamp
 	HMACKey          Keys          `env:"SWEEPER_HMAC_KEY"`                                                        // 32 bytes or more each; the second finds old digests
 	Timezone         string        `env:"SWEEPER_TIMEZONE, default=UTC" want:"an IANA zone such as Europe/Berlin"` // default zone of policies
+	AllowRawSQL      bool          `env:"SWEEPER_ALLOW_RAW_SQL, default=false" want:"true or false"`               // permits where_sql in policies
 	BatchRows        int           `env:"SWEEPER_BATCH_ROWS, default=10000" range:"1..100000"`                     // largest batch, in rows
 	BatchTarget      time.Duration `env:"SWEEPER_BATCH_TARGET, default=250ms" range:"10ms..30s"`                   // duration that adaptive sizing aims at
 	Workers          int           `env:"SWEEPER_WORKERS, default=2" range:"1..16"`                                // steps in parallel
@@ -110,6 +112,11 @@ func Load(environ []string) (Config, []string, error) {
 		return Config{}, warnings, joinInOrder(problems)
 	}
 	return cfg, append(warnings, conflicts(cfg)...), nil
+}
+
+// PolicyDefaults is what the environment says where a policy file does not.
+func (c Config) PolicyDefaults() policy.Defaults {
+	return policy.Defaults{Timezone: c.Timezone, AllowRawSQL: c.AllowRawSQL}
 }
 
 // fields yields the fields of cfg with the variable's own place to write to.

@@ -75,9 +75,12 @@ func writeStatements(b *strings.Builder, all []Statement) {
 
 // Install brings the database of SWEEPER_INSTALL_URL to what this binary and
 // the policies need, and tells what it did. With print it changes nothing and
-// tells what it would do. Policies that do not fit the database are refused
-// before anything is touched.
+// tells what it would do. Policies that do not fit the database, or that
+// this version does not apply as a whole, are refused before anything is touched.
 func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, print bool) (Installation, error) {
+	if err := set.Applicable(); err != nil {
+		return Installation{}, err
+	}
 	conn, err := pg.Connect(ctx, cfg.InstallURL.Reveal(), "sweeper install")
 	if err != nil {
 		return Installation{}, err

@@ -55,12 +55,22 @@ func (d *daemon) reload(ctx context.Context, asked <-chan struct{}) error {
 	}
 }
 
+// read reads the policies, and refuses those that this version does not apply
+// as a whole.
+func (d *daemon) read() (policy.Set, error) {
+	set, err := policy.Load(d.cfg.PolicyDefaults(), d.cfg.Policies)
+	if err != nil {
+		return policy.Set{}, err
+	}
+	return set, set.Applicable()
+}
+
 // load reads the policies, holds them against the database, and puts them in
 // force as a whole.
 func (d *daemon) load(ctx context.Context) error {
 	l := loaded{print: policy.Fingerprint(d.cfg.Policies)}
 	var err error
-	if l.set, err = policy.Load(policy.Defaults{Timezone: d.cfg.Timezone}, d.cfg.Policies); err != nil {
+	if l.set, err = d.read(); err != nil {
 		return err
 	}
 	if err := l.schedule(); err != nil {

@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, o RunOptions) error 
 		outage: newOutage(log, o.Now), wake: make(chan struct{}, 1),
 	}
 	// Broken policies are for whoever starts the daemon, database or not.
-	if _, err := policy.Load(policy.Defaults{Timezone: cfg.Timezone}, cfg.Policies); err != nil {
+	if _, err := d.read(); err != nil {
 		return err
 	}
 	log.InfoContext(ctx, "sweeper starts", slog.String("instance", string(d.instance)))

@@ -34,8 +34,12 @@ type SweepOptions struct {
 var ErrPlanChanged = errors.New("the plan has changed since; look at it again with: sweeper plan")
 
 // Sweep purges once what is due and waits until the purge log holds all of it.
-// It reads the slot itself when no other process does.
+// It reads the slot itself when no other process does. Policies with keys that
+// this version does not apply are refused, whichever category is asked for.
 func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o SweepOptions) ([]purge.Outcome, error) {
+	if err := set.Applicable(); err != nil {
+		return nil, err
+	}
 	self := newInstance()
 	conn, _, err := cfg.purger(ctx, self)
 	if err != nil {

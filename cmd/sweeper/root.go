@@ -134,7 +134,7 @@ func loadPolicies(cfg sweeper.Config, paths ...string) (policy.Set, error) {
 	if len(paths) == 0 {
 		paths = []string{cfg.Policies}
 	}
-	return policy.Load(policy.Defaults{Timezone: cfg.Timezone}, paths...)
+	return policy.Load(cfg.PolicyDefaults(), paths...)
 }
 
 // say prints a line of words to stderr.

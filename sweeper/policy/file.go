@@ -3,16 +3,19 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	_ "time/tzdata" // zones are known on machines that have none installed
 )
 
 // collector puts the files of a set together.
 type collector struct {
-	set   *Set
-	errs  []*Error
-	named map[string]Position // categories so far
-	texts map[string]said     // controller, processor, region so far
+	set      *Set
+	defaults Defaults
+	errs     []*Error
+	named    map[string]Position // categories so far
+	texts    map[string]said     // controller, processor, region so far
+	broken   map[string]bool     // categories with errors of their own
 }
 
 // said is a free text of the whole set and the file that gave it.
@@ -23,14 +26,32 @@ type said struct {
 
 // file reads one file into the set.
 func (c *collector) file(f File, zone string) {
-	r := &reader{path: f.Path}
+	r := &reader{path: f.Path, defaults: c.defaults}
 	if text, ok := r.clean(f.Source); ok {
 		if root := r.parse(text); root != nil {
 			c.top(r, root, zone)
 			r.judgeStructure(root)
 		}
 	}
+	for _, p := range r.problems {
+		if rest, ok := strings.CutPrefix(p.path, "categories."); ok {
+			name, _, _ := strings.Cut(rest, ".")
+			c.broken[name] = true
+		}
+	}
 	c.errs = append(c.errs, r.errors()...)
+}
+
+// together judges what only several categories show. One that is wrong by itself
+// is left out: what it was meant to say is not known.
+func (c *collector) together() {
+	var whole []*Category
+	for i := range c.set.Categories {
+		if one := &c.set.Categories[i]; !c.broken[one.Name] {
+			whole = append(whole, one)
+		}
+	}
+	c.errs = append(c.errs, contradictions(whole)...)
 }
 
 // top reads the keys of a file. It takes any tree: what has the wrong form was

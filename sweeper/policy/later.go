@@ -1,52 +1,86 @@
 package policy
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // later lists what belongs to the language and is not applied by this version:
-// dotted keys inside a category (* is any name), or key=value. What is on it is
-// refused, so that nobody relies on a key that does nothing. It only shrinks.
+// dotted keys inside a category (* is any name or index), key=value, or
+// key!=value for a key that does nothing at that value. What is on it is read,
+// checked and shown, and refused before anything is purged, so that nobody
+// relies on a key that does nothing. It only shrinks.
 var later = []string{
-	"override", "restrict", "children", "window", "lock", "notify", "review", "bulk_filter", "where_sql",
-	"limits.max_rows_per_run", "limits.rows_per_second", "limits.max_dead_share",
-	"start_from.unit", "start_from.table", "start_from.match", "start_from.pick",
-	"redact.columns.*.truncate", "redact.columns.*.mask", "redact.columns.*.json",
-	"partitions=detach", "manifest=digest", "evidence=row",
+	"restrict", "children", "notify", "review=required", "bulk_filter",
+	"limits.max_rows_per_run!=0", "limits.rows_per_second!=0", "limits.max_dead_share!=0",
+	"partitions=detach", "manifest=digest", "evidence=row", "children.*.objects",
 }
 
-// refuseLater reports every use of later inside the category n at path.
-func (r *reader) refuseLater(path string, n *node) {
-	for _, l := range later {
-		key, value, isValue := strings.Cut(l, "=")
-		r.refuseKey(path, n, strings.Split(key, "."), value, isValue)
+// NotApplied is a key in use that this version does not apply.
+type NotApplied struct {
+	Position
+	Key string // "restrict", "partitions: detach"
+}
+
+// Applicable returns nil if this version applies all that the categories say,
+// else an error that joins an [*Error] for each key that it does not. Whoever is
+// about to act on a Set asks it first.
+func (s Set) Applicable() error {
+	var errs []*Error
+	for _, c := range s.Categories {
+		for _, n := range c.NotApplied {
+			errs = append(errs, &Error{n.Position, fmt.Sprintf("%s is part of the policy language but this version does not apply it; remove it", quote(n.Key))})
+		}
 	}
+	return joinErrors(sorted(errs))
 }
 
-func (r *reader) refuseKey(path string, n *node, keys []string, value string, isValue bool) {
-	for i := range n.entries() {
-		e := &n.entries()[i]
-		if keys[0] != "*" && keys[0] != e.key {
+// notApplied lists each use of later inside the category n.
+func (r *reader) notApplied(n *node) []NotApplied {
+	var all []NotApplied
+	for _, l := range later {
+		rule := unapplied{r: r, into: &all}
+		key, value, isValue := strings.Cut(l, "=")
+		if rule.not = strings.HasSuffix(key, "!"); isValue {
+			rule.value = &value
+		}
+		rule.find(n, strings.Split(strings.TrimSuffix(key, "!"), "."), 0)
+	}
+	return all
+}
+
+// unapplied is one line of later on its way through a category.
+type unapplied struct {
+	r     *reader
+	into  *[]NotApplied
+	value *string // nil: whatever the value
+	not   bool    // any value but this one
+}
+
+// find follows keys, of which the first i have been followed, from n on.
+func (u unapplied) find(n *node, keys []string, i int) {
+	if keys[i] == "*" && n.kind == list {
+		for _, item := range n.items {
+			u.find(item, keys, i+1)
+			// Children have children of the same form.
+			if nested := item.get(keys[i-1]); nested != nil {
+				u.find(nested.val, keys, i)
+			}
+		}
+		return
+	}
+	for j := range n.entries() {
+		e := &n.pairs[j]
+		if keys[i] != "*" && keys[i] != e.key {
 			continue
 		}
-		at := join(path, e.key)
 		switch {
-		case len(keys) > 1:
-			r.refuseKey(at, e.val, keys[1:], value, isValue)
-		case !isValue:
-			r.fail(at, e.at, notApplied, quote(e.key))
-		case e.val.value == value:
-			r.fail(at, e.val.at, notApplied, quote(e.key+": "+value))
+		case i < len(keys)-1:
+			u.find(e.val, keys, i+1)
+		case u.value == nil:
+			*u.into = append(*u.into, NotApplied{u.r.position(e.at), e.key})
+		case (fmt.Sprint(e.val.value) == *u.value) != u.not:
+			*u.into = append(*u.into, NotApplied{u.r.position(e.val.at), e.key + ": " + fmt.Sprint(e.val.value)})
 		}
 	}
-}
-
-const notApplied = "%s is part of the policy language but this version does not apply it; remove it"
-
-// applied tells whether this version applies the key of a category.
-func applied(key string) bool {
-	for _, l := range later {
-		if l == key {
-			return false
-		}
-	}
-	return true
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pgsweeper/sweeper/policies"
 )
 
 // Load reads policy files and directories; of a directory its *.yaml and *.yml,
@@ -47,9 +50,7 @@ func Parse(files []File, d Defaults) (Set, error) {
 }
 
 func sorted(errs []*Error) []*Error {
-	slices.SortStableFunc(errs, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	slices.SortStableFunc(errs, byPlace)
 	return errs
 }
 
@@ -94,12 +95,22 @@ func directory(dir string) ([]string, error) {
 			continue
 		}
 		p := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(p); err == nil && info.IsDir() {
+		if info, err := os.Stat(p); err == nil && info.IsDir() || shipped(p) {
 			continue
 		}
 		all = append(all, p)
 	}
 	return all, nil
+}
+
+// shipped tells whether the file is the catalogue of regulations, which lies
+// beside the sample sets and is no policy.
+func shipped(path string) bool {
+	if filepath.Base(path) != "regulations.yaml" {
+		return false
+	}
+	source, err := read(path)
+	return err == nil && bytes.Equal(source, policies.Regulations)
 }
 
 // read returns the bytes of a regular file of at most 1 MiB.
@@ -148,14 +159,15 @@ func parseAll(files []File, d Defaults) (Set, []*Error) {
 	}
 	set := Set{Files: slices.SortedStableFunc(slices.Values(files), byBaseName)}
 	set.SHA256 = hash(set.Files)
-	c := collector{set: &set, named: make(map[string]Position), texts: make(map[string]said)}
+	c := collector{set: &set, defaults: d, named: make(map[string]Position), texts: make(map[string]said), broken: make(map[string]bool)}
 	for _, f := range set.Files {
 		c.file(f, zone)
 	}
+	slices.SortFunc(set.Categories, func(a, b Category) int { return cmp.Compare(a.Name, b.Name) })
+	c.together()
 	if len(c.errs) > 0 {
 		return Set{}, c.errs
 	}
-	slices.SortFunc(set.Categories, func(a, b Category) int { return cmp.Compare(a.Name, b.Name) })
 	return set, nil
 }
 

@@ -74,7 +74,7 @@ func TestParse(t *testing.T) {
 				{"b", "ne", []any{""}},
 				{"c", "is_null", nil},
 			},
-			Start: Start{"ended_at", "relationship_end"},
+			Start: Start{Column: "ended_at", Event: "relationship_end"},
 			Redact: &Redact{
 				After: Period{Days: 90},
 				Columns: []Redaction{

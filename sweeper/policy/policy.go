@@ -70,6 +70,10 @@ type Category struct {
 	Mode       string // enforce or observe
 	Enabled    bool
 
+	// NotApplied are the keys in use that this version does not apply, in the
+	// order of the file. What purges refuses them, see [Set.Applicable].
+	NotApplied []NotApplied
+
 	At  Position            // the category's name
 	Ats map[string]Position // by dotted key inside the category: "where.0.column", "redact.columns.email"
 }
@@ -149,7 +153,7 @@ type Redact struct {
 // Strategy is how a column is redacted.
 type Strategy string
 
-// The strategies that this version applies.
+// The strategies.
 const (
 	Null     Strategy = "null"     // NULL
 	Zero     Strategy = "zero"     // the zero value of the column's type
@@ -203,9 +207,7 @@ type Limits struct {
 type Defaults struct {
 	Timezone string // SWEEPER_TIMEZONE; "" is UTC
 
-	// AllowRawSQL is SWEEPER_ALLOW_RAW_SQL. It permits where_sql, which is
-	// refused either way as long as this version does not apply it.
-	AllowRawSQL bool
+	AllowRawSQL bool // SWEEPER_ALLOW_RAW_SQL permits where_sql
 }
 
 // byBaseName orders files so that it does not matter where they lie.

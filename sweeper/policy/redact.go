@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // redact reads what is overwritten; nil when it is absent or has no period.
 func (r *reader) redact(path string, e *entry) *Redact {
@@ -15,28 +18,35 @@ func (r *reader) redact(path string, e *entry) *Redact {
 	} else {
 		red.After, ok = r.period(path+".after", after)
 	}
-	changes := false
-	columns := e.val.get("columns")
-	if columns != nil {
-		for i := range columns.val.entries() {
-			column := r.redaction(path+".columns", &columns.val.pairs[i])
-			changes = changes || column.Strategy != Keep
-			red.Columns = append(red.Columns, column)
-		}
-	}
-	if set := e.val.get("set"); set != nil {
-		for i := range set.val.entries() {
-			changes = true
-			red.Set = append(red.Set, r.assignment(path, columns, &set.val.pairs[i]))
-		}
-	}
-	if len(red.Columns) > 0 && !changes {
-		r.fail(path+".columns", columns.at, "every column is kept, so redact changes nothing; remove redact or redact a column")
-	}
+	red.Columns, red.Set = r.redactions(path, e.val, "remove redact")
 	if !ok {
 		return nil
 	}
 	return &red
+}
+
+// redactions reads the keys columns and set of n; instead says what else to do
+// where they change nothing.
+func (r *reader) redactions(path string, n *node, instead string) (all []Redaction, set []Assignment) {
+	changes := false
+	columns := n.get("columns")
+	if columns != nil {
+		for i := range columns.val.entries() {
+			column := r.redaction(path+".columns", &columns.val.pairs[i])
+			changes = changes || column.Strategy != Keep
+			all = append(all, column)
+		}
+	}
+	if e := n.get("set"); e != nil {
+		for i := range e.val.entries() {
+			changes = true
+			set = append(set, r.assignment(path, columns, &e.val.pairs[i]))
+		}
+	}
+	if len(all) > 0 && !changes {
+		r.fail(path+".columns", columns.at, "every column is kept, so redact changes nothing; %s or redact a column", instead)
+	}
+	return all, set
 }
 
 func (r *reader) redaction(path string, e *entry) Redaction {
@@ -51,7 +61,7 @@ func (r *reader) redaction(path string, e *entry) Redaction {
 		switch red.Strategy = Strategy(s); red.Strategy {
 		case Null, Zero, Keep:
 		default:
-			r.fail(path, e.val.at, `%s is no redaction; write "null", zero, keep, {set: value} or {hmac: "redacted-%%s"}`, e.val.describe())
+			r.fail(path, e.val.at, `%s is no redaction; write "null", zero, keep, {set: value}, {hmac: "redacted-%%s"}, {truncate: year}, {mask: {keep_last: 2}} or {json: {$.a: remove}}`, e.val.describe())
 		}
 	case e.val.get("set") != nil:
 		red.Strategy = SetValue
@@ -59,6 +69,16 @@ func (r *reader) redaction(path string, e *entry) Redaction {
 	case e.val.get("hmac") != nil:
 		red.Strategy = HMAC
 		red.Format = r.format(path+".hmac", e.val.get("hmac"))
+	case e.val.get("truncate") != nil:
+		red.Strategy, red.Unit = Truncate, word(e.val.get("truncate"))
+	case e.val.get("mask") != nil:
+		red.Strategy = Mask
+		if v, ok := number(e.val.get("mask").val.get("keep_last")); ok {
+			red.KeepLast = int(v)
+		}
+	case e.val.get("json") != nil:
+		red.Strategy = JSON
+		red.Paths = r.jsonPaths(path+".json", e.val.get("json"))
 	}
 	return red
 }
@@ -102,25 +122,51 @@ func (r *reader) assigned(path string, e *entry, instead string) any {
 
 // untouchable refuses to overwrite what decides when a row is due and whose it is.
 func (r *reader) untouchable(path string, c *Category, redact *node) {
-	refuse := func(path string, e *entry) {
-		switch e.key {
-		case "": // has no name, and was reported
-		case c.Start.Column:
-			r.fail(path, e.at, "%s is the start column; without it the row would never be due again", quote(e.key))
-		case c.Tenant:
-			r.fail(path, e.at, "%s is the tenant column; without it holds and windows of the tenant would no longer apply", quote(e.key))
-		}
+	start := c.Start.Column
+	if c.Start.From != nil {
+		start = "" // a column of another table
 	}
+	r.overwritten(path, redact, func(path string, e *entry) {
+		switch {
+		case e.key == "": // has no name, and was reported
+		case e.key == start:
+			r.fail(path, e.at, "%s is the start column; without it the row would never be due again", quote(e.key))
+		case e.key == c.Tenant:
+			r.fail(path, e.at, "%s is the tenant column; without it holds and windows of the tenant would no longer apply", quote(e.key))
+		case c.Start.From != nil && matches(c.Start.From.Match, Match.own, e.key):
+			r.fail(path, e.at, "%s leads to the start in %s; without it the row would never be due again", quote(e.key), c.Start.From.Table)
+		default:
+			for i := range c.Children {
+				if matches(c.Children[i].Match, Match.own, e.key) {
+					r.fail(path, e.at, "%s leads to the rows of %s; without it they would stay when the row goes", quote(e.key), c.Children[i].Table)
+					return
+				}
+			}
+		}
+	})
+}
+
+// overwritten visits what redact changes: the entries of columns that are not
+// kept, and those of set.
+func (r *reader) overwritten(path string, redact *node, visit func(path string, e *entry)) {
 	if columns := redact.get("columns"); columns != nil {
 		for i := range columns.val.entries() {
 			if e := &columns.val.pairs[i]; e.val.value != string(Keep) {
-				refuse(join(path+".columns", e.key), e)
+				visit(join(path+".columns", e.key), e)
 			}
 		}
 	}
 	if set := redact.get("set"); set != nil {
 		for i := range set.val.entries() {
-			refuse(join(path+".set", set.val.pairs[i].key), &set.val.pairs[i])
+			visit(join(path+".set", set.val.pairs[i].key), &set.val.pairs[i])
 		}
 	}
+}
+
+func (m Match) own() string   { return m.Own }
+func (m Match) other() string { return m.Other }
+
+// matches tells whether column is one side of a pair.
+func matches(all []Match, side func(Match) string, column string) bool {
+	return slices.ContainsFunc(all, func(m Match) bool { return side(m) == column })
 }

@@ -23,10 +23,11 @@ type grammar struct {
 	raw      any
 }
 
-// loadGrammar panics on a schema that does not compile: it is part of the binary.
-var loadGrammar = sync.OnceValue(func() grammar {
-	const name = "policy.schema.json"
-	raw, err := jsonschema.UnmarshalJSON(bytes.NewReader(policies.Schema))
+var loadGrammar = sync.OnceValue(func() grammar { return compile("policy.schema.json", policies.Schema) })
+
+// compile panics on a schema that does not compile: it is part of the binary.
+func compile(name string, source []byte) grammar {
+	raw, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
 	if err != nil {
 		panic(err)
 	}
@@ -35,7 +36,7 @@ var loadGrammar = sync.OnceValue(func() grammar {
 		panic(err)
 	}
 	return grammar{compiled: c.MustCompile(name), raw: raw}
-})
+}
 
 // judgeStructure reports where root does not have the form of the schema. It
 // comes last: what the readers already reported is not said twice.
@@ -191,7 +192,7 @@ func badChoice(n *node, want []any) string {
 func alternatives(e *jsonschema.ValidationError) []string {
 	var keys []string
 	for _, cause := range e.Causes {
-		if k, ok := cause.ErrorKind.(*kind.Required); ok && applied(k.Missing[0]) {
+		if k, ok := cause.ErrorKind.(*kind.Required); ok {
 			keys = append(keys, k.Missing[0])
 		}
 	}

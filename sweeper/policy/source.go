@@ -33,6 +33,7 @@ type problem struct {
 // reader reads one file and collects what is wrong with it.
 type reader struct {
 	path     string
+	defaults Defaults
 	lines    []line
 	problems []problem
 }

@@ -53,6 +53,23 @@ func (r *reader) column(path string, e *entry) string {
 	return s
 }
 
+// columns returns the names of columns that are the value of e.
+func (r *reader) columns(path string, e *entry) []string {
+	if e == nil {
+		return nil
+	}
+	var all []string
+	for i, item := range e.val.items {
+		if s, ok := item.value.(string); ok {
+			if err := checkName(s, "column"); err != nil {
+				r.fail(join(path, fmt.Sprint(i)), item.at, "%v", err)
+			}
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // columnKey checks the name of a column that is a key.
 func (r *reader) columnKey(path string, e *entry) {
 	if err := checkName(e.key, "column"); err != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// maxDepth is how deep mappings and lists may be nested; the language needs 8.
+	// maxDepth is how deep mappings and lists may be nested; the language needs 8,
+	// and 2 more for each level of children of children.
 	maxDepth = 20
 	// maxKeys bounds the keys of one block mapping: the parser takes time that
 	// grows with their square.

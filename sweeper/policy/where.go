@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // where reads the conditions, which are all to hold.
 func (r *reader) where(path string, e *entry) []Condition {
@@ -18,6 +21,22 @@ func (r *reader) where(path string, e *entry) []Condition {
 		}
 	}
 	return all
+}
+
+// whereSQL reads a raw predicate. Whether it is one is for the server to say.
+func (r *reader) whereSQL(path string, e *entry) string {
+	if e == nil {
+		return ""
+	}
+	s, ok := e.val.value.(string)
+	if ok && !r.defaults.AllowRawSQL {
+		r.fail(path, e.val.at, "where_sql is raw SQL, which only SWEEPER_ALLOW_RAW_SQL=true allows; write where, or set it")
+	}
+	if strings.ContainsRune(s, 0) {
+		r.fail(path, e.val.at, "%s in where_sql; PostgreSQL cannot hold it", describe(0))
+		return ""
+	}
+	return r.text(path, e, true)
 }
 
 func (r *reader) condition(path string, n *node) Condition {

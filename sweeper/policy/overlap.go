@@ -1,0 +1,324 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// relationName is a table by its two names.
+type relationName struct{ schema, relation string }
+
+func (c *Category) relation() relationName { return relationName{c.Schema, c.Relation} }
+
+// siblings groups categories by their table, in the order that they come in.
+func siblings(all []*Category) [][]*Category {
+	var order []relationName
+	groups := make(map[relationName][]*Category)
+	for _, c := range all {
+		if _, known := groups[c.relation()]; !known {
+			order = append(order, c.relation())
+		}
+		groups[c.relation()] = append(groups[c.relation()], c)
+	}
+	out := make([][]*Category, 0, len(order))
+	for _, name := range order {
+		out = append(out, groups[name])
+	}
+	return out
+}
+
+// contradictions are what several categories over one table cannot all have.
+// Told once, at the later of the two by name.
+func contradictions(all []*Category) []*Error {
+	var errs []*Error
+	for _, group := range siblings(all) {
+		for i, a := range group {
+			for _, b := range group[:i] {
+				if disjoint(a, b) {
+					continue
+				}
+				errs = append(errs, twoMinds(b, a)...)
+				errs = append(errs, overStart(a, b)...)
+				errs = append(errs, overStart(b, a)...)
+			}
+		}
+	}
+	return errs
+}
+
+// outcome is what a redaction makes of a column, in words that are equal for
+// equal outcomes, and the key it stands under.
+type outcome struct{ column, key, what string }
+
+func (c *Category) outcomes() []outcome {
+	if c.Redact == nil {
+		return nil
+	}
+	var all []outcome
+	for _, r := range c.Redact.Columns {
+		what := fmt.Sprint(r.Strategy, r.Format, r.Unit, r.KeepLast, r.Paths)
+		if r.Strategy == SetValue {
+			what = fmt.Sprintf("set %T %v", r.Value, r.Value)
+		}
+		all = append(all, outcome{r.Column, "redact.columns." + r.Column, what})
+	}
+	for _, s := range c.Redact.Set {
+		all = append(all, outcome{s.Column, "redact.set." + s.Column, fmt.Sprintf("set %T %v", s.Value, s.Value)})
+	}
+	return all
+}
+
+// kept is the outcome of a column that is left alone.
+var kept = fmt.Sprint(Keep, "", "", 0, []JSONPath(nil))
+
+// twoMinds refuses two redactions of one column of the same rows to different
+// values: each sweep would undo the other's.
+func twoMinds(a, b *Category) []*Error {
+	if !a.Enabled || !b.Enabled || a.Redact == nil || b.Redact == nil {
+		return nil
+	}
+	var errs []*Error
+	theirs := make(map[string]string)
+	for _, o := range a.outcomes() {
+		theirs[o.column] = o.what
+	}
+	for _, o := range b.outcomes() {
+		if what, both := theirs[o.column]; both && what != o.what && what != kept && o.what != kept {
+			errs = append(errs, b.Fail(o.key, "category %s redacts column %q of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where", a.Name, o.column))
+		}
+	}
+	return errs
+}
+
+// overStart refuses that one category overwrites what another counts from.
+func overStart(a, b *Category) []*Error {
+	var errs []*Error
+	if !a.Enabled || !b.Enabled {
+		return nil
+	}
+	for _, o := range a.outcomes() {
+		switch {
+		case o.what == kept:
+		case b.Start.From == nil && o.column == b.Start.Column && o.column != a.Start.Column:
+			errs = append(errs, a.Fail(o.key, "column %q is the start column of category %s over the same table; without it its rows would never be due", o.column, b.Name))
+		case b.Start.From != nil && matches(b.Start.From.Match, Match.own, o.column):
+			errs = append(errs, a.Fail(o.key, "column %q leads to the start of category %s over the same table; without it its rows would never be due", o.column, b.Name))
+		}
+	}
+	return errs
+}
+
+// overlapWarnings are what several categories over one table have, and what may
+// not be meant.
+func overlapWarnings(all []*Category) []*Error {
+	var warnings []*Error
+	for _, group := range siblings(all) {
+		for i, a := range group {
+			for _, b := range group[:i] {
+				if !a.Enabled || !b.Enabled || disjoint(a, b) {
+					continue
+				}
+				if covers(a, b) || covers(b, a) {
+					warnings = append(warnings, longest(b, a)...)
+				}
+				warnings = append(warnings, overKept(a, b)...)
+				warnings = append(warnings, overKept(b, a)...)
+			}
+		}
+	}
+	for _, c := range all {
+		warnings = append(warnings, c.overWhere()...)
+	}
+	return append(warnings, childWarnings(all)...)
+}
+
+// longest tells which of two windows over the same rows wins.
+func longest(a, b *Category) []*Error {
+	rows := "have the same rows"
+	if !covers(a, b) || !covers(b, a) {
+		rows = "have rows in common"
+	}
+	switch {
+	case a.Unlimited && b.Delete != nil:
+		return []*Error{b.Fail("delete.after", "categories %s and %s %s, and %s keeps them for ever: %s never deletes those", a.Name, b.Name, rows, a.Name, b.Name)}
+	case b.Unlimited && a.Delete != nil:
+		return []*Error{a.Fail("delete.after", "categories %s and %s %s, and %s keeps them for ever: %s never deletes those", a.Name, b.Name, rows, b.Name, a.Name)}
+	case a.Delete == nil || b.Delete == nil || !reflect.DeepEqual(a.Start, b.Start) && !sameStart(a.Start, b.Start):
+		return nil
+	}
+	_, first := exceeds(*a.Delete, *b.Delete)
+	_, second := exceeds(*b.Delete, *a.Delete)
+	winner, loser := a, b
+	switch {
+	case !first && !second:
+		return nil
+	case first && second:
+		return []*Error{b.Fail("delete.after", "categories %s (%s) and %s (%s) %s; which of the windows is longer, and wins, depends on the start", a.Name, *a.Delete, b.Name, *b.Delete, rows)}
+	case second:
+		winner, loser = b, a
+	}
+	return []*Error{loser.Fail("delete.after", "categories %s and %s %s, and the longest window wins: they go after the %s of %s, not the %s of %s",
+		a.Name, b.Name, rows, *winner.Delete, winner.Name, *loser.Delete, loser.Name)}
+}
+
+// sameStart tells whether two starts are the same instant; what the event is
+// called does not matter.
+func sameStart(a, b Start) bool {
+	a.Event, b.Event = "", ""
+	return reflect.DeepEqual(a, b)
+}
+
+// overKept tells of columns that a redacts and b keeps knowingly.
+func overKept(a, b *Category) []*Error {
+	var warnings []*Error
+	keeps := make(map[string]bool)
+	for _, o := range b.outcomes() {
+		if o.what == kept {
+			keeps[o.column] = true
+		}
+	}
+	for _, o := range a.outcomes() {
+		if o.what != kept && keeps[o.column] {
+			warnings = append(warnings, a.Fail(o.key, "column %q is redacted here, and category %s over the same table keeps it: rows of both lose it", o.column, b.Name))
+		}
+	}
+	return warnings
+}
+
+// overWhere tells of a redaction that may take a row out of its own category.
+func (c *Category) overWhere() []*Error {
+	if c.Delete == nil {
+		return nil
+	}
+	var warnings []*Error
+	for _, o := range c.outcomes() {
+		if o.what != kept && slices.ContainsFunc(c.Where, func(w Condition) bool { return w.Column == o.column }) {
+			warnings = append(warnings, c.Fail(o.key, "column %q is overwritten here and asked for by where: a redacted row may no longer belong to the category, and then it is never deleted", o.column))
+		}
+	}
+	return warnings
+}
+
+// childWarnings tell of tables whose own category keeps them longer than the
+// parent that they are to go with.
+func childWarnings(all []*Category) []*Error {
+	own := make(map[relationName][]*Category)
+	for _, c := range all {
+		own[c.relation()] = append(own[c.relation()], c)
+	}
+	var warnings []*Error
+	var visit func(c *Category, key string, children []Child)
+	visit = func(c *Category, key string, children []Child) {
+		for i, child := range children {
+			at := join(key, fmt.Sprint(i))
+			for _, other := range own[relationName{child.Schema, child.Relation}] {
+				if other != c && other.Enabled && child.On == "delete" && child.Action == "delete" {
+					warnings = append(warnings, c.outlived(at, child, other)...)
+				}
+			}
+			visit(c, at+".children", child.Children)
+		}
+	}
+	for _, c := range all {
+		if c.Enabled && c.Delete != nil {
+			visit(c, "children", c.Children)
+		}
+	}
+	return warnings
+}
+
+func (c *Category) outlived(at string, child Child, other *Category) []*Error {
+	keeps := "for ever"
+	switch {
+	case other.Unlimited:
+	case other.Delete == nil:
+		return nil
+	default:
+		if _, longer := exceeds(*other.Delete, *c.Delete); !longer {
+			return nil
+		}
+		keeps = other.Delete.String()
+	}
+	return []*Error{c.Fail(at+".table", "category %s keeps %s %s, longer than the %s after which it would go as a child: rows with such children are blocked until then",
+		other.Name, child.Table, keeps, *c.Delete)}
+}
+
+// covers tells whether each row of b is a row of a, as far as their conditions
+// show it: all that a asks for, b asks for too.
+func covers(a, b *Category) bool {
+	if a.WhereSQL != "" && a.WhereSQL != b.WhereSQL {
+		return false
+	}
+	for _, x := range a.Where {
+		if !slices.ContainsFunc(b.Where, func(y Condition) bool { return sameCondition(x, y) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameCondition compares two conditions; the order of a list does not matter.
+func sameCondition(x, y Condition) bool {
+	return x.Column == y.Column && x.Op == y.Op && slices.Equal(sortedTexts(x.Values), sortedTexts(y.Values))
+}
+
+func sortedTexts(values []any) []string {
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = fmt.Sprintf("%T %v", v, v)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// disjoint tells whether no row can be in both categories, as far as the lists of
+// values that they ask for on one column, or its NULLs, show it.
+func disjoint(a, b *Category) bool {
+	listed := func(c Condition) bool { return c.Op == "eq" || c.Op == "in" }
+	for _, x := range a.Where {
+		for _, y := range b.Where {
+			if x.Column != y.Column {
+				continue
+			}
+			if (x.Op == "is_null") != (y.Op == "is_null") {
+				return true
+			}
+			if listed(x) && excludes(y, x) || listed(y) && excludes(x, y) {
+				return true
+			}
+			if listed(x) && listed(y) && !slices.ContainsFunc(x.Values, func(v any) bool {
+				return slices.ContainsFunc(y.Values, func(w any) bool { return maybeEqual(v, w) })
+			}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// excludes tells whether c leaves out all values that listed asks for.
+func excludes(c, listed Condition) bool {
+	if c.Op != "ne" && c.Op != "not_in" {
+		return false
+	}
+	out := sortedTexts(c.Values)
+	return !slices.ContainsFunc(sortedTexts(listed.Values), func(v string) bool { return !slices.Contains(out, v) })
+}
+
+// maybeEqual tells whether a type could read two values as one: here it is not
+// known whether the column's folds case, or holds numbers.
+func maybeEqual(v, w any) bool {
+	a, b := strings.TrimSpace(fmt.Sprint(v)), strings.TrimSpace(fmt.Sprint(w))
+	x, err := strconv.ParseFloat(a, 64)
+	y, also := strconv.ParseFloat(b, 64)
+	return strings.EqualFold(a, b) || err == nil && also == nil && x == y
+}
+
+// byPlace orders errors as they stand in the files.
+func byPlace(a, b *Error) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+}
