@@ -12,7 +12,7 @@ grant insert on sweeper.policy_versions to sweeper_daemon;
 grant execute on function sweeper.govern(jsonb, bytea) to sweeper_daemon;
 grant execute on function sweeper.drop_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz) to sweeper_daemon;
 grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.redaction_token(text, bytea, bytea),
-    sweeper.is_redaction_token(text, bytea, bytea) to sweeper_daemon;
+    sweeper.is_redaction_token(text, bytea, bytea), sweeper.redact_json(json, text[], boolean) to sweeper_daemon;
 
 -- The logger appends what the write-ahead log shows. It reads what that needs,
 -- and no table that names a subject.
@@ -23,10 +23,11 @@ grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relation
 grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_logger;
 
 -- Operators call functions; so may the daemon's login, which the command line uses.
-grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.legal_holds, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,
+grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.legal_holds, sweeper.tenant_retention, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,
     sweeper.purge_log, sweeper.purges, sweeper.policy_status to sweeper_operator;
 grant execute on function sweeper.apply_hold(text, text, text, text, text, text, regclass, timestamptz),
-    sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text) to sweeper_operator, sweeper_daemon;
+    sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text),
+    sweeper.set_tenant_retention(text, text, interval, text, text), sweeper.clear_tenant_retention(text, text, text, text) to sweeper_operator, sweeper_daemon;
 
 grant execute on function sweeper.posture(interval) to sweeper_daemon, sweeper_operator, sweeper_auditor;
 grant execute on function sweeper.lp(bytea), sweeper.leaf_null(bytea), sweeper.leaf_texts(text[]), sweeper.leaf_bytes(sweeper.purge_log), sweeper.verify_chain() to sweeper_daemon, sweeper_logger, sweeper_auditor;

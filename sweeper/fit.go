@@ -24,7 +24,13 @@ func fits(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Cata
 	}
 	own := purger && conn.PgConn().ParameterStatus("is_superuser") == "off"
 	var refused []error
-	for _, check := range plan.Checks(set, cat, own) {
+	checks := plan.Checks(set, cat, own)
+	for _, c := range set.Categories {
+		if purger {
+			checks = append(checks, plan.RawChecks(c, cat)...)
+		}
+	}
+	for _, check := range checks {
 		ok, err := ask(ctx, conn, check)
 		if err != nil {
 			return err
@@ -54,11 +60,14 @@ func ask(ctx context.Context, conn *pgx.Conn, check plan.Check) (ok bool, err er
 	if conn.PgConn().TxStatus() != 'I' {
 		begin, undo = `savepoint ask`, `rollback to savepoint ask`
 	}
-	_, err = conn.Exec(ctx, begin+`; set local transaction_read_only = on; set local statement_timeout = '5s'`)
-	if err == nil {
-		if ok = check.Parse; ok {
-			_, err = conn.Prepare(ctx, "", check.SQL)
-		} else {
+	begin += `; set local statement_timeout = '5s'`
+	if check.Setup == nil {
+		begin += `; set local transaction_read_only = on`
+	} else if conn.PgConn().ParameterStatus("is_superuser") == "on" {
+		begin += `; set local role sweeper_daemon`
+	}
+	if _, err = conn.Exec(ctx, begin); err == nil {
+		if err = setUp(ctx, conn, check); err == nil {
 			err = conn.QueryRow(ctx, check.SQL, check.Args...).Scan(&ok)
 		}
 		if _, uerr := conn.Exec(ctx, undo); uerr != nil {
@@ -67,12 +76,31 @@ func ask(ctx context.Context, conn *pgx.Conn, check plan.Check) (ok bool, err er
 	}
 	code := pg.SQLState(err)
 	switch {
-	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), (check.Names || check.Parse) && strings.HasPrefix(code, "42") && code != "42501":
+	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), check.Setup != nil && code == notImmutable,
+		check.Names && strings.HasPrefix(code, "42") && code != forbidden:
 		return false, nil
-	case check.Reads && (code == "42501" || code == "57014"):
+	case check.Reads && (code == forbidden || code == "57014"):
 		return true, nil
 	}
 	return ok, pg.Wrap("check the policy's values at "+check.Refusal.Position.String(), err)
+}
+
+// What the server says of an index by a condition that is not immutable, and of
+// a table that the role may not read.
+const (
+	notImmutable = "42P17"
+	forbidden    = "42501"
+)
+
+// setUp sends what comes before the question, each statement by itself: a text
+// that holds two is refused by the protocol.
+func setUp(ctx context.Context, conn *pgx.Conn, check plan.Check) error {
+	for _, sql := range check.Setup {
+		if err := conn.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read().Err; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // voidSQL finds the legal holds in force that would protect nothing, or less

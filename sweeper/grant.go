@@ -24,8 +24,19 @@ type grant struct {
 // grants are the least that a category needs of its table and of those that
 // point at it: DELETE has no column form; reading is by column, so that not
 // even the purging role sees what it has no business with.
-func grants(c policy.Category, t *catalog.Table) []grant {
-	read := slices.Concat(t.Key(), []string{c.Start.Column})
+func grants(c policy.Category, set policy.Set, cat *catalog.Catalog) []grant {
+	t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
+	all := []grant{}
+	read := slices.Concat(t.Key(), plan.RawColumns(c, t))
+	if from := c.Start.From; from != nil {
+		other := []string{c.Start.Column}
+		for _, m := range from.Match {
+			read, other = append(read, m.Own), append(other, m.Other)
+		}
+		all = append(all, grant{"sweeper_daemon", "SELECT", catalog.Name{Schema: from.Schema, Relation: from.Relation}, other})
+	} else {
+		read = append(read, c.Start.Column)
+	}
 	for _, name := range []string{c.Subject, c.Tenant} {
 		if name != "" {
 			read = append(read, name)
@@ -34,7 +45,6 @@ func grants(c policy.Category, t *catalog.Table) []grant {
 	for _, w := range c.Where {
 		read = append(read, w.Column)
 	}
-	all := []grant{}
 	if c.Delete != nil {
 		all = append(all, grant{"sweeper_daemon", "DELETE", t.Name, nil})
 	}
@@ -42,6 +52,9 @@ func grants(c policy.Category, t *catalog.Table) []grant {
 		written := plan.Redacted(c)
 		read = append(read, written...)
 		all = append(all, grant{"sweeper_daemon", "UPDATE", t.Name, written})
+	} else if plan.Locks(c, set) {
+		// To lock a row takes the right to update some column; none is updated.
+		all = append(all, grant{"sweeper_daemon", "UPDATE", t.Name, t.Key()[:1]})
 	}
 	for _, fk := range t.Referencing {
 		read = append(read, fk.Parents...)
@@ -71,7 +84,7 @@ func (w *writer) tableGrants(ctx context.Context) error {
 	done := map[string]bool{}
 	for _, c := range w.set.Categories {
 		t := w.table(c)
-		for _, g := range grants(c, t) {
+		for _, g := range grants(c, w.set, w.cat) {
 			w.granted[g.role] = append(w.granted[g.role], g.table)
 			if err := w.schemaUsage(ctx, g.role, g.table.Schema, done); err != nil {
 				return err
@@ -97,7 +110,7 @@ func (w *writer) tableGrants(ctx context.Context) error {
 // typeUsage lets both roles name the types of the columns that statements cast
 // to: a domain or an enum may live in a schema of its own.
 func (w *writer) typeUsage(ctx context.Context, c policy.Category, t *catalog.Table, done map[string]bool) error {
-	names := append([]string{c.Subject, c.Tenant, c.Start.Column}, plan.Redacted(c)...)
+	names := slices.Concat([]string{c.Subject, c.Tenant, c.Start.Column}, plan.Redacted(c), plan.RawColumns(c, t))
 	for _, condition := range c.Where {
 		names = append(names, condition.Column)
 	}

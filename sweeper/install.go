@@ -12,6 +12,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/wal"
 )
@@ -198,14 +199,5 @@ func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set polic
 // readCatalog reads the governed tables and, for the foreign keys between
 // them, nothing else.
 func readCatalog(ctx context.Context, q catalog.Querier, set policy.Set) (*catalog.Catalog, error) {
-	var names []catalog.Name
-	seen := map[catalog.Name]bool{}
-	for _, c := range set.Categories {
-		n := catalog.Name{Schema: c.Schema, Relation: c.Relation}
-		if !seen[n] {
-			seen[n] = true
-			names = append(names, n)
-		}
-	}
-	return catalog.Read(ctx, q, names)
+	return catalog.Read(ctx, q, plan.Tables(set))
 }

@@ -24,7 +24,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 // writer collects the statements that are missing.
 type writer struct {
@@ -242,6 +242,18 @@ func governed(set policy.Set, cat *catalog.Catalog) ([]byte, error) {
 		}
 		if c.Redact != nil {
 			row["redact_after"] = c.Redact.After.Interval()
+		}
+		if c.Start.Unit != "" {
+			row["start_unit"] = c.Start.Unit
+		}
+		if c.Window.Min != nil {
+			row["window_min"] = c.Window.Min.Interval()
+		}
+		if c.Window.Max != nil {
+			row["window_max"] = c.Window.Max.Interval()
+		}
+		if len(c.Window.AllowedDays) > 0 {
+			row["allowed_days"] = c.Window.AllowedDays
 		}
 		list = append(list, row)
 	}

@@ -113,8 +113,12 @@ func build(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, asOf
 	if err := keepsHolds(ctx, conn, set, cat); err != nil {
 		return nil, nil, err
 	}
+	windows, err := readWindows(ctx, conn)
+	if err != nil {
+		return nil, nil, err
+	}
 	p, err := plan.Build(set, cat, plan.Options{
-		AsOf: asOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes(),
+		AsOf: asOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes(), Windows: windows,
 	})
 	return p, cat, err
 }

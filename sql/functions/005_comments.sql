@@ -20,6 +20,10 @@ comment on column sweeper.governed.tenant_column is 'The column of the tenant; N
 comment on column sweeper.governed.tenant_type is 'The type of that column.';
 comment on column sweeper.governed.retention is 'delete.after of the policy; NULL never deletes.';
 comment on column sweeper.governed.redact_after is 'redact.after of the policy; NULL never redacts.';
+comment on column sweeper.governed.start_unit is 'Unit of an integer start: s, ms or us since 1970; NULL: the start is a time.';
+comment on column sweeper.governed.window_min is 'The shortest window that the policy allows, tenants'' own ones included; NULL: no floor.';
+comment on column sweeper.governed.window_max is 'The longest one; NULL: no ceiling.';
+comment on column sweeper.governed.allowed_days is 'The only windows allowed, in days; NULL or empty: all between floor and ceiling.';
 comment on column sweeper.governed.mode is 'enforce, or observe: everything but the purge.';
 comment on column sweeper.governed.enabled is 'Whether sweeps purge it at all.';
 comment on column sweeper.governed.policy_sha256 is 'SHA-256 of the policy set that it comes from.';
@@ -72,6 +76,17 @@ comment on column sweeper.hold_keys.hold_id is 'The hold.';
 comment on column sweeper.hold_keys.part is 'subject or tenant.';
 comment on column sweeper.hold_keys.type is 'The type that the value was read through.';
 comment on column sweeper.hold_keys.value is 'Its canonical text in that type; NULL where the type refuses it, so that no row can match.';
+
+comment on table sweeper.tenant_retention is 'The tenants that have a window of their own: it replaces the policy''s delete.after, or redact.after where nothing is deleted. Earlier dispositions come at the smaller of the two.';
+comment on column sweeper.tenant_retention.category is 'Name of the category.';
+comment on column sweeper.tenant_retention.tenant is 'The tenant, as it was given.';
+comment on column sweeper.tenant_retention.type is 'The type of the tenants'' column, through which it was read.';
+comment on column sweeper.tenant_retention.value is 'Its canonical text in that type: what batches compare rows with.';
+comment on column sweeper.tenant_retention.retention is 'The tenant''s window.';
+comment on column sweeper.tenant_retention.actor is 'Who set it, as the caller said.';
+comment on column sweeper.tenant_retention.reason is 'Why.';
+comment on column sweeper.tenant_retention.set_at is 'When it was set.';
+comment on column sweeper.tenant_retention.set_login is 'The login that set it.';
 
 comment on table sweeper.runs is 'Every sweep of every category.';
 comment on column sweeper.runs.run_id is 'The run: one category in one sweep.';

@@ -79,7 +79,7 @@ declare
     holder  text;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'a legal hold must be written in a READ COMMITTED transaction; this one is %',
+        raise exception 'what batches must heed is written in a READ COMMITTED transaction; this one is %',
             upper(current_setting('transaction_isolation')) using errcode = '25001';
     end if;
     if timeout in ('0', '0ms') then
@@ -95,7 +95,7 @@ begin
               from pg_locks l left join pg_stat_activity a using (pid)
              where l.locktype = 'advisory' and l.classid = 1398228304 and l.objid = 1 and l.objsubid = 2 and l.granted
                and l.database = (select oid from pg_database where datname = current_database());
-            raise exception 'the hold waited % for batches in flight and gave up; the fence is held by %',
+            raise exception 'waited % for batches in flight and gave up; the fence is held by %',
                 current_setting('lock_timeout'), coalesce(holder, 'a session that has just ended')
                 using errcode = '55P03', hint = 'Try again, or end that session with pg_terminate_backend.';
     end;

@@ -23,11 +23,12 @@ begin
     perform sweeper.take_fence();
     delete from sweeper.governed;
     insert into sweeper.governed (category, relation, relation_name, subject_column, subject_type, tenant_column, tenant_type,
-                                  retention, redact_after, mode, enabled, policy_sha256)
+                                  retention, redact_after, mode, enabled, policy_sha256, start_unit, window_min, window_max, allowed_days)
     select category, relation::regclass, relation_name, subject_column, subject_type::regtype, tenant_column, tenant_type::regtype,
-           retention, redact_after, mode, enabled, $2
+           retention, redact_after, mode, enabled, $2, start_unit, window_min, window_max, allowed_days
       from jsonb_to_recordset(categories) as c(category text, relation oid, relation_name text, subject_column name,
-           subject_type oid, tenant_column name, tenant_type oid, retention interval, redact_after interval, mode text, enabled boolean);
+           subject_type oid, tenant_column name, tenant_type oid, retention interval, redact_after interval, mode text, enabled boolean,
+           start_unit text, window_min interval, window_max interval, allowed_days int[]);
     insert into sweeper.hold_types (part, type)
     select 'subject', subject_type from sweeper.governed where subject_type is not null
     union
@@ -39,6 +40,10 @@ begin
         and exists (select from sweeper.hold_types k
                      where case k.part when 'subject' then h.subject else h.tenant end is not null
                        and not exists (select from sweeper.hold_keys x where x.hold_id = h.hold_id and x.part = k.part and x.type = k.type));
+    -- The windows of tenants whose column has another type now.
+    update sweeper.tenant_retention w set type = g.tenant_type, value = sweeper.try_text(w.tenant, g.tenant_type)
+      from sweeper.governed g
+     where g.category = w.category and g.tenant_type <> w.type and sweeper.try_text(w.tenant, g.tenant_type) is not null;
 end $$;
 revoke all on function sweeper.govern(jsonb, bytea) from public;
 comment on function sweeper.govern(jsonb, bytea) is

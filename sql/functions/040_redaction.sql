@@ -30,3 +30,39 @@ $$;
 revoke all on function sweeper.is_redaction_token(text, bytea, bytea) from public;
 comment on function sweeper.is_redaction_token(text, bytea, bytea) is
     'Whether a text is a token made by redaction_token() with this key.';
+
+-- Redactions inside of documents.
+
+-- redact_json goes along path, in which NULL stands for each element of an
+-- array, and removes what it ends at or makes it null. A step that does not fit
+-- what it meets leads nowhere. It works on json and not on jsonb: a json may have
+-- a key twice, of which jsonb knows the last, and the first would stay. What has
+-- nothing to change is returned byte for byte, so a second call changes nothing.
+create or replace function sweeper.redact_json(document json, path text[], remove boolean) returns json
+language plpgsql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+    step constant text := path[1];
+    rest constant text[] := path[2:];
+    done constant boolean := cardinality(path) = 1;
+    result json;
+    changed boolean;
+begin
+    if step is null and json_typeof(document) = 'array' then
+        select coalesce(json_agg(s.new order by s.n) filter (where not (done and remove)), '[]'),
+               coalesce(bool_or(done and remove or s.new::text collate "C" <> s.old::text), false)
+          into result, changed
+          from (select e.n, e.value as old, case when done then 'null'::json else sweeper.redact_json(e.value, rest, remove) end as new
+                  from json_array_elements(document) with ordinality e(value, n)) s;
+    elsif step is not null and json_typeof(document) = 'object' then
+        select coalesce(json_object_agg(s.key, s.new order by s.n) filter (where not (done and remove and s.key = step)), '{}'),
+               coalesce(bool_or(s.key = step and (done and remove or s.new::text collate "C" <> s.old::text)), false)
+          into result, changed
+          from (select e.n, e.key, e.value as old,
+                       case when e.key <> step then e.value when done then 'null'::json else sweeper.redact_json(e.value, rest, remove) end as new
+                  from json_each(document) with ordinality e(key, value, n)) s;
+    end if;
+    return case when changed then result else document end;
+end $$;
+revoke all on function sweeper.redact_json(json, text[], boolean) from public;
+comment on function sweeper.redact_json(json, text[], boolean) is
+    'A document without, or with null at, the places that a path leads to; NULL in the path is each element of an array.';

@@ -23,6 +23,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set lock
 declare
     root_name  text := sweeper.relation_name(root);
     leaf_name  text := sweeper.relation_name(leaf);
+    unit       text := (select g.start_unit from sweeper.governed g where g.category = drop_partition.category);
     counted    bigint;
     early      bigint;
     held       bigint;
@@ -30,7 +31,10 @@ declare
 begin
     perform sweeper.check_drop(root, start_column, zone, retention, as_of, manifest, subject_column, tenant_column, category, run_id);
     perform pg_advisory_xact_lock_shared(1398228304, 1);
-    perform sweeper.check_droppable(root, leaf, start_column);
+    if tenant_column is not null and exists (select from sweeper.tenant_retention w where w.category = drop_partition.category) then
+        raise exception 'the partitions of % may not be dropped: a tenant has a window of its own in category "%"', root, category using errcode = 'SW003';
+    end if;
+    perform sweeper.check_droppable(root, leaf, start_column, unit);
     insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256)
     values ('stamp', 'drop_partition', reason, category, root_name, leaf_name, cutoff, basis, actor, run_id, policy_sha256);
 
@@ -39,10 +43,10 @@ begin
     -- What was seen without them is looked at again.
     execute format('lock table only %s in share update exclusive mode', root);
     execute format('lock table %s in share mode', leaf);
-    perform sweeper.check_droppable(root, leaf, start_column);
+    perform sweeper.check_droppable(root, leaf, start_column, unit);
 
     execute format('select count(*), count(*) filter (where (%s) is not true), count(*) filter (where %s) from %s t',
-        sweeper.due_condition(leaf, start_column), sweeper.held_condition(root, category, subject_column, tenant_column), leaf)
+        sweeper.due_condition(leaf, start_column, unit), sweeper.held_condition(root, category, subject_column, tenant_column), leaf)
        into counted, early, held using zone, retention, as_of;
     if early > 0 then
         raise exception '% of the rows in % are not due', early, leaf_name using errcode = 'SW001';
@@ -106,10 +110,12 @@ revoke all on function sweeper.check_drop(regclass, name, text, interval, timest
 comment on function sweeper.check_drop(regclass, name, text, interval, timestamptz, text, name, name, text, uuid) is
     'Refuses arguments of drop_partition() that differ from what the policies say, and a caller who may not delete from the table.';
 
+drop function if exists sweeper.check_droppable(regclass, regclass, name), sweeper.due_condition(regclass, name);
+
 -- A trigger of the parent counts as well: a statement trigger is its own, and
 -- up to PostgreSQL 14 the copy of a row trigger on the leaf looks like one of
 -- the system's.
-create or replace function sweeper.check_droppable(root regclass, leaf regclass, start_column name) returns void
+create or replace function sweeper.check_droppable(root regclass, leaf regclass, start_column name, unit text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     why text;
@@ -128,7 +134,7 @@ begin
         when exists (select from pg_trigger t where t.tgrelid in (root, leaf) and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 8 = 8)
             then 'it has DELETE triggers, which a drop does not fire'
         when exists (select from pg_constraint k where k.contype = 'f' and k.confrelid in (root, leaf)) then 'foreign keys point at it'
-        when sweeper.due_condition(leaf, start_column) is null then 'its start column is neither a date nor a timestamp'
+        when sweeper.due_condition(leaf, start_column, unit) is null then 'its start column is neither a date nor a timestamp, nor an integer with a unit'
     end into why
     from pg_class c
     left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = root
@@ -141,26 +147,30 @@ begin
         raise exception 'partition % may not be dropped: %', leaf, why using errcode = 'SW003';
     end if;
 end $$;
-revoke all on function sweeper.check_droppable(regclass, regclass, name) from public;
-comment on function sweeper.check_droppable(regclass, regclass, name) is
+revoke all on function sweeper.check_droppable(regclass, regclass, name, text) from public;
+comment on function sweeper.check_droppable(regclass, regclass, name, text) is
     'Refuses (SW003) a leaf that is not a plain RANGE partition on the start column, or whose drop would bypass triggers or foreign keys.';
 
 -- due_condition is the condition "the row t is due", with the zone as $1, the
--- retention as $2 and the as-of as $3; NULL for a column that counts no time.
-create or replace function sweeper.due_condition(relation regclass, start_column name) returns text
-language sql stable strict set search_path = pg_catalog, pg_temp as $$
-    select case t.typname
+-- retention as $2 and the as-of as $3; NULL for a column that counts no time. An
+-- integer counts from 1970 in its unit, between 1990 and 2100: what lies outside
+-- is no time that anybody meant.
+create or replace function sweeper.due_condition(relation regclass, start_column name, unit text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case case when unit is null then t.typname when t.typname in ('int4', 'int8') then 'epoch' end
         when 'timestamptz' then format('timezone($1, timezone($1, t.%1$I) + $2) <= $3 and t.%1$I > %2$L', start_column, '-infinity')
         when 'timestamp' then format('timezone($1, t.%1$I + $2) <= $3 and t.%1$I > %2$L', start_column, '-infinity')
         when 'date' then format('timezone($1, (t.%1$I + 1)::timestamp + $2) <= $3 and t.%1$I > %2$L', start_column, '-infinity')
+        when 'epoch' then format('case when t.%1$I >= 631152000::int8 * %2$s and t.%1$I < 4102444800::int8 * %2$s then timezone($1, timezone($1, timezone(''UTC'', timestamp ''epoch'' + t.%1$I * interval %3$L)) + $2) <= $3 end',
+            start_column, case unit when 's' then '1' when 'ms' then '1000' when 'us' then '1000000' end, case unit when 's' then '1 second' when 'ms' then '1 millisecond' when 'us' then '1 microsecond' end)
         end
       from pg_attribute a
       join pg_type t on t.oid = sweeper.base_type(a.atttypid)
      where a.attrelid = relation and a.attname = start_column
 $$;
-revoke all on function sweeper.due_condition(regclass, name) from public;
-comment on function sweeper.due_condition(regclass, name) is
-    'The SQL condition under which a row t is due; NULL for a start column that is neither a date nor a timestamp.';
+revoke all on function sweeper.due_condition(regclass, name, text) from public;
+comment on function sweeper.due_condition(regclass, name, text) is
+    'The SQL condition under which a row t is due; NULL for a start column that is no date, no timestamp, and no integer with a unit.';
 
 -- held_condition is the condition "the row t is held" over a table of category
 -- category, one branch per shape of hold. It says the same as the condition in

@@ -16,9 +16,18 @@ type Check struct {
 	Query
 	Refusal *policy.Error
 	Each    []Check // which of several values it is, to be asked after a refusal of them together
-	Names   bool    // an answer of class 42 is a refusal too: the question is whether it can be asked
-	Parse   bool    // it is to be parsed alone, and any answer of class 42 is the refusal
-	Reads   bool    // it reads rows: who may not, or not in time, passes
+
+	// Setup are statements that come before the query, each sent by itself, in the
+	// same transaction, which is rolled back and need not be read-only.
+	Setup []string
+
+	// Reads is a query over rows of a table, which whoever asks may not be allowed
+	// to read: then nothing is refused.
+	Reads bool
+
+	// Names is a query to which an answer of class 42 is a refusal too: the
+	// question is whether it can be asked.
+	Names bool
 }
 
 // Checks lists the questions about policies that [Lint] has passed. With own it
@@ -33,11 +42,9 @@ func Checks(set policy.Set, cat *catalog.Catalog, own bool) []Check {
 		for i, w := range c.Where {
 			all = append(all, k.where(fmt.Sprintf("where.%d", i), w)...)
 		}
-		if c.WhereSQL != "" {
-			all = append(all, k.raw()...)
-		}
 		all = append(all, k.redaction()...)
 		all = append(all, k.children(cat, c.Children, "")...)
+		all = append(all, unitChecks(c, cat)...)
 	}
 	return all
 }
@@ -85,42 +92,16 @@ func (k checker) match(key string, other *catalog.Table, m policy.Match) Check {
 	}
 }
 
-// sample is how many rows are looked at to tell what a number counts.
-const sample = 1000
-
-// start asks whether events are found by their match, and whether the unit of a
-// number makes sense: with a wrong one every row would be due at once, or none
-// ever.
+// start asks whether events are found by their match.
 func (k checker) start(cat *catalog.Catalog) []Check {
 	var all []Check
-	s, t := k.category.Start, k.table
-	if s.From != nil {
-		t = cat.Tables[catalog.Name{Schema: s.From.Schema, Relation: s.From.Relation}]
-		for _, m := range s.From.Match {
+	if from := k.category.Start.From; from != nil {
+		t := cat.Tables[catalog.Name{Schema: from.Schema, Relation: from.Relation}]
+		for _, m := range from.Match {
 			all = append(all, k.match("start_from.match."+m.Other, t, m))
 		}
 	}
-	divisor, counts := map[string]int{"s": 1, "ms": 1000, "us": 1_000_000}[s.Unit]
-	if !counts {
-		return all
-	}
-	return append(all, Check{
-		Query: Query{SQL: fmt.Sprintf(`SELECT count(*) = 0 OR bool_or(v / %[1]d BETWEEN extract(epoch FROM timestamptz '1990-01-01 00:00:00+00') AND extract(epoch FROM timestamptz '2200-01-01 00:00:00+00'))
-FROM (SELECT %[2]s::numeric AS v FROM %[3]s AS t WHERE %[2]s IS NOT NULL AND %[2]s <> 0 LIMIT %[4]d) s`, divisor, column(s.Column), t.Name.Quoted(), sample)},
-		Refusal: k.category.Fail("start_from.unit", "with unit %s no start among the first rows of %s lies between 1990 and 2200; say what column %q counts: s, ms or us", s.Unit, t.Name, s.Column),
-		Reads:   true,
-	})
-}
-
-// raw asks whether where_sql is one condition over the table: bare, and in the
-// parentheses in which it stands in every statement, so that it cannot end them.
-func (k checker) raw() []Check {
-	sql := "SELECT FROM " + k.table.Name.Quoted() + " AS t WHERE "
-	refusal := k.category.Fail("where_sql", "where_sql is no condition over the columns of %s", k.table.Name)
-	return []Check{
-		{Query: Query{SQL: sql + k.category.WhereSQL}, Refusal: refusal, Parse: true},
-		{Query: Query{SQL: sql + "(" + k.category.WhereSQL + "\n)"}, Refusal: refusal, Parse: true},
-	}
+	return all
 }
 
 // where asks whether the column's type takes the values, which are compared in

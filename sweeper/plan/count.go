@@ -14,9 +14,9 @@ import (
 func (r rule) goes(b *binder, disposition string) string {
 	c := r.category
 	if disposition == Delete {
-		return and(r.early(b, *c.Delete), r.due(b, c, *c.Delete), r.where(b, c), r.agreed(b))
+		return and(r.within(b, c, Delete), r.where(b, c), r.agreed(b))
 	}
-	parts := []string{r.early(b, c.Redact.After), r.due(b, c, c.Redact.After), r.where(b, c), "(" + r.pending(b) + ")"}
+	parts := []string{r.within(b, c, Redact), r.where(b, c), "(" + r.pending(b) + ")"}
 	if c.Delete != nil {
 		// IS NOT TRUE: another category's start may be NULL, and then the row is not about to go.
 		parts = append(parts, fmt.Sprintf("(%s AND NOT %s) IS NOT TRUE", r.leaves(b), any1(r.references(b))))
@@ -27,7 +27,7 @@ func (r rule) goes(b *binder, disposition string) string {
 // leaves is that the category, and every other one over the table, would let
 // the row go.
 func (r rule) leaves(b *binder) string {
-	return and(r.due(b, r.category, *r.category.Delete), r.agreed(b))
+	return and(r.due(b, r.category, Delete), r.agreed(b))
 }
 
 // full is goes, and neither held nor blocked: what stands in each purging
@@ -59,39 +59,29 @@ func (r rule) count(disposition string) Query {
 	if disposition == Redact && r.category.Delete != nil {
 		heldState = fmt.Sprintf("CASE WHEN %s THEN 'counted with the deletion' ELSE 'held' END", r.leaves(b))
 	}
-	start := column(r.start().Name)
-	future := fmt.Sprintf("%s > %s", start, r.wallAsOf(b))
-	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')%[8]s, %[9]s
+	k := r.clock(b, r.category)
+	from := r.from() + " AS t"
+	if r.category.Start.From != nil {
+		// A name of its own: raw SQL of the policy names columns without their table.
+		from += " CROSS JOIN LATERAL " + r.picked(r.category) + "(sweeper_start)"
+		k.name = "event.sweeper_start"
+	}
+	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), %[8]s, %[9]s
 FROM (SELECT %[1]s AS start, CASE
-    WHEN %[1]s IS NULL OR %[1]s = '-infinity' THEN 'not_started'
-    WHEN %[2]s THEN 'future'
+    WHEN (%[11]s) IS NOT TRUE THEN 'not_started'
+    WHEN %[1]s > %[2]s THEN 'future'
     WHEN (%[3]s) IS NOT TRUE THEN 'scheduled'
     WHEN %[4]s THEN %[10]s
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
-  FROM %[6]s AS t WHERE %[7]s OFFSET 0) s`, // OFFSET 0: else every FILTER computes the state anew
-		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), r.where(b, r.category), r.instantOf(b), r.cutoff(b, r.period(disposition)), heldState)
+  FROM %[6]s WHERE %[7]s OFFSET 0) s`, // OFFSET 0: else every FILTER computes the state anew
+		k.name, k.of(r.asOf(b)), r.goes(b, disposition), held(r.holds(b)), blocked, from, r.where(b, r.category),
+		k.instant("min(start) FILTER (WHERE state = 'due')"), r.cutoff(b, r.period(disposition)), heldState, k.known())
 	return b.query(sql)
-}
-
-// instantOf turns a start into the instant that it is in the policy's zone.
-func (r rule) instantOf(b *binder) string {
-	if r.start().Base == "timestamptz" {
-		return "::timestamptz"
-	}
-	return "::timestamp AT TIME ZONE " + b.text(r.category.Timezone, "text")
 }
 
 // cutoff is as-of less the period, for people; nothing compares with it.
 func (r rule) cutoff(b *binder, period policy.Period) string {
 	zone := b.text(r.category.Timezone, "text")
 	return fmt.Sprintf("timezone(%[1]s, timezone(%[1]s, %[2]s) - %[3]s)", zone, r.asOf(b), b.text(period.Interval(), "interval"))
-}
-
-// wallAsOf is the as-of in the type of the start column.
-func (r rule) wallAsOf(b *binder) string {
-	if r.start().Base == "timestamptz" {
-		return r.asOf(b)
-	}
-	return fmt.Sprintf("timezone(%s, %s)", b.text(r.category.Timezone, "text"), r.asOf(b))
 }

@@ -22,27 +22,6 @@ func descend(children []policy.Child, prefix string, visit func(c policy.Child, 
 	}
 }
 
-// Names are the tables that policies name: the governed ones, their children,
-// and those in which events stand; each once.
-func Names(set policy.Set) []catalog.Name {
-	var names []catalog.Name
-	seen := map[catalog.Name]bool{}
-	add := func(n catalog.Name) {
-		if !seen[n] {
-			seen[n] = true
-			names = append(names, n)
-		}
-	}
-	for _, c := range set.Categories {
-		add(catalog.Name{Schema: c.Schema, Relation: c.Relation})
-		if from := c.Start.From; from != nil {
-			add(catalog.Name{Schema: from.Schema, Relation: from.Relation})
-		}
-		descend(c.Children, "", func(child policy.Child, _ string) { add(childName(child)) })
-	}
-	return names
-}
-
 // children checks what goes along with the rows of the table. above are the
 // tables from the category's down to this one.
 func (l *linter) children(children []policy.Child, above []catalog.Name) {

@@ -13,6 +13,9 @@ import (
 func (l *linter) columns() {
 	c := l.category
 	l.start()
+	if reason := RawReason(c.WhereSQL); reason != "" {
+		l.fail("where_sql", "where_sql %s", reason)
+	}
 	l.scope("subject", c.Subject)
 	l.scope("tenant", c.Tenant)
 	for i, w := range c.Where {

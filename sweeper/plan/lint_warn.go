@@ -53,7 +53,7 @@ func (l *linter) warnChild(c policy.Child, prefix string) {
 	})
 	if !k.table.Led(columns...) && !keyed { // of a foreign key unindexed tells it
 		k.fail("table", "no index of %s begins with what its rows are found by, and no foreign key is declared, so that each batch reads that whole table; its owner runs: CREATE INDEX ON %s (%s);",
-			k.table.Name, k.table.Name.Quoted(), quoted(columns))
+			k.table.Name, k.table.Name.Quoted(), quoteAll(columns))
 	}
 	if c.Action == "delete" {
 		k.unindexed()
@@ -99,7 +99,7 @@ func (l *linter) unindexed() {
 	for _, fk := range l.table.Referencing {
 		if !fk.Indexed {
 			l.fail("table", "foreign key %q of %s has no index, so that each delete from %s reads that whole table; its owner runs: CREATE INDEX ON %s (%s);",
-				fk.Constraint, fk.Table, l.table.Name, fk.Table.Quoted(), quoted(fk.Columns))
+				fk.Constraint, fk.Table, l.table.Name, fk.Table.Quoted(), quoteAll(fk.Columns))
 		}
 	}
 }
@@ -122,7 +122,7 @@ func (l *linter) clock() {
 		}
 		if !events.Led(columns...) {
 			l.fail("start_from.table", "no index of %s begins with what its rows are found by, so that each batch reads that whole table; its owner runs: CREATE INDEX ON %s (%s);",
-				events.Name, events.Name.Quoted(), quoted(columns))
+				events.Name, events.Name.Quoted(), quoteAll(columns))
 		}
 		return
 	}
@@ -173,7 +173,7 @@ func Appeared(set policy.Set, cat *catalog.Catalog, known map[uint32][]string) [
 	return inOrder(all)
 }
 
-func quoted(names []string) string {
+func quoteAll(names []string) string {
 	parts := make([]string, len(names))
 	for i, n := range names {
 		parts[i] = catalog.Quote(n)

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
@@ -12,14 +13,15 @@ import (
 // ByStart tells whether a table is partitioned by RANGE on the start column
 // alone: only then does a partition's bound say anything about its rows.
 func ByStart(t *catalog.Table, c policy.Category) bool {
-	return t.Kind == catalog.KindPartitioned && t.Strategy == "r" && slices.Equal(t.PartitionKey, []string{c.Start.Column})
+	return c.Start.From == nil && t.Kind == catalog.KindPartitioned && t.Strategy == "r" && slices.Equal(t.PartitionKey, []string{c.Start.Column})
 }
 
-// droppable are the leaves that may go whole. Whether they do is judged again
-// under a lock, row by row, by the installed function.
+// droppable are the leaves that may go whole: of a category whose rows go by
+// their start alone. Whether they do is judged again under a lock, row by row,
+// by the installed function.
 func (r rule) droppable() map[uint32]catalog.Leaf {
 	found := map[uint32]catalog.Leaf{}
-	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || len(r.others) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
+	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
 		return found
 	}
 	ranges := 0
@@ -72,7 +74,7 @@ func (r rule) drop(leaf catalog.Leaf) Query {
 func (r rule) probe(leaf catalog.Leaf) Query {
 	b := bind(0)
 	return b.query(fmt.Sprintf("SELECT NOT EXISTS (SELECT FROM %s AS t WHERE true%s AND (%s IS NOT TRUE OR %s))",
-		r.from(), r.inLeaf(b, &leaf), r.due(b, r.category, *r.category.Delete), held(r.holds(b))))
+		r.from(), r.inLeaf(b, &leaf), r.due(b, r.category, Delete), held(r.holds(b))))
 }
 
 // instant reads a bound as the catalogue prints it, as an instant in the
@@ -81,6 +83,10 @@ func (r rule) instant(bound string) (time.Time, bool) {
 	zone, err := time.LoadLocation(r.category.Timezone)
 	if err != nil {
 		return time.Time{}, false
+	}
+	if per := perSecond[r.category.Start.Unit]; per != 0 {
+		n, err := strconv.ParseInt(bound, 10, 64)
+		return time.Unix(n/per, n%per*(int64(time.Second)/per)).In(zone), err == nil && n >= firstEpoch.Unix()*per && n < lastEpoch.Unix()*per
 	}
 	for _, layout := range []string{"2006-01-02 15:04:05.999999Z07", "2006-01-02 15:04:05.999999", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, bound, zone); err == nil {

@@ -48,6 +48,7 @@ type Options struct {
 	BatchRows   int       // largest batch, to estimate their number
 	Publication string    // prefix of the publications
 	HMACKey     []byte    // nil: redaction tokens are recognised by their shape alone, and no batch may run
+	Windows     []Window  // of the tenants, as they are now
 }
 
 // Plan is what one sweep would do.
@@ -89,6 +90,7 @@ type Step struct {
 	ByTenant  bool     // the batch returns rows per tenant
 
 	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run. Empty: this plan is not for running
+	Lock  Query // see [Locks]: it locks rows of the range $1 to $2 and returns their places, which are $1 of Batch then, and the run is $2
 	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
 	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
 	Split Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
@@ -141,7 +143,7 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 	if !c.Covered {
 		c.Publish = PublishSQL(publication, t)
 	}
-	r := rule{category: pc, table: t, others: others(pc, set), options: o}
+	r := rule{category: pc, table: t, catalog: cat, others: others(pc, set), options: o}
 	if pc.Delete != nil {
 		c.Counts = append(c.Counts, Count{Delete, r.count(Delete)})
 		c.Steps = append(c.Steps, r.deleteSteps()...)
@@ -150,7 +152,7 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 		c.Counts = append(c.Counts, Count{Redact, r.count(Redact)})
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
 	}
-	c.Hash = c.hash(set)
+	c.Hash = c.hash(set, r.fingerprint())
 	return c
 }
 
@@ -184,12 +186,13 @@ func others(c policy.Category, set policy.Set) []policy.Category {
 	return found
 }
 
-// hash binds an approval to what was planned: the policies, the shape of the
-// table, and the partitions that would go whole.
-func (c *Category) hash(set policy.Set) string {
+// hash binds an approval to what was planned: the policies, the tenants' windows,
+// the shape of the table, and the partitions that would go whole.
+func (c *Category) hash(set policy.Set, windows string) string {
 	h := sha256.New()
 	// The zone can come from the environment, which the policies' hash does not cover.
 	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", set.SHA256, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
+	h.Write([]byte(windows))
 	for _, col := range c.Table.Columns {
 		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
 	}

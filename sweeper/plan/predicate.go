@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -44,6 +43,7 @@ func (b *binder) query(sql string) Query { return Query{SQL: sql, Args: b.args} 
 type rule struct {
 	category policy.Category
 	table    *catalog.Table
+	catalog  *catalog.Catalog // of the tables that starts are in
 	others   []policy.Category
 	options  Options
 }
@@ -71,31 +71,43 @@ func (r rule) asOf(b *binder) string {
 
 // due is the authoritative condition: start + retention <= as-of, on the wall
 // clock of the policy's zone, in a form that depends on no session setting. A
-// date counts from the end of its day. -infinity is no start.
-func (r rule) due(b *binder, c policy.Category, period policy.Period) string {
-	start, _ := r.table.Column(c.Start.Column)
-	zone, length := b.text(c.Timezone, "text"), b.text(period.Interval(), "interval")
-	col := column(start.Name)
-	wall := col
-	switch start.Base {
-	case "timestamptz":
-		wall = fmt.Sprintf("timezone(%s, %s)", zone, col)
-	case "date":
-		wall = fmt.Sprintf("(%s + 1)::timestamp", col)
+// date counts from the end of its day. What is no start is never due.
+func (r rule) due(b *binder, c policy.Category, disposition string) string {
+	k := r.clock(b, c)
+	if c.Start.From != nil {
+		// Of a start that the other table does not have, early is not true, and what
+		// follows it is not computed.
+		return fmt.Sprintf("(SELECT %s AND %s FROM %s)", r.early(b, c, disposition), r.reached(b, k, c, disposition), r.picked(c))
 	}
-	return fmt.Sprintf("(timezone(%s, %s + %s) <= %s AND %s > '-infinity')", zone, wall, length, r.asOf(b), col)
+	return r.reached(b, k, c, disposition)
+}
+
+// reached is due for the start of a clock.
+func (r rule) reached(b *binder, k clock, c policy.Category, disposition string) string {
+	wall := k.wall()
+	plain := fmt.Sprintf("timezone(%s, %s + %s) <= %s", k.zone(), wall, b.text(period(c, disposition).Interval(), "interval"), r.asOf(b))
+	plain = r.byWindow(b, c, disposition, plain, wall)
+	if k.unit != "" {
+		return "(" + plain + ")"
+	}
+	return fmt.Sprintf("(%s AND %s)", plain, k.known())
 }
 
 // early is the prefilter that lets an index serve: later than any due start,
 // never authoritative. It also keeps starts near the end of the calendar out
-// of the arithmetic of due, which would overflow.
-func (r rule) early(b *binder, period policy.Period) string {
-	start := r.start()
-	asOf := r.asOf(b)
-	if start.Base != "timestamptz" {
-		asOf = fmt.Sprintf("timezone(%s, %s)", b.text(r.category.Timezone, "text"), asOf)
+// of the arithmetic of due, which would overflow. A start in another table has
+// its own inside of due.
+func (r rule) early(b *binder, c policy.Category, disposition string) string {
+	k := r.clock(b, c)
+	return fmt.Sprintf("%s < %s", k.name, r.reach(b, k, c, disposition))
+}
+
+// within is due and its prefilter.
+func (r rule) within(b *binder, c policy.Category, disposition string) string {
+	if c.Start.From != nil {
+		return r.due(b, c, disposition)
 	}
-	return fmt.Sprintf("%s < %s - %s + interval '%d days'", column(start.Name), asOf, b.text(period.Interval(), "interval"), int(Slack/(24*time.Hour)))
+	return and(r.early(b, c, disposition), r.due(b, c, disposition))
 }
 
 var operators = map[string]string{"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -110,9 +122,10 @@ func operator(c catalog.Column, name string) string {
 	return fmt.Sprintf("OPERATOR(%s.%s)", catalog.Quote(c.Operators), name)
 }
 
-// where is the policy's own condition. NULL matches only is_null, as in SQL.
+// where is the policy's own condition. NULL matches only is_null, as in SQL. Raw
+// SQL names columns without the t; nothing else is in sight where it stands.
 func (r rule) where(b *binder, c policy.Category) string {
-	parts := make([]string, len(c.Where))
+	parts := make([]string, len(c.Where), len(c.Where)+1)
 	for i, w := range c.Where {
 		col, _ := r.table.Column(w.Column)
 		values := make([]string, len(w.Values))
@@ -132,6 +145,9 @@ func (r rule) where(b *binder, c policy.Category) string {
 		default:
 			parts[i] = fmt.Sprintf("%s %s %s", name, operator(col, operators[w.Op]), values[0])
 		}
+	}
+	if c.WhereSQL != "" {
+		parts = append(parts, "("+c.WhereSQL+")")
 	}
 	return and(parts...)
 }
@@ -154,9 +170,7 @@ func (r rule) agreed(b *binder) string {
 			parts = append(parts, fmt.Sprintf("(%s) IS NOT TRUE", r.where(b, o)))
 			continue
 		}
-		other := r
-		other.category = o
-		parts = append(parts, fmt.Sprintf("((%s) IS NOT TRUE OR (%s AND %s))", r.where(b, o), other.early(b, *o.Delete), r.due(b, o, *o.Delete)))
+		parts = append(parts, fmt.Sprintf("((%s) IS NOT TRUE OR (%s))", r.where(b, o), r.within(b, o, Delete)))
 	}
 	return and(parts...)
 }

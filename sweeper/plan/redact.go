@@ -85,8 +85,61 @@ func (r rule) redaction(b *binder, col catalog.Column, c policy.Redaction) redac
 		}
 	case policy.HMAC:
 		return r.token(b, col, c.Format)
+	case policy.Truncate:
+		return r.truncation(b, col, c.Unit)
+	case policy.Mask:
+		return mask(col, c.KeepLast)
+	case policy.JSON:
+		return document(b, col, c.Paths)
 	}
 	return redaction{literal(b, col, c.Value), differs(b, col, c.Value)}
+}
+
+// truncation cuts a date or a time to its unit, on the wall clock of the policy's
+// zone. Where a clock change has left out the moment it is cut to, the server
+// takes the next one there is, and of that makes the same again.
+func (r rule) truncation(b *binder, col catalog.Column, unit string) redaction {
+	name := column(col.Name)
+	cut := fmt.Sprintf("date_trunc('%s', %s)", unit, name)
+	switch col.Base {
+	case "timestamptz":
+		zone := b.text(r.category.Timezone, "text")
+		cut = fmt.Sprintf("timezone(%s, date_trunc('%s', timezone(%s, %s)))", zone, unit, zone, name)
+	case "date":
+		cut = fmt.Sprintf("date_trunc('%s', %s::timestamp)::date", unit, name)
+	}
+	return redaction{cut, fmt.Sprintf("%s <> %s", name, cut)}
+}
+
+// mask makes every character a * but the last ones. The length stays, so a value
+// that is no longer than what is kept stays as it is.
+func mask(col catalog.Column, keep int) redaction {
+	value := column(col.Name) + "::text"
+	masked := fmt.Sprintf("repeat('*', length(%[1]s) - %[2]d) || right(%[1]s, %[2]d)", value, keep)
+	// Byte by byte: a collation may take the one for the other.
+	return redaction{fmt.Sprintf("(%s)::%s", masked, col.Exact), fmt.Sprintf(`%s COLLATE "C" <> %s`, value, masked)}
+}
+
+// document changes places inside of a document. Where there is nothing to change
+// sweeper.redact_json returns it byte for byte.
+func document(b *binder, col catalog.Column, paths []policy.JSONPath) redaction {
+	name := column(col.Name)
+	changed := name + "::json"
+	for _, p := range paths {
+		steps := make([]string, len(p.Steps))
+		for i, s := range p.Steps {
+			steps[i] = "NULL"
+			if !s.Each {
+				steps[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s.Member) + `"`
+			}
+		}
+		changed = fmt.Sprintf("sweeper.redact_json(%s, %s, %t)", changed, b.text("{"+strings.Join(steps, ",")+"}", "text[]"), p.Action == "remove")
+	}
+	if col.Base == "jsonb" {
+		changed += "::jsonb"
+		return redaction{changed, fmt.Sprintf("%s::jsonb <> %s", name, changed)}
+	}
+	return redaction{changed, fmt.Sprintf(`%s::text COLLATE "C" <> %s::text`, name, changed)}
 }
 
 // token replaces a value by digits keyed by it. With the key a token of ours is

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -25,11 +27,13 @@ func (r rule) rowSteps(disposition string) []Step {
 	if r.table.Kind != catalog.KindPartitioned {
 		return []Step{r.rowStep(disposition, nil)}
 	}
-	period := r.period(disposition)
+	periods := r.periods(r.category, disposition)
 	var steps []Step
 	for i := range r.table.Leaves {
 		l := &r.table.Leaves[i]
-		if lower, ok := r.instant(l.Lower); ok && r.bounded(*l) && r.later(lower, period).After(r.options.AsOf.Add(Slack)) {
+		if lower, ok := r.instant(l.Lower); ok && r.bounded(*l) && !slices.ContainsFunc(periods, func(p policy.Period) bool {
+			return !r.later(lower, p).After(r.options.AsOf.Add(Slack))
+		}) {
 			continue
 		}
 		steps = append(steps, r.rowStep(disposition, l))
@@ -37,12 +41,7 @@ func (r rule) rowSteps(disposition string) []Step {
 	return steps
 }
 
-func (r rule) period(disposition string) policy.Period {
-	if disposition == Delete {
-		return *r.category.Delete
-	}
-	return r.category.Redact.After
-}
+func (r rule) period(disposition string) policy.Period { return period(r.category, disposition) }
 
 // Grants on the root do not reach the leaves, so a leaf is walked through the
 // root.
@@ -60,13 +59,19 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	if disposition == Redact && r.keyless() {
 		return w.step
 	}
-	if !r.table.SortedBy(r.start().Name) {
-		w.step.Batch = w.batch(bind(3), "t.ctid >= $1::tid AND t.ctid < $2::tid")
+	const blocks = "t.ctid >= $1::tid AND t.ctid < $2::tid"
+	switch {
+	case r.locks():
+		w.step.Lock = w.lock(bind(2), blocks)
+		w.step.Batch = w.batch(bind(2), "t.ctid = ANY ($1::text[]::tid[])", "$2")
+		return w.step
+	case !r.table.SortedBy(r.start().Name):
+		w.step.Batch = w.batch(bind(3), blocks, "$3")
 		return w.step
 	}
 	w.step.Walk = WalkStart
-	w.step.Batch = w.batch(bind(3), w.between())
-	w.step.Part = w.batch(bind(5), w.between()+" AND "+places)
+	w.step.Batch = w.batch(bind(3), w.between(), "$3")
+	w.step.Part = w.batch(bind(5), w.between()+" AND "+places, "$3")
 	w.step.First, w.step.Next, w.step.Split = w.first(), w.next(), w.split()
 	return w.step
 }
@@ -79,9 +84,12 @@ type walk struct {
 	step        Step
 }
 
-// between is the range of starts $1 … $2.
+// between is the range of starts $1 … $2, of which the last ends at infinity.
 func (w walk) between() string {
 	start := w.start()
+	if w.category.Start.Unit != "" {
+		return fmt.Sprintf("%[1]s >= $1::int8 AND %[1]s < coalesce(nullif($2::text, 'infinity')::int8, %[2]d)", column(start.Name), int64(math.MaxInt64))
+	}
 	return fmt.Sprintf("%[1]s >= $1::%[2]s AND %[1]s < $2::%[2]s", column(start.Name), start.Plain)
 }
 
@@ -108,9 +116,20 @@ func (r rule) inLeaf(b *binder, leaf *catalog.Leaf) string {
 // bounded tells whether the bounds of a leaf are bounds of the start column.
 func (r rule) bounded(leaf catalog.Leaf) bool { return leaf.Direct && ByStart(r.table, r.category) }
 
-// batch is the work and its report in one statement: $3 is the run. The number
-// of rows it returns is the one that the report says.
-func (w walk) batch(b *binder, within string) Query {
+// lock takes the rows of a range that look due, those that it can have at once.
+// It returns their places, and how many others it left to whoever has them. The
+// rows are judged by the batch that follows, whose snapshot is younger than the
+// locks.
+func (w walk) lock(b *binder, within string) Query {
+	return b.query(fmt.Sprintf(`WITH wanted AS MATERIALIZED (SELECT t.ctid AS place FROM %[1]s AS t WHERE %[2]s%[3]s AND %[4]s),
+taken AS (SELECT t.ctid AS place FROM %[1]s AS t WHERE t.ctid = ANY (ARRAY(SELECT place FROM wanted))%[3]s FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*) FROM wanted) - count(*) FROM taken`,
+		w.from(), within, w.inLeaf(b, w.leaf), w.full(b, w.disposition)))
+}
+
+// batch is the work and its report in one statement; run is the parameter of
+// the run. The number of rows it returns is the one that the report says.
+func (w walk) batch(b *binder, within, run string) Query {
 	var action string
 	if w.disposition == Delete {
 		action = fmt.Sprintf("DELETE FROM %s AS t", w.from())
@@ -130,23 +149,23 @@ func (w walk) batch(b *binder, within string) Query {
 	return b.query(fmt.Sprintf(`WITH gone AS (%s WHERE %s%s AND %s RETURNING %s AS tenant),
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', %s, %s, %s, %s, $3::uuid, coalesce(sum(n), 0), %s FROM counted RETURNING row_count`,
+SELECT 'report', %s, %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s FROM counted RETURNING row_count`,
 		action, within, w.inLeaf(b, w.leaf), w.full(b, w.disposition), tenant,
-		b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, tenants))
+		b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, run, tenants))
 }
 
 func (w walk) first() Query {
 	b := bind(0)
 	start := column(w.start().Name)
-	return b.query(fmt.Sprintf("SELECT min(%s)::text FROM %s AS t WHERE %s AND %s > '-infinity'%s",
-		start, w.from(), w.early(b, w.period(w.disposition)), start, w.inLeaf(b, w.leaf)))
+	return b.query(fmt.Sprintf("SELECT min(%s)::text FROM %s AS t WHERE %s AND %s%s",
+		start, w.from(), w.early(b, w.category, w.disposition), w.clock(b, w.category).known(), w.inLeaf(b, w.leaf)))
 }
 
 func (w walk) next() Query {
 	b := bind(2)
 	start := w.start()
 	return b.query(fmt.Sprintf("SELECT %[1]s::text FROM %[2]s AS t WHERE %[1]s >= $1::%[3]s AND %[4]s%[5]s ORDER BY %[1]s OFFSET $2 LIMIT 1",
-		column(start.Name), w.from(), start.Plain, w.early(b, w.period(w.disposition)), w.inLeaf(b, w.leaf)))
+		column(start.Name), w.from(), start.Plain, w.early(b, w.category, w.disposition), w.inLeaf(b, w.leaf)))
 }
 
 func (w walk) split() Query {

@@ -52,7 +52,7 @@ func Trials(set policy.Set, cat *catalog.Catalog, o Options) []Trial {
 		}
 		if c.Redact != nil && len(Redacted(c)) > 0 {
 			t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
-			r := rule{category: c, table: t, others: others(c, set), options: o}
+			r := rule{category: c, table: t, catalog: cat, others: others(c, set), options: o}
 			all = append(all, r.trial(set, writesOf(c), func(b *binder, leaf *catalog.Leaf) []string {
 				conditions := []string{r.goes(b, Redact)}
 				if c.Start.From == nil { // a row that is to be due one day
@@ -69,7 +69,7 @@ func Trials(set policy.Set, cat *catalog.Catalog, o Options) []Trial {
 			if child.Action != "redact" || len(Redacted(inner)) == 0 {
 				return
 			}
-			r := rule{category: inner, table: cat.Tables[childName(child)], options: o}
+			r := rule{category: inner, table: cat.Tables[childName(child)], catalog: cat, options: o}
 			all = append(all, r.trial(set, writes{child.Columns, child.Set, prefix}, func(b *binder, _ *catalog.Leaf) []string {
 				return []string{"(" + r.pending(b) + ")"}
 			}))

@@ -49,13 +49,13 @@ type span struct {
 }
 
 // batch purges the rows of step in a span in one transaction and returns how
-// many went. A span that holds none leaves no trace: its transaction is rolled
-// back.
-func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span) (rows int64, err error) {
+// many went, and how many were left because others have locked them. A span that
+// holds none leaves no trace: its transaction is rolled back.
+func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span) (rows, locked int64, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
-		return 0, pg.Wrap(op, err)
+		return 0, 0, pg.Wrap(op, err)
 	}
 	defer func() {
 		if err != nil || rows == 0 {
@@ -65,27 +65,56 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 			_ = tx.Rollback(undo)
 		}
 	}()
-	rows, err = r.work(ctx, tx, step, at)
+	rows, locked, err = r.work(ctx, tx, step, at)
 	if err != nil || rows == 0 {
-		return 0, err
+		return 0, locked, err
 	}
 	failpoint.Hit("purge.in_batch")
 	if err = tx.Commit(ctx); err != nil {
-		return 0, pg.Wrap("commit "+op, err)
+		return 0, 0, pg.Wrap("commit "+op, err)
 	}
 	failpoint.Hit("purge.committed")
-	return rows, nil
+	return rows, locked, nil
 }
 
-// work sends everything before the commit in one round trip. The fence is a
-// statement of its own, so that the work's snapshot is younger than the lock.
-// The run's own row is its licence: who takes a run over ends that row first,
-// so that a process which wakes up later commits nothing more.
-func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (int64, error) {
+// work does everything before the commit, in one round trip. Rows that are
+// judged by other tables take two: the first locks them, and the second judges
+// and purges what it has got, by a snapshot that is younger than the locks. The
+// server reads the row itself again when it has waited for its lock, but no
+// other table.
+func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (rows, locked int64, err error) {
+	if step.Lock.SQL == "" {
+		sql, args := at.statement(step, r.id)
+		rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
+			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
+		})
+		return rows, 0, err
+	}
+	var places []string
+	locked, err = r.begun(ctx, tx, step, false, func(b *pgx.Batch, locked *int64) {
+		b.Queue(step.Lock.SQL, append([]any{at.lo, at.hi}, step.Lock.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&places, locked) })
+	})
+	if err != nil || len(places) == 0 {
+		return 0, locked, err
+	}
+	b := &pgx.Batch{}
+	b.Queue(stampSQL, r.stamp(step)...)
+	b.Queue(step.Batch.SQL, append([]any{places, r.id}, step.Batch.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return 0, 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
+	}
+	return rows, locked, nil
+}
+
+// begun sends what every batch begins with and the statement that queue adds,
+// whose one number it returns. The fence is a statement of its own, so that the
+// snapshot of what follows is younger than the lock. The run's own row is its
+// licence: who takes a run over ends that row first, so that a process which
+// wakes up later commits nothing more.
+func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool, queue func(*pgx.Batch, *int64)) (n int64, err error) {
 	var isolation string
 	var mine bool
 	var licensed int
-	var rows int64
 	b := &pgx.Batch{}
 	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
 		return row.Scan(nil, nil, nil, &isolation)
@@ -95,9 +124,10 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (in
 	b.Queue(stepLockSQL, pg.LockSpace, pg.StepLock(step.Name())).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&mine)
 	})
-	b.Queue(stampSQL, r.stamp(step)...)
-	sql, args := at.statement(step, r.id)
-	b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	if stamp {
+		b.Queue(stampSQL, r.stamp(step)...)
+	}
+	queue(b, &n)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
@@ -110,7 +140,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (in
 	case !mine:
 		return 0, ErrStepBusy
 	}
-	return rows, nil
+	return n, nil
 }
 
 // statement is the work of a step in a span, with all its parameters.

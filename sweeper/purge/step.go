@@ -207,12 +207,15 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 			return false, err
 		}
 		began := s.Now()
-		rows, err := s.batch(ctx, s.conn, s.step, at)
+		rows, locked, err := s.batch(ctx, s.conn, s.step, at)
 		took := s.Now().Sub(began)
 		switch {
 		case err == nil:
 			s.adapt(took)
 			s.rows += rows
+			if locked > 0 {
+				s.skipped = append(s.skipped, fmt.Sprintf("%s a batch of %s: others have locked %d of its rows", s.step.Kind, s.step.Relation, locked))
+			}
 			if rows > 0 {
 				s.note(rows)
 				s.batched(rows, took)

@@ -3,11 +3,17 @@
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."logged_at" AS start, CASE
-    WHEN t."logged_at" IS NULL
-    OR t."logged_at" = '-infinity' THEN 'not_started'
+    WHEN (t."logged_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."logged_at" > $1::timestamptz THEN 'future'
     WHEN (t."logged_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."logged_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."logged_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."logged_at") + $2::interval) <= $1::timestamptz END
         AND t."logged_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -17,23 +23,23 @@ FROM (SELECT t."logged_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid))
+          OR h.relation = $6::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $6::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
-        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")) THEN 'held'
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -42,9 +48,9 @@ FROM (SELECT t."logged_at" AS start, CASE
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '7 years'
 --   $3 = 'UTC'
---   $4 = 'audit_logs'
---   $5 = '4000'
---   $6 = '25'
+--   $4 = '25'
+--   $5 = 'audit_logs'
+--   $6 = '4000'
 
 -- delete of kyc.audit_events, walk start: first
 SELECT min(t."logged_at")::text
@@ -68,7 +74,14 @@ WITH gone AS (DELETE
     WHERE t."logged_at" >= $1::timestamp with time zone
     AND t."logged_at" < $2::timestamp with time zone
     AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."logged_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz END
       AND t."logged_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -78,36 +91,36 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $7::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '7 years'
 --   $6 = 'UTC'
---   $7 = 'audit_logs'
---   $8 = '4000'
---   $9 = '25'
+--   $7 = '25'
+--   $8 = 'audit_logs'
+--   $9 = '4000'
 --   $10 = 'delete'
 --   $11 = 'kyc.audit_events'
 
@@ -120,12 +133,21 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."logged_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
       AND t."logged_at" > '-infinity')) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '7 years'
 --   $8 = 'UTC'
+--   $9 = '25'
+--   $10 = 'audit_logs'
 
 -- delete of kyc.audit_events, walk start: part
 WITH gone AS (DELETE
@@ -135,7 +157,14 @@ WITH gone AS (DELETE
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."logged_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
       AND t."logged_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -145,36 +174,36 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid))
+        OR h.relation = $11::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $11::oid
+      AND k.type = $9::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $9::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '7 years'
 --   $8 = 'UTC'
---   $9 = 'audit_logs'
---   $10 = '4000'
---   $11 = '25'
+--   $9 = '25'
+--   $10 = 'audit_logs'
+--   $11 = '4000'
 --   $12 = 'delete'
 --   $13 = 'kyc.audit_events'
 
@@ -183,11 +212,17 @@ SELECT 'report', $12::text, $9::text, $13::text, NULL, $3::uuid, coalesce(sum(n)
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."captured_at" AS start, CASE
-    WHEN t."captured_at" IS NULL
-    OR t."captured_at" = '-infinity' THEN 'not_started'
+    WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
     WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."captured_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
         AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -197,23 +232,23 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid))
+          OR h.relation = $6::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $6::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
-        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -224,9 +259,9 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -235,17 +270,17 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND k.type = $7::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $6::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -254,9 +289,9 @@ FROM (SELECT t."captured_at" AS start, CASE
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '30 days'
 --   $3 = 'UTC'
---   $4 = 'biometric_data'
---   $5 = '6000'
---   $6 = '25'
+--   $4 = '25'
+--   $5 = 'biometric_data'
+--   $6 = '6000'
 --   $7 = '2950'
 
 -- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: probe
@@ -266,7 +301,14 @@ SELECT NOT EXISTS (SELECT
     AND t.tableoid = $1::oid
     AND t."captured_at" >= $2::timestamp with time zone
     AND t."captured_at" < $3::timestamp with time zone
-    AND ((timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $8::text
+          AND w.type = $7::oid) THEN (SELECT bool_and(timezone($4::text, timezone($4::text, t."captured_at") + w.retention) <= $6::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $8::text
+          AND w.type = $7::oid
+          AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
         AND t."captured_at" > '-infinity') IS NOT TRUE
       OR (EXISTS (SELECT
           FROM sweeper.legal_holds h
@@ -276,23 +318,23 @@ SELECT NOT EXISTS (SELECT
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid))
+            OR h.relation = $9::oid))
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
           AND k.part = 'tenant'
-          AND k.type = $9::oid
+          AND k.type = $7::oid
           WHERE h.subject IS NULL
           AND h.released_at IS NULL
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid)
-          AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+            OR h.relation = $9::oid)
+          AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -303,9 +345,9 @@ SELECT NOT EXISTS (SELECT
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid)
+            OR h.relation = $9::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
@@ -314,26 +356,26 @@ SELECT NOT EXISTS (SELECT
           AND k.type = $10::oid
           JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
           AND n.part = 'tenant'
-          AND n.type = $9::oid
+          AND n.type = $7::oid
           WHERE h.released_at IS NULL
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid)
+            OR h.relation = $9::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
           AND (t."workspace_id" IS NULL
-            OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")))));
+            OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")))));
 --   $1 = '6001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
 --   $4 = 'UTC'
 --   $5 = '30 days'
 --   $6 = '2026-03-01 00:00:00Z'
---   $7 = 'biometric_data'
---   $8 = '6000'
---   $9 = '25'
+--   $7 = '25'
+--   $8 = 'biometric_data'
+--   $9 = '6000'
 --   $10 = '2950'
 
 -- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: drop
@@ -359,7 +401,14 @@ WITH gone AS (DELETE
     AND t."captured_at" >= $6::timestamp with time zone
     AND t."captured_at" < $7::timestamp with time zone
     AND t."captured_at" < $8::timestamptz - $9::interval + interval '4 days'
-    AND (timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."captured_at") + w.retention) <= $8::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid
+        AND (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -369,23 +418,23 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid))
+        OR h.relation = $13::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $13::oid
+      AND k.type = $11::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -396,9 +445,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -407,22 +456,22 @@ WITH gone AS (DELETE
       AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $13::oid
+      AND n.type = $11::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $11::text, $16::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $12::text, $16::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'kyc.biometrics_2026_01'
@@ -432,9 +481,9 @@ SELECT 'report', $15::text, $11::text, $16::text, $4::text, $3::uuid, coalesce(s
 --   $8 = '2026-03-01 00:00:00Z'
 --   $9 = '30 days'
 --   $10 = 'UTC'
---   $11 = 'biometric_data'
---   $12 = '6000'
---   $13 = '25'
+--   $11 = '25'
+--   $12 = 'biometric_data'
+--   $13 = '6000'
 --   $14 = '2950'
 --   $15 = 'delete'
 --   $16 = 'kyc.biometrics'
@@ -446,7 +495,14 @@ WITH gone AS (DELETE
     AND t.ctid < $2::tid
     AND t.tableoid = $5::oid
     AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -456,23 +512,23 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid))
+        OR h.relation = $11::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $11::oid
+      AND k.type = $9::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -483,9 +539,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $11::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -494,22 +550,22 @@ WITH gone AS (DELETE
       AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $11::oid
+      AND n.type = $9::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $11::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $10::text, $14::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'kyc.biometrics_default'
@@ -517,9 +573,9 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '30 days'
 --   $8 = 'UTC'
---   $9 = 'biometric_data'
---   $10 = '6000'
---   $11 = '25'
+--   $9 = '25'
+--   $10 = 'biometric_data'
+--   $11 = '6000'
 --   $12 = '2950'
 --   $13 = 'delete'
 --   $14 = 'kyc.biometrics'
@@ -529,11 +585,17 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."reviewed_at" AS start, CASE
-    WHEN t."reviewed_at" IS NULL
-    OR t."reviewed_at" = '-infinity' THEN 'not_started'
+    WHEN (t."reviewed_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
     WHEN (t."reviewed_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."reviewed_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."reviewed_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."reviewed_at") + $2::interval) <= $1::timestamptz END
         AND t."reviewed_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -543,23 +605,23 @@ FROM (SELECT t."reviewed_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid))
+          OR h.relation = $6::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $6::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
-        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -570,9 +632,9 @@ FROM (SELECT t."reviewed_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -581,17 +643,17 @@ FROM (SELECT t."reviewed_at" AS start, CASE
         AND k.type = $7::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $6::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -600,9 +662,9 @@ FROM (SELECT t."reviewed_at" AS start, CASE
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '5 years'
 --   $3 = 'UTC'
---   $4 = 'case_reviews'
---   $5 = '3000'
---   $6 = '25'
+--   $4 = '25'
+--   $5 = 'case_reviews'
+--   $6 = '3000'
 --   $7 = '2950'
 
 -- delete of kyc.reviews, walk blocks: batch
@@ -611,7 +673,14 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t."reviewed_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (timezone($6::text, timezone($6::text, t."reviewed_at") + $5::interval) <= $4::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."reviewed_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."reviewed_at") + $5::interval) <= $4::timestamptz END
       AND t."reviewed_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -621,23 +690,23 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -648,9 +717,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
+        OR h.relation = $9::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -659,30 +728,30 @@ WITH gone AS (DELETE
       AND k.type = $10::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $9::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
+        OR h.relation = $9::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '5 years'
 --   $6 = 'UTC'
---   $7 = 'case_reviews'
---   $8 = '3000'
---   $9 = '25'
+--   $7 = '25'
+--   $8 = 'case_reviews'
+--   $9 = '3000'
 --   $10 = '2950'
 --   $11 = 'delete'
 --   $12 = 'kyc.reviews'
@@ -692,11 +761,17 @@ SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."verified_at" AS start, CASE
-    WHEN t."verified_at" IS NULL
-    OR t."verified_at" = '-infinity' THEN 'not_started'
+    WHEN (t."verified_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."verified_at" > $1::timestamptz THEN 'future'
     WHEN (t."verified_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."verified_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."verified_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."verified_at") + $2::interval) <= $1::timestamptz END
         AND t."verified_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -706,23 +781,23 @@ FROM (SELECT t."verified_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid))
+          OR h.relation = $6::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $6::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
-        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -733,9 +808,9 @@ FROM (SELECT t."verified_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -744,17 +819,17 @@ FROM (SELECT t."verified_at" AS start, CASE
         AND k.type = $7::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $6::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -763,9 +838,9 @@ FROM (SELECT t."verified_at" AS start, CASE
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '5 years'
 --   $3 = 'UTC'
---   $4 = 'document_images'
---   $5 = '2000'
---   $6 = '25'
+--   $4 = '25'
+--   $5 = 'document_images'
+--   $6 = '2000'
 --   $7 = '2950'
 
 -- delete of kyc.documents, walk blocks: batch
@@ -774,7 +849,14 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t."verified_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (timezone($6::text, timezone($6::text, t."verified_at") + $5::interval) <= $4::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."verified_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."verified_at") + $5::interval) <= $4::timestamptz END
       AND t."verified_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -784,23 +866,23 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -811,9 +893,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
+        OR h.relation = $9::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -822,30 +904,30 @@ WITH gone AS (DELETE
       AND k.type = $10::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $9::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $8::oid)
+        OR h.relation = $9::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '5 years'
 --   $6 = 'UTC'
---   $7 = 'document_images'
---   $8 = '2000'
---   $9 = '25'
+--   $7 = '25'
+--   $8 = 'document_images'
+--   $9 = '2000'
 --   $10 = '2950'
 --   $11 = 'delete'
 --   $12 = 'kyc.documents'
@@ -855,11 +937,17 @@ SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."captured_at" AS start, CASE
-    WHEN t."captured_at" IS NULL
-    OR t."captured_at" = '-infinity' THEN 'not_started'
+    WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
     WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."captured_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
         AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -869,23 +957,23 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid))
+          OR h.relation = $6::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $6::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
-        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -896,9 +984,9 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -907,17 +995,17 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND k.type = $7::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $6::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $4::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $5::oid)
+          OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -926,9 +1014,9 @@ FROM (SELECT t."captured_at" AS start, CASE
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '7 days'
 --   $3 = 'UTC'
---   $4 = 'liveness'
---   $5 = '7000'
---   $6 = '25'
+--   $4 = '25'
+--   $5 = 'liveness'
+--   $6 = '7000'
 --   $7 = '2950'
 
 -- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: probe
@@ -938,7 +1026,14 @@ SELECT NOT EXISTS (SELECT
     AND t.tableoid = $1::oid
     AND t."captured_at" >= $2::timestamp with time zone
     AND t."captured_at" < $3::timestamp with time zone
-    AND ((timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $8::text
+          AND w.type = $7::oid) THEN (SELECT bool_and(timezone($4::text, timezone($4::text, t."captured_at") + w.retention) <= $6::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $8::text
+          AND w.type = $7::oid
+          AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
         AND t."captured_at" > '-infinity') IS NOT TRUE
       OR (EXISTS (SELECT
           FROM sweeper.legal_holds h
@@ -948,23 +1043,23 @@ SELECT NOT EXISTS (SELECT
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid))
+            OR h.relation = $9::oid))
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
           AND k.part = 'tenant'
-          AND k.type = $9::oid
+          AND k.type = $7::oid
           WHERE h.subject IS NULL
           AND h.released_at IS NULL
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid)
-          AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+            OR h.relation = $9::oid)
+          AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -975,9 +1070,9 @@ SELECT NOT EXISTS (SELECT
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid)
+            OR h.relation = $9::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
@@ -986,26 +1081,26 @@ SELECT NOT EXISTS (SELECT
           AND k.type = $10::oid
           JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
           AND n.part = 'tenant'
-          AND n.type = $9::oid
+          AND n.type = $7::oid
           WHERE h.released_at IS NULL
           AND (h.expires_at IS NULL
             OR h.expires_at > now())
           AND (h.category IS NULL
-            OR h.category = $7::text)
+            OR h.category = $8::text)
           AND (h.relation IS NULL
-            OR h.relation = $8::oid)
+            OR h.relation = $9::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
           AND (t."workspace_id" IS NULL
-            OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")))));
+            OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")))));
 --   $1 = '7001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
 --   $4 = 'UTC'
 --   $5 = '7 days'
 --   $6 = '2026-03-01 00:00:00Z'
---   $7 = 'liveness'
---   $8 = '7000'
---   $9 = '25'
+--   $7 = '25'
+--   $8 = 'liveness'
+--   $9 = '7000'
 --   $10 = '2950'
 
 -- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: drop
@@ -1031,7 +1126,14 @@ WITH gone AS (DELETE
     AND t."captured_at" >= $6::timestamp with time zone
     AND t."captured_at" < $7::timestamp with time zone
     AND t."captured_at" < $8::timestamptz - $9::interval + interval '4 days'
-    AND (timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."captured_at") + w.retention) <= $8::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid
+        AND (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1041,23 +1143,23 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid))
+        OR h.relation = $13::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $13::oid
+      AND k.type = $11::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1068,9 +1170,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1079,22 +1181,22 @@ WITH gone AS (DELETE
       AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $13::oid
+      AND n.type = $11::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $12::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $11::text, $16::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $12::text, $16::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'kyc.liveness_2026_01'
@@ -1104,9 +1206,9 @@ SELECT 'report', $15::text, $11::text, $16::text, $4::text, $3::uuid, coalesce(s
 --   $8 = '2026-03-01 00:00:00Z'
 --   $9 = '7 days'
 --   $10 = 'UTC'
---   $11 = 'liveness'
---   $12 = '7000'
---   $13 = '25'
+--   $11 = '25'
+--   $12 = 'liveness'
+--   $13 = '7000'
 --   $14 = '2950'
 --   $15 = 'delete'
 --   $16 = 'kyc.liveness'
@@ -1118,7 +1220,14 @@ WITH gone AS (DELETE
     AND t.ctid < $2::tid
     AND t.tableoid = $5::oid
     AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1128,23 +1237,23 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid))
+        OR h.relation = $11::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $11::oid
+      AND k.type = $9::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1155,9 +1264,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $11::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1166,22 +1275,22 @@ WITH gone AS (DELETE
       AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $11::oid
+      AND n.type = $9::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $11::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $10::text, $14::text, $4::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'kyc.liveness_default'
@@ -1189,9 +1298,9 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '7 days'
 --   $8 = 'UTC'
---   $9 = 'liveness'
---   $10 = '7000'
---   $11 = '25'
+--   $9 = '25'
+--   $10 = 'liveness'
+--   $11 = '7000'
 --   $12 = '2950'
 --   $13 = 'delete'
 --   $14 = 'kyc.liveness'
@@ -1201,16 +1310,29 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."relationship_ended_at" AS start, CASE
-    WHEN t."relationship_ended_at" IS NULL
-    OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
+    WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
     WHEN (t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."relationship_ended_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $2::interval) <= $1::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
-      AND t."status" = ANY (ARRAY[$4::text, $5::text])
-      AND ((t."status" = $6::text) IS NOT TRUE
-        OR (t."rejected_at" < $1::timestamptz - $7::interval + interval '4 days'
-          AND (timezone($3::text, timezone($3::text, t."rejected_at") + $7::interval) <= $1::timestamptz
+      AND t."status" = ANY (ARRAY[$6::text, $7::text])
+      AND ((t."status" = $8::text) IS NOT TRUE
+        OR (t."rejected_at" < $1::timestamptz - $9::interval + interval '4 days'
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $10::text
+              AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $1::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $10::text
+              AND w.type = $4::oid
+              AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $9::interval) <= $1::timestamptz END
             AND t."rejected_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -1220,55 +1342,55 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid))
+          OR h.relation = $11::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $10::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid)
-        AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'subject'
-        AND k.type = $11::oid
+        AND k.type = $12::oid
         WHERE h.tenant IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid)
-        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id")
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'subject'
-        AND k.type = $11::oid
+        AND k.type = $12::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $10::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid)
-        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id"
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -1278,42 +1400,64 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
     ELSE 'due' END AS state
  
     FROM ONLY "kyc"."applicants" AS t
-    WHERE t."status" = ANY (ARRAY[$4::text, $5::text]) OFFSET 0) s;
+    WHERE t."status" = ANY (ARRAY[$6::text, $7::text]) OFFSET 0) s;
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '5 years'
 --   $3 = 'UTC'
---   $4 = 'approved'
---   $5 = 'closed'
---   $6 = 'rejected'
---   $7 = '90 days'
---   $8 = 'approved_applicants'
---   $9 = '1000'
---   $10 = '25'
---   $11 = '2950'
+--   $4 = '25'
+--   $5 = 'approved_applicants'
+--   $6 = 'approved'
+--   $7 = 'closed'
+--   $8 = 'rejected'
+--   $9 = '90 days'
+--   $10 = 'rejected_applicants'
+--   $11 = '1000'
+--   $12 = '2950'
 
 -- count for redact
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($1::text, timezone($1::text, $3::timestamptz) - $5::interval)
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($1::text, timezone($1::text, $3::timestamptz) - $7::interval)
 FROM (SELECT t."relationship_ended_at" AS start, CASE
-    WHEN t."relationship_ended_at" IS NULL
-    OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
+    WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
-    WHEN (t."relationship_ended_at" < $3::timestamptz - $5::interval + interval '4 days'
-      AND (timezone($1::text, timezone($1::text, t."relationship_ended_at") + $5::interval) <= $3::timestamptz
+    WHEN (t."relationship_ended_at" < $3::timestamptz - $7::interval + interval '4 days'
+      AND ((timezone($1::text, timezone($1::text, t."relationship_ended_at") + $7::interval) <= $3::timestamptz
+          OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $5::text
+            AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $5::text
+            AND w.type = $4::oid
+            AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
         AND t."relationship_ended_at" > '-infinity')
-      AND t."status" = ANY (ARRAY[$6::text, $7::text])
+      AND t."status" = ANY (ARRAY[$9::text, $10::text])
       AND (t."full_name" IS NOT NULL
         OR (t."email" IS NOT NULL
-          AND NOT (t."email"::text = $8::text || substr(t."email"::text, length($8::text) + 1, 32) || $9::text
-            AND sweeper.is_redaction_token(substr(t."email"::text, length($8::text) + 1, 32), $10::bytea, $11::bytea)))
+          AND NOT (t."email"::text = $11::text || substr(t."email"::text, length($11::text) + 1, 32) || $12::text
+            AND sweeper.is_redaction_token(substr(t."email"::text, length($11::text) + 1, 32), $13::bytea, $14::bytea)))
         OR t."phone" IS NOT NULL
         OR t."birth_date" IS NOT NULL
         OR t."retention_status" IS DISTINCT
-        FROM $12::text)
-      AND ((timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz
+        FROM $15::text)
+      AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $5::text
+            AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $5::text
+            AND w.type = $4::oid
+            AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
           AND t."relationship_ended_at" > '-infinity')
-        AND ((t."status" = $4::text) IS NOT TRUE
-          OR (t."rejected_at" < $3::timestamptz - $5::interval + interval '4 days'
-            AND (timezone($1::text, timezone($1::text, t."rejected_at") + $5::interval) <= $3::timestamptz
+        AND ((t."status" = $6::text) IS NOT TRUE
+          OR (t."rejected_at" < $3::timestamptz - $7::interval + interval '4 days'
+            AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+                FROM sweeper.tenant_retention w
+                WHERE w.category = $8::text
+                AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+                FROM sweeper.tenant_retention w
+                WHERE w.category = $8::text
+                AND w.type = $4::oid
+                AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
               AND t."rejected_at" > '-infinity')))
         AND NOT (EXISTS (SELECT
             FROM "kyc"."documents" x
@@ -1329,81 +1473,96 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $13::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $14::oid))
+          OR h.relation = $16::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $15::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $13::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $14::oid)
-        AND CASE WHEN k.type = $15::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $16::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'subject'
-        AND k.type = $16::oid
+        AND k.type = $17::oid
         WHERE h.tenant IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $13::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $14::oid)
-        AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
+          OR h.relation = $16::oid)
+        AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'subject'
-        AND k.type = $16::oid
+        AND k.type = $17::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $15::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $13::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $14::oid)
-        AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
+          OR h.relation = $16::oid)
+        AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $5::text
+        AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $5::text
+        AND w.type = $4::oid
+        AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
-    AND ((t."status" = $4::text) IS NOT TRUE
-      OR (t."rejected_at" < $3::timestamptz - $5::interval + interval '4 days'
-        AND (timezone($1::text, timezone($1::text, t."rejected_at") + $5::interval) <= $3::timestamptz
+    AND ((t."status" = $6::text) IS NOT TRUE
+      OR (t."rejected_at" < $3::timestamptz - $7::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $8::text
+            AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $8::text
+            AND w.type = $4::oid
+            AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
           AND t."rejected_at" > '-infinity'))) THEN 'counted with the deletion' ELSE 'held' END
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
     FROM ONLY "kyc"."applicants" AS t
-    WHERE t."status" = ANY (ARRAY[$6::text, $7::text]) OFFSET 0) s;
+    WHERE t."status" = ANY (ARRAY[$9::text, $10::text]) OFFSET 0) s;
 --   $1 = 'UTC'
 --   $2 = '5 years'
 --   $3 = '2026-03-01 00:00:00Z'
---   $4 = 'rejected'
---   $5 = '90 days'
---   $6 = 'approved'
---   $7 = 'closed'
---   $8 = 'redacted-'
---   $9 = '@invalid'
---   $10 = (a key)
---   $11 = (a key)
---   $12 = 'redacted'
---   $13 = 'approved_applicants'
---   $14 = '1000'
---   $15 = '25'
---   $16 = '2950'
+--   $4 = '25'
+--   $5 = 'approved_applicants'
+--   $6 = 'rejected'
+--   $7 = '90 days'
+--   $8 = 'rejected_applicants'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = 'redacted-'
+--   $12 = '@invalid'
+--   $13 = (a key)
+--   $14 = (a key)
+--   $15 = 'redacted'
+--   $16 = '1000'
+--   $17 = '2950'
 
 -- delete of kyc.applicants, walk start: first
 SELECT min(t."relationship_ended_at")::text
@@ -1427,12 +1586,26 @@ WITH gone AS (DELETE
     WHERE t."relationship_ended_at" >= $1::timestamp with time zone
     AND t."relationship_ended_at" < $2::timestamp with time zone
     AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."relationship_ended_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
-    AND t."status" = ANY (ARRAY[$7::text, $8::text])
-    AND ((t."status" = $9::text) IS NOT TRUE
-      OR (t."rejected_at" < $4::timestamptz - $10::interval + interval '4 days'
-        AND (timezone($6::text, timezone($6::text, t."rejected_at") + $10::interval) <= $4::timestamptz
+    AND t."status" = ANY (ARRAY[$9::text, $10::text])
+    AND ((t."status" = $11::text) IS NOT TRUE
+      OR (t."rejected_at" < $4::timestamptz - $12::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $13::text
+            AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."rejected_at") + w.retention) <= $4::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $13::text
+            AND w.type = $7::oid
+            AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $12::interval) <= $4::timestamptz END
           AND t."rejected_at" > '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1442,55 +1615,55 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid))
+        OR h.relation = $14::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $13::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $15::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $15::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $13::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -1501,22 +1674,23 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $11::text, $16::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '5 years'
 --   $6 = 'UTC'
---   $7 = 'approved'
---   $8 = 'closed'
---   $9 = 'rejected'
---   $10 = '90 days'
---   $11 = 'approved_applicants'
---   $12 = '1000'
---   $13 = '25'
---   $14 = '2950'
---   $15 = 'delete'
---   $16 = 'kyc.applicants'
+--   $7 = '25'
+--   $8 = 'approved_applicants'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = 'rejected'
+--   $12 = '90 days'
+--   $13 = 'rejected_applicants'
+--   $14 = '1000'
+--   $15 = '2950'
+--   $16 = 'delete'
+--   $17 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -1527,21 +1701,38 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
-    AND t."status" = ANY (ARRAY[$9::text, $10::text])
-    AND ((t."status" = $11::text) IS NOT TRUE
-      OR (t."rejected_at" < $6::timestamptz - $12::interval + interval '4 days'
-        AND (timezone($8::text, timezone($8::text, t."rejected_at") + $12::interval) <= $6::timestamptz
+    AND t."status" = ANY (ARRAY[$11::text, $12::text])
+    AND ((t."status" = $13::text) IS NOT TRUE
+      OR (t."rejected_at" < $6::timestamptz - $14::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $15::text
+            AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."rejected_at") + w.retention) <= $6::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $15::text
+            AND w.type = $9::oid
+            AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
           AND t."rejected_at" > '-infinity')))) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '5 years'
 --   $8 = 'UTC'
---   $9 = 'approved'
---   $10 = 'closed'
---   $11 = 'rejected'
---   $12 = '90 days'
+--   $9 = '25'
+--   $10 = 'approved_applicants'
+--   $11 = 'approved'
+--   $12 = 'closed'
+--   $13 = 'rejected'
+--   $14 = '90 days'
+--   $15 = 'rejected_applicants'
 
 -- delete of kyc.applicants, walk start: part
 WITH gone AS (DELETE
@@ -1551,12 +1742,26 @@ WITH gone AS (DELETE
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
-    AND t."status" = ANY (ARRAY[$9::text, $10::text])
-    AND ((t."status" = $11::text) IS NOT TRUE
-      OR (t."rejected_at" < $6::timestamptz - $12::interval + interval '4 days'
-        AND (timezone($8::text, timezone($8::text, t."rejected_at") + $12::interval) <= $6::timestamptz
+    AND t."status" = ANY (ARRAY[$11::text, $12::text])
+    AND ((t."status" = $13::text) IS NOT TRUE
+      OR (t."rejected_at" < $6::timestamptz - $14::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $15::text
+            AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."rejected_at") + w.retention) <= $6::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $15::text
+            AND w.type = $9::oid
+            AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
           AND t."rejected_at" > '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1566,55 +1771,55 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $14::oid))
+        OR h.relation = $16::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $15::oid
+      AND k.type = $9::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $16::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
+        OR h.relation = $16::oid)
+      AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $17::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $15::oid
+      AND n.type = $9::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $10::text)
       AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
+        OR h.relation = $16::oid)
+      AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -1625,22 +1830,23 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $17::text, $13::text, $18::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $10::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '5 years'
 --   $8 = 'UTC'
---   $9 = 'approved'
---   $10 = 'closed'
---   $11 = 'rejected'
---   $12 = '90 days'
---   $13 = 'approved_applicants'
---   $14 = '1000'
---   $15 = '25'
---   $16 = '2950'
---   $17 = 'delete'
---   $18 = 'kyc.applicants'
+--   $9 = '25'
+--   $10 = 'approved_applicants'
+--   $11 = 'approved'
+--   $12 = 'closed'
+--   $13 = 'rejected'
+--   $14 = '90 days'
+--   $15 = 'rejected_applicants'
+--   $16 = '1000'
+--   $17 = '2950'
+--   $18 = 'delete'
+--   $19 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: first
 SELECT min(t."relationship_ended_at")::text
@@ -1663,22 +1869,44 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
     WHERE t."relationship_ended_at" >= $1::timestamp with time zone
     AND t."relationship_ended_at" < $2::timestamp with time zone
     AND t."relationship_ended_at" < $9::timestamptz - $10::interval + interval '4 days'
-    AND (timezone($11::text, timezone($11::text, t."relationship_ended_at") + $10::interval) <= $9::timestamptz
+    AND ((timezone($11::text, timezone($11::text, t."relationship_ended_at") + $10::interval) <= $9::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."relationship_ended_at") + w.retention) <= $9::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid
+          AND (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
       AND t."relationship_ended_at" > '-infinity')
-    AND t."status" = ANY (ARRAY[$12::text, $13::text])
+    AND t."status" = ANY (ARRAY[$14::text, $15::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
         AND NOT (t."email"::text = $4::text || substr(t."email"::text, length($4::text) + 1, 32) || $5::text
-          AND sweeper.is_redaction_token(substr(t."email"::text, length($4::text) + 1, 32), $14::bytea, $15::bytea)))
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($4::text) + 1, 32), $16::bytea, $17::bytea)))
       OR t."phone" IS NOT NULL
       OR t."birth_date" IS NOT NULL
       OR t."retention_status" IS DISTINCT
       FROM $8::text)
-    AND ((timezone($11::text, timezone($11::text, t."relationship_ended_at") + $16::interval) <= $9::timestamptz
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."relationship_ended_at") + w.retention) <= $9::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid
+          AND (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."relationship_ended_at") + $18::interval) <= $9::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
-      AND ((t."status" = $17::text) IS NOT TRUE
+      AND ((t."status" = $19::text) IS NOT TRUE
         OR (t."rejected_at" < $9::timestamptz - $10::interval + interval '4 days'
-          AND (timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default"
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $20::text
+              AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."rejected_at") + w.retention) <= $9::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $20::text
+              AND w.type = $12::oid
+              AND (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz END
             AND t."rejected_at" > '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
@@ -1694,60 +1922,60 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $18::text)
+        OR h.category = $13::text)
       AND (h.relation IS NULL
-        OR h.relation = $19::oid))
+        OR h.relation = $21::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $20::oid
+      AND k.type = $12::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $18::text)
+        OR h.category = $13::text)
       AND (h.relation IS NULL
-        OR h.relation = $19::oid)
-      AND CASE WHEN k.type = $20::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $22::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $18::text)
+        OR h.category = $13::text)
       AND (h.relation IS NULL
-        OR h.relation = $19::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $22::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $20::oid
+      AND n.type = $12::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $18::text)
+        OR h.category = $13::text)
       AND (h.relation IS NULL
-        OR h.relation = $19::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $20::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $12::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $22::text, $18::text, $23::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'redacted-'
@@ -1758,18 +1986,19 @@ SELECT 'report', $22::text, $18::text, $23::text, NULL, $3::uuid, coalesce(sum(n
 --   $9 = '2026-03-01 00:00:00Z'
 --   $10 = '90 days'
 --   $11 = 'UTC'
---   $12 = 'approved'
---   $13 = 'closed'
---   $14 = (a key)
---   $15 = (a key)
---   $16 = '5 years'
---   $17 = 'rejected'
---   $18 = 'approved_applicants'
---   $19 = '1000'
---   $20 = '25'
---   $21 = '2950'
---   $22 = 'redact'
---   $23 = 'kyc.applicants'
+--   $12 = '25'
+--   $13 = 'approved_applicants'
+--   $14 = 'approved'
+--   $15 = 'closed'
+--   $16 = (a key)
+--   $17 = (a key)
+--   $18 = '5 years'
+--   $19 = 'rejected'
+--   $20 = 'rejected_applicants'
+--   $21 = '1000'
+--   $22 = '2950'
+--   $23 = 'redact'
+--   $24 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -1780,22 +2009,44 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+    AND ((timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $10::text
+          AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $10::text
+          AND w.type = $9::oid
+          AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
       AND t."relationship_ended_at" > '-infinity')
-    AND t."status" = ANY (ARRAY[$9::text, $10::text])
+    AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
-        AND NOT (t."email"::text = $11::text || substr(t."email"::text, length($11::text) + 1, 32) || $12::text
-          AND sweeper.is_redaction_token(substr(t."email"::text, length($11::text) + 1, 32), $13::bytea, $14::bytea)))
+        AND NOT (t."email"::text = $13::text || substr(t."email"::text, length($13::text) + 1, 32) || $14::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($13::text) + 1, 32), $15::bytea, $16::bytea)))
       OR t."phone" IS NOT NULL
       OR t."birth_date" IS NOT NULL
       OR t."retention_status" IS DISTINCT
-      FROM $15::text)
-    AND ((timezone($8::text, timezone($8::text, t."relationship_ended_at") + $16::interval) <= $6::timestamptz
+      FROM $17::text)
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $10::text
+          AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $10::text
+          AND w.type = $9::oid
+          AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $18::interval) <= $6::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
-      AND ((t."status" = $17::text) IS NOT TRUE
+      AND ((t."status" = $19::text) IS NOT TRUE
         OR (t."rejected_at" < $6::timestamptz - $7::interval + interval '4 days'
-          AND (timezone($8::text, timezone($8::text, t."rejected_at") + $7::interval) <= $6::timestamptz
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $20::text
+              AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."rejected_at") + w.retention) <= $6::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $20::text
+              AND w.type = $9::oid
+              AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $7::interval) <= $6::timestamptz END
             AND t."rejected_at" > '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
@@ -1807,15 +2058,18 @@ GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '90 days'
 --   $8 = 'UTC'
---   $9 = 'approved'
---   $10 = 'closed'
---   $11 = 'redacted-'
---   $12 = '@invalid'
---   $13 = (a key)
---   $14 = (a key)
---   $15 = 'redacted'
---   $16 = '5 years'
---   $17 = 'rejected'
+--   $9 = '25'
+--   $10 = 'approved_applicants'
+--   $11 = 'approved'
+--   $12 = 'closed'
+--   $13 = 'redacted-'
+--   $14 = '@invalid'
+--   $15 = (a key)
+--   $16 = (a key)
+--   $17 = 'redacted'
+--   $18 = '5 years'
+--   $19 = 'rejected'
+--   $20 = 'rejected_applicants'
 
 -- redact of kyc.applicants, walk start: part
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($6::text || sweeper.redaction_token(t."email"::text, $8::bytea, $9::bytea) || $7::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $10::text
@@ -1824,22 +2078,44 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $11::timestamptz - $12::interval + interval '4 days'
-    AND (timezone($13::text, timezone($13::text, t."relationship_ended_at") + $12::interval) <= $11::timestamptz
+    AND ((timezone($13::text, timezone($13::text, t."relationship_ended_at") + $12::interval) <= $11::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $15::text
+          AND w.type = $14::oid) THEN (SELECT bool_and(timezone($13::text, timezone($13::text, t."relationship_ended_at") + w.retention) <= $11::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $15::text
+          AND w.type = $14::oid
+          AND (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
       AND t."relationship_ended_at" > '-infinity')
-    AND t."status" = ANY (ARRAY[$14::text, $15::text])
+    AND t."status" = ANY (ARRAY[$16::text, $17::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
         AND NOT (t."email"::text = $6::text || substr(t."email"::text, length($6::text) + 1, 32) || $7::text
-          AND sweeper.is_redaction_token(substr(t."email"::text, length($6::text) + 1, 32), $16::bytea, $17::bytea)))
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($6::text) + 1, 32), $18::bytea, $19::bytea)))
       OR t."phone" IS NOT NULL
       OR t."birth_date" IS NOT NULL
       OR t."retention_status" IS DISTINCT
       FROM $10::text)
-    AND ((timezone($13::text, timezone($13::text, t."relationship_ended_at") + $18::interval) <= $11::timestamptz
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $15::text
+          AND w.type = $14::oid) THEN (SELECT bool_and(timezone($13::text, timezone($13::text, t."relationship_ended_at") + w.retention) <= $11::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $15::text
+          AND w.type = $14::oid
+          AND (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."relationship_ended_at") + $20::interval) <= $11::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
-      AND ((t."status" = $19::text) IS NOT TRUE
+      AND ((t."status" = $21::text) IS NOT TRUE
         OR (t."rejected_at" < $11::timestamptz - $12::interval + interval '4 days'
-          AND (timezone($13::text, timezone($13::text, t."rejected_at") + $12::interval) <= $11::timestamptz
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default"
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $22::text
+              AND w.type = $14::oid) THEN (SELECT bool_and(timezone($13::text, timezone($13::text, t."rejected_at") + w.retention) <= $11::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $22::text
+              AND w.type = $14::oid
+              AND (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."rejected_at") + $12::interval) <= $11::timestamptz END
             AND t."rejected_at" > '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
@@ -1855,60 +2131,60 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $20::text)
+        OR h.category = $15::text)
       AND (h.relation IS NULL
-        OR h.relation = $21::oid))
+        OR h.relation = $23::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $22::oid
+      AND k.type = $14::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $20::text)
+        OR h.category = $15::text)
       AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $22::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $23::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $23::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $20::text)
+        OR h.category = $15::text)
       AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $23::oid THEN k.value::uuid END = t."id")
+        OR h.relation = $23::oid)
+      AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $23::oid
+      AND k.type = $24::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $22::oid
+      AND n.type = $14::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $20::text)
+        OR h.category = $15::text)
       AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $23::oid THEN k.value::uuid END = t."id"
+        OR h.relation = $23::oid)
+      AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $22::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $14::oid THEN n.value::text END = t."workspace_id"))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $24::text, $20::text, $25::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $25::text, $15::text, $26::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = 'redacted-'
@@ -1919,34 +2195,48 @@ SELECT 'report', $24::text, $20::text, $25::text, NULL, $3::uuid, coalesce(sum(n
 --   $11 = '2026-03-01 00:00:00Z'
 --   $12 = '90 days'
 --   $13 = 'UTC'
---   $14 = 'approved'
---   $15 = 'closed'
---   $16 = (a key)
---   $17 = (a key)
---   $18 = '5 years'
---   $19 = 'rejected'
---   $20 = 'approved_applicants'
---   $21 = '1000'
---   $22 = '25'
---   $23 = '2950'
---   $24 = 'redact'
---   $25 = 'kyc.applicants'
+--   $14 = '25'
+--   $15 = 'approved_applicants'
+--   $16 = 'approved'
+--   $17 = 'closed'
+--   $18 = (a key)
+--   $19 = (a key)
+--   $20 = '5 years'
+--   $21 = 'rejected'
+--   $22 = 'rejected_applicants'
+--   $23 = '1000'
+--   $24 = '2950'
+--   $25 = 'redact'
+--   $26 = 'kyc.applicants'
 
 -- category rejected_applicants of kyc.applicants, level 1
 
 -- count for delete
 SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
 FROM (SELECT t."rejected_at" AS start, CASE
-    WHEN t."rejected_at" IS NULL
-    OR t."rejected_at" = '-infinity' THEN 'not_started'
+    WHEN (t."rejected_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."rejected_at" > $1::timestamptz THEN 'future'
     WHEN (t."rejected_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."rejected_at") + $2::interval) <= $1::timestamptz
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $5::text
+          AND w.type = $4::oid
+          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $2::interval) <= $1::timestamptz END
         AND t."rejected_at" > '-infinity')
-      AND t."status" = $4::text
-      AND ((t."status" = ANY (ARRAY[$5::text, $6::text])) IS NOT TRUE
-        OR (t."relationship_ended_at" < $1::timestamptz - $7::interval + interval '4 days'
-          AND (timezone($3::text, timezone($3::text, t."relationship_ended_at") + $7::interval) <= $1::timestamptz
+      AND t."status" = $6::text
+      AND ((t."status" = ANY (ARRAY[$7::text, $8::text])) IS NOT TRUE
+        OR (t."relationship_ended_at" < $1::timestamptz - $9::interval + interval '4 days'
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $10::text
+              AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $1::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $10::text
+              AND w.type = $4::oid
+              AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $9::interval) <= $1::timestamptz END
             AND t."relationship_ended_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -1956,55 +2246,55 @@ FROM (SELECT t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid))
+          OR h.relation = $11::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $10::oid
+        AND k.type = $4::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid)
-        AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'subject'
-        AND k.type = $11::oid
+        AND k.type = $12::oid
         WHERE h.tenant IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid)
-        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id")
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'subject'
-        AND k.type = $11::oid
+        AND k.type = $12::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $10::oid
+        AND n.type = $4::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $8::text)
+          OR h.category = $5::text)
         AND (h.relation IS NULL
-          OR h.relation = $9::oid)
-        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id"
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -2014,18 +2304,19 @@ FROM (SELECT t."rejected_at" AS start, CASE
     ELSE 'due' END AS state
  
     FROM ONLY "kyc"."applicants" AS t
-    WHERE t."status" = $4::text OFFSET 0) s;
+    WHERE t."status" = $6::text OFFSET 0) s;
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '90 days'
 --   $3 = 'UTC'
---   $4 = 'rejected'
---   $5 = 'approved'
---   $6 = 'closed'
---   $7 = '5 years'
---   $8 = 'rejected_applicants'
---   $9 = '1000'
---   $10 = '25'
---   $11 = '2950'
+--   $4 = '25'
+--   $5 = 'rejected_applicants'
+--   $6 = 'rejected'
+--   $7 = 'approved'
+--   $8 = 'closed'
+--   $9 = '5 years'
+--   $10 = 'approved_applicants'
+--   $11 = '1000'
+--   $12 = '2950'
 
 -- delete of kyc.applicants, walk blocks: batch
 WITH gone AS (DELETE
@@ -2033,12 +2324,26 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t."rejected_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (timezone($6::text, timezone($6::text, t."rejected_at") + $5::interval) <= $4::timestamptz
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."rejected_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $5::interval) <= $4::timestamptz END
       AND t."rejected_at" > '-infinity')
-    AND t."status" = $7::text
-    AND ((t."status" = ANY (ARRAY[$8::text, $9::text])) IS NOT TRUE
-      OR (t."relationship_ended_at" < $4::timestamptz - $10::interval + interval '4 days'
-        AND (timezone($6::text, timezone($6::text, t."relationship_ended_at") + $10::interval) <= $4::timestamptz
+    AND t."status" = $9::text
+    AND ((t."status" = ANY (ARRAY[$10::text, $11::text])) IS NOT TRUE
+      OR (t."relationship_ended_at" < $4::timestamptz - $12::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $13::text
+            AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."relationship_ended_at") + w.retention) <= $4::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $13::text
+            AND w.type = $7::oid
+            AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $12::interval) <= $4::timestamptz END
           AND t."relationship_ended_at" > '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -2048,55 +2353,55 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid))
+        OR h.relation = $14::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $13::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::text END = t."workspace_id")
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $15::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $15::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $13::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
       AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -2107,20 +2412,21 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $11::text, $16::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '90 days'
 --   $6 = 'UTC'
---   $7 = 'rejected'
---   $8 = 'approved'
---   $9 = 'closed'
---   $10 = '5 years'
---   $11 = 'rejected_applicants'
---   $12 = '1000'
---   $13 = '25'
---   $14 = '2950'
---   $15 = 'delete'
---   $16 = 'kyc.applicants'
+--   $7 = '25'
+--   $8 = 'rejected_applicants'
+--   $9 = 'rejected'
+--   $10 = 'approved'
+--   $11 = 'closed'
+--   $12 = '5 years'
+--   $13 = 'approved_applicants'
+--   $14 = '1000'
+--   $15 = '2950'
+--   $16 = 'delete'
+--   $17 = 'kyc.applicants'
 

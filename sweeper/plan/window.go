@@ -1,0 +1,106 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+// Window is a tenant's own retention for a category, as it was when the plan was
+// made. Batches read the windows themselves, under the fence: those of a plan
+// only say how far its walks must reach, and stand in its hash.
+type Window struct {
+	Category, Tenant string
+	Retention        policy.Period
+}
+
+// windows are those of a category that has tenants.
+func (r rule) windows(c policy.Category) []Window {
+	var found []Window
+	for _, w := range r.options.Windows {
+		if c.Tenant != "" && w.Category == c.Name {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+// period is that of a category for a disposition.
+func period(c policy.Category, disposition string) policy.Period {
+	if disposition == Delete {
+		return *c.Delete
+	}
+	return c.Redact.After
+}
+
+// periods are all those by which a row of the category can be due.
+func (r rule) periods(c policy.Category, disposition string) []policy.Period {
+	all := []policy.Period{period(c, disposition)}
+	for _, w := range r.windows(c) {
+		all = append(all, w.Retention)
+	}
+	return all
+}
+
+// reach is what a start is below when its row can be due: as-of less the
+// shortest period, and the slack. Which period is the shortest depends on the
+// calendar, so the server compares.
+func (r rule) reach(b *binder, k clock, c policy.Category, disposition string) string {
+	asOf := r.asOf(b)
+	if k.unit == "" {
+		asOf = k.of(asOf)
+	}
+	var all []string
+	for _, p := range r.periods(c, disposition) {
+		if since := fmt.Sprintf("%s - %s", asOf, b.text(p.Interval(), "interval")); !slices.Contains(all, since) {
+			all = append(all, since)
+		}
+	}
+	latest := all[0]
+	if len(all) > 1 {
+		latest = "GREATEST(" + strings.Join(all, ", ") + ")"
+	}
+	latest += fmt.Sprintf(" + interval '%d days'", int(Slack/(24*time.Hour)))
+	if k.unit != "" {
+		return k.of(latest)
+	}
+	return latest
+}
+
+// byWindow replaces the policy's condition plain by that of the tenant's window,
+// for the rows of tenants that have one. A redaction of rows that are deleted
+// later comes at the smaller of the two. wall is the start on the wall clock.
+func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall string) string {
+	tenant, ok := r.table.Column(c.Tenant)
+	if !ok {
+		return plain
+	}
+	typ := b.text(fmt.Sprint(tenant.TypeOID), "oid")
+	value := fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
+	if tenant.Category == "S" {
+		value = "(" + value + `) COLLATE "default"` // else a column with a collation of its own would compare by none
+	}
+	windows := fmt.Sprintf("sweeper.tenant_retention w WHERE w.category = %s AND w.type = %s", b.text(c.Name, "text"), typ)
+	// The first subquery does not read the row, so the server hashes it once; the
+	// second is for the rows that it finds alone.
+	has := fmt.Sprintf("%s %s ANY (SELECT %s FROM %s)", column(tenant.Name), operator(tenant, "="), value, windows)
+	own := fmt.Sprintf("(SELECT bool_and(timezone(%s, %s + w.retention) <= %s) FROM %s AND %s %s %s)",
+		b.text(c.Timezone, "text"), wall, r.asOf(b), windows, value, operator(tenant, "="), column(tenant.Name))
+	if disposition == Redact && c.Delete != nil {
+		return fmt.Sprintf("(%s OR CASE WHEN %s THEN %s ELSE false END)", plain, has, own)
+	}
+	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", has, own, plain)
+}
+
+// fingerprint is what the hash of a category's plan says of the windows.
+func (r rule) fingerprint() string {
+	var s strings.Builder
+	for _, w := range r.windows(r.category) {
+		fmt.Fprintf(&s, "window %q %s\n", w.Tenant, w.Retention)
+	}
+	return s.String()
+}
+
