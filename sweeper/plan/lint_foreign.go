@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
@@ -33,8 +34,14 @@ func (l *linter) foreignKeys(children []policy.Child) {
 				fk.Constraint, fk.Table, l.table.Name, said(child), fk.Root)
 		case child != nil:
 		case action != "":
-			l.fail("table", "foreign key %q of %s is ON DELETE %s: deleting from %s would change rows there that no policy judged; declare %s in children, or make it ON DELETE RESTRICT and give %s a category of its own",
-				fk.Constraint, fk.Table, action, l.table.Name, fk.Root, fk.Root)
+			mend := fmt.Sprintf("declare %s in children, or make it ON DELETE RESTRICT", fk.Root)
+			switch {
+			case fk.Root == l.table.Name:
+				mend = "make it ON DELETE RESTRICT"
+			case !governed[fk.Root]:
+				mend += fmt.Sprintf(" and give %s a category of its own", fk.Root)
+			}
+			l.fail("table", "foreign key %q of %s is ON DELETE %s: deleting from %s would change rows there that no policy judged; %s", fk.Constraint, fk.Table, action, l.table.Name, mend)
 		case fk.Root != l.table.Name && !governed[fk.Root]:
 			l.fail("table", "foreign key %q of %s keeps every row of %s that it points at, and no category deletes from %s; declare it in children, or add one", fk.Constraint, fk.Table, l.table.Name, fk.Root)
 		}

@@ -14,10 +14,13 @@ import (
 const largeTable = 100_000
 
 // Warnings names what works and works badly, of policies that [Lint] has
-// passed, in the order of the files.
-func Warnings(set policy.Set, cat *catalog.Catalog) []*policy.Error {
+// passed, in the order of the files; of all categories, or of those called only.
+func Warnings(set policy.Set, cat *catalog.Catalog, only ...string) []*policy.Error {
 	var all []*policy.Error
 	for _, c := range set.Categories {
+		if len(only) > 0 && !slices.Contains(only, c.Name) {
+			continue
+		}
 		l := linter{set: set, cat: cat, category: c, writes: writesOf(c), table: cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]}
 		l.warn()
 		all = append(all, l.problems...)
@@ -181,13 +184,13 @@ func quoteAll(names []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// Endless asks of a category whether rows have -infinity for a start, which is
+// Endless asks of a category whether no row has -infinity for a start, which is
 // none; false for what cannot have it.
 func Endless(c policy.Category, t *catalog.Table) (Query, *policy.Error, bool) {
 	col, ok := t.Column(c.Start.Column)
 	if !ok || c.Start.From != nil || !slices.Contains(moments, col.Base) {
 		return Query{}, nil, false
 	}
-	return Query{SQL: fmt.Sprintf("SELECT EXISTS (SELECT FROM %s AS t WHERE %s = '-infinity')", t.Name.Quoted(), column(col.Name))},
+	return Query{SQL: fmt.Sprintf("SELECT NOT EXISTS (SELECT FROM %s AS t WHERE %s = '-infinity')", t.Name.Quoted(), column(col.Name))},
 		c.Fail(startKey(c), "rows of %s have -infinity in column %q, which is no start, so that they are never purged; write the time, or NULL", t.Name, col.Name), true
 }

@@ -48,7 +48,9 @@ func LooksPersonal(c catalog.Column) bool {
 	case len(words) == 0, c.Base == "bool":
 		return false
 	case c.Category == "D":
-		return slices.ContainsFunc(words, func(w string) bool { return slices.Contains([]string{"birth", "birthday", "birthdate", "dob", "born"}, w) })
+		return slices.ContainsFunc(words, func(w string) bool {
+			return slices.Contains([]string{"birth", "birthday", "birthdate", "dob", "born"}, w)
+		})
 	case slices.Contains(tellNothing, words[len(words)-1]):
 		return false
 	}
