@@ -76,9 +76,10 @@ func ask(ctx context.Context, conn *pgx.Conn, check plan.Check) (ok bool, err er
 	}
 	code := pg.SQLState(err)
 	switch {
-	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), check.Setup != nil && code == notImmutable:
+	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), check.Setup != nil && code == notImmutable,
+		check.Names && strings.HasPrefix(code, "42") && code != forbidden:
 		return false, nil
-	case check.Reads && code == forbidden:
+	case check.Reads && (code == forbidden || code == "57014"):
 		return true, nil
 	}
 	return ok, pg.Wrap("check the policy's values at "+check.Refusal.Position.String(), err)
@@ -109,7 +110,7 @@ const voidSQL = `
 with c as (
   select * from jsonb_to_recordset($1::jsonb) c(category text, relation oid, subject_column text, tenant_column text)),
 under as (
-  select h.hold_id, c.category, c.subject_column, c.tenant_column
+  select h.hold_id, c.category, c.relation, c.subject_column::name, c.tenant_column::name
     from sweeper.legal_holds h join c on c.category = coalesce(h.category, c.category) and c.relation = coalesce(h.relation, c.relation)),
 void as (
   select h.hold_id, case
@@ -120,11 +121,14 @@ void as (
              then 'a subject, and no category under it names a subject column'
            when h.subject is null and h.tenant is not null and not exists (select from under u where u.hold_id = h.hold_id and u.tenant_column is not null)
              then 'a tenant, and no category under it names a tenant column'
-           else (select format('a subject or a tenant, and category %s names no such column any more', min(u.category))
+           else (select format('a subject or a tenant, and category %s %s', min(u.category), case when bool_or(l.gone) then 'names no such column any more' else 'finds it by another column now' end)
                    from under u join sweeper.governed g using (category)
-                  where u.hold_id = h.hold_id
-                    and (h.subject is not null and g.subject_column is not null and u.subject_column is null
-                         or h.subject is null and h.tenant is not null and g.tenant_column is not null and u.tenant_column is null)
+                  cross join lateral (select
+                        h.subject is not null and g.subject_column is not null and u.subject_column is null
+                        or h.subject is null and h.tenant is not null and g.tenant_column is not null and u.tenant_column is null as gone,
+                        g.relation = u.relation and (h.subject is not null and g.subject_column <> u.subject_column
+                                                     or h.tenant is not null and g.tenant_column <> u.tenant_column) as moved) l
+                  where u.hold_id = h.hold_id and (l.gone or l.moved)
                  having count(*) > 0)
          end as why
     from sweeper.legal_holds h where h.released_at is null and (h.expires_at is null or h.expires_at > now())),
@@ -150,5 +154,5 @@ func keepsHolds(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalo
 	if void == nil {
 		return nil
 	}
-	return &SetupError{fmt.Sprintf("under these policies a legal hold would protect nothing: %s", *void), "release it (sweeper hold release), or bring the category back as it was"}
+	return &SetupError{fmt.Sprintf("under these policies a legal hold would protect nothing: %s", *void), "release it (sweeper hold release) and apply it again, or bring the category back as it was"}
 }

@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -183,7 +184,7 @@ func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set polic
 		return Installation{}, err
 	}
 	if s.schema != nil {
-		if err := keepsHolds(ctx, conn, set, cat); err != nil {
+		if err := errors.Join(keepsHolds(ctx, conn, set, cat), keepsLocks(ctx, conn, cfg, set)); err != nil {
 			return Installation{}, err
 		}
 	}

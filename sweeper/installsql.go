@@ -24,7 +24,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 3
+const SchemaVersion = 4
 
 // writer collects the statements that are missing.
 type writer struct {

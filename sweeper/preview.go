@@ -2,7 +2,6 @@ package sweeper
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,8 +29,11 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	p, _, err := build(ctx, conn, cfg, set, asOf)
+	p, cat, err := build(ctx, conn, cfg, set, asOf)
 	if err != nil {
+		return nil, err
+	}
+	if err := keepsLocks(ctx, conn, cfg, set); err != nil {
 		return nil, err
 	}
 	if err := narrow(p, SweepOptions{Category: only}); err != nil {
@@ -39,7 +41,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	}
 	preview := &Preview{Plan: p, States: map[string][]purge.States{}}
 	for _, c := range p.Categories() {
-		preview.Warnings = append(preview.Warnings, warnings(c.Policy, c.Table)...)
+		preview.Warnings = append(preview.Warnings, plan.Warnings(set, cat, c.Policy.Name)...)
 		if preview.States[c.Policy.Name], err = purge.Count(ctx, conn, c); err != nil {
 			return nil, err
 		}
@@ -47,8 +49,9 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	return preview, nil
 }
 
-// Lint checks the policies against the catalogue of the database. The warnings
-// are of what works, and works badly.
+// Lint checks the policies against the catalogue of the database and, where
+// sweeper is installed in it, against its holds and the locks of former policies.
+// The warnings are of what works, and works badly.
 func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, error) {
 	conn, err := pg.Connect(ctx, cfg.DatabaseURL.Reveal(), "sweeper lint")
 	if err != nil {
@@ -62,37 +65,21 @@ func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, err
 	if err := fits(ctx, conn, set, cat, true); err != nil {
 		return nil, err
 	}
-	var found []*policy.Error
-	for _, c := range set.Categories {
-		found = append(found, warnings(c, cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}])...)
+	found := plan.Warnings(set, cat)
+	more, err := endless(ctx, conn, set, cat)
+	if err != nil {
+		return nil, err
 	}
-	return found, nil
-}
-
-// warnings names what works and works badly: foreign keys for which every
-// delete reads the whole of another table, and triggers that have a say.
-func warnings(c policy.Category, t *catalog.Table) []*policy.Error {
-	var found []*policy.Error
-	for _, g := range t.Triggers {
-		if c.Delete != nil && g.OnDelete || c.Redact != nil && g.OnUpdate {
-			found = append(found, c.Fail("table", "trigger %q of %s fires when the sweeper works, as role %q: it may keep a row, or keep a copy of it where no policy looks", g.Name, t.Name, t.Purger))
-		}
+	found = append(found, more...)
+	installed, err := canCompare(ctx, conn)
+	if err != nil || !installed {
+		return found, err
 	}
-	if c.Delete == nil {
-		return found
+	if err := keepsHolds(ctx, conn, set, cat); err != nil {
+		return nil, err
 	}
-	for _, fk := range t.Referencing {
-		if fk.Indexed {
-			continue
-		}
-		columns := make([]string, len(fk.Columns))
-		for i, name := range fk.Columns {
-			columns[i] = catalog.Quote(name)
-		}
-		found = append(found, c.Fail("table", "foreign key %q of %s has no index, so that each delete from %s reads that whole table; its owner runs: CREATE INDEX ON %s (%s);",
-			fk.Constraint, fk.Table, t.Name, fk.Table.Quoted(), strings.Join(columns, ", ")))
-	}
-	return found
+	more, err = enters(ctx, conn, cfg, set, cat)
+	return append(found, more...), err
 }
 
 // build plans over the catalogue as it is now. A zero asOf is the database's

@@ -121,8 +121,30 @@ func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded) error {
 	if err != nil {
 		return err
 	}
+	warned, err := enters(ctx, conn, d.cfg, l.set, cat)
+	if err != nil {
+		return err
+	}
+	d.warn(ctx, append(plan.Warnings(l.set, cat), warned...))
 	l.levels = levelsOf(p)
-	return register(ctx, conn, l.set, cat, d.cfg.Policies)
+	if err := register(ctx, conn, l.set, cat, d.cfg.Policies); err != nil {
+		return err
+	}
+	return rememberColumns(ctx, conn, cat, true)
+}
+
+// warn says what works badly, each thing once.
+func (d *daemon) warn(ctx context.Context, warnings []*policy.Error) {
+	for _, w := range warnings {
+		text := w.Position.String() + ": " + w.Reason
+		if !d.warned[text] {
+			d.log.WarnContext(ctx, "policy", slog.String(KeyWarning, text))
+		}
+		if d.warned == nil {
+			d.warned = map[string]bool{}
+		}
+		d.warned[text] = true
+	}
 }
 
 func levelsOf(p *plan.Plan) map[string]int {

@@ -28,7 +28,8 @@ type daemon struct {
 	window   schedule.Window
 	health   *Health
 	outage   *outage
-	wake     chan struct{} // has the scheduler look at its schedules now
+	wake     chan struct{}   // has the scheduler look at its schedules now
+	warned   map[string]bool // what was said of the policies; of the loading goroutine
 
 	mu     sync.Mutex // guards what follows
 	loaded loaded

@@ -50,6 +50,9 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err != nil {
 		return nil, err
 	}
+	if _, err := enters(ctx, conn, cfg, set, cat); err != nil {
+		return nil, err
+	}
 	if err := narrow(p, o); err != nil {
 		return nil, err
 	}
@@ -65,6 +68,9 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 		return nil, err
 	}
 	if err := register(ctx, conn, set, cat, o.Source); err != nil {
+		return nil, err
+	}
+	if err := rememberColumns(ctx, conn, cat, false); err != nil {
 		return nil, err
 	}
 	busy, err := takeAll(ctx, conn, log, p, self)

@@ -49,6 +49,7 @@ comment on column sweeper.relations.relid is 'Oid of the table or partition.';
 comment on column sweeper.relations.relation is 'Its name, as schema.table.';
 comment on column sweeper.relations.root is 'The partitioned table it belongs to; its own name where there is none.';
 comment on column sweeper.relations.key_columns is 'Its key columns, in key order.';
+comment on column sweeper.relations.columns is 'Its columns as of the last load of policies; NULL of a partition, and of a table that only the write-ahead log named.';
 comment on column sweeper.relations.seen_at is 'When this was last found to be different from before.';
 
 comment on table sweeper.legal_holds is 'Every legal hold, released and expired ones too. A hold suspends redact and delete of the rows that all its conditions match.';

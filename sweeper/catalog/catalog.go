@@ -57,6 +57,12 @@ type Table struct {
 	Hidden []string
 	Purger string
 
+	// Purging tells that the current role is Purger. May are the commands, of
+	// SELECT, UPDATE and DELETE, that Purger has a privilege for, be it on one
+	// column. All statements go through the root, so a leaf's own do not count.
+	Purging bool
+	May     []string
+
 	Columns []Column
 	// PrimaryKey is in key order, and empty when the key is deferrable: such a
 	// one is no replica identity.
@@ -74,6 +80,8 @@ type Table struct {
 	Checks      []Check
 	Triggers    []Trigger
 	Indexes     []Index
+	Partial     []Index // those over some rows only, if they keep rows apart
+	Views       []Name  // views and materialized views that read the table itself
 
 	// Publications are those that show every delete and truncate of the table,
 	// leaf by leaf, and no insert; with updates when they are called …_redact.
@@ -116,6 +124,7 @@ type Leaf struct {
 	Identity        string
 	IdentityColumns []string // what a DELETE shows in the WAL; empty when none
 	DeleteTriggers  bool
+	Triggers        []Trigger // the leaf's own, without those that it has from the root
 	OwnerMember     bool
 	Owner           string
 }
@@ -148,7 +157,7 @@ type Trigger struct {
 	OnDelete, OnUpdate bool
 }
 
-// Index is a valid index that covers the whole table.
+// Index is a valid index.
 type Index struct {
 	Name             string
 	Method           string   // pg_am.amname
@@ -156,6 +165,9 @@ type Index struct {
 	Expressions      []string // the columns that its expressions read
 	Unique           bool
 	NullsNotDistinct bool
+	Excludes         bool     // that of an exclusion constraint
+	Where            string   // the condition over the columns' bare names; "" it covers the whole table
+	Reads            []string // the columns that Where reads
 }
 
 // Column finds a column by its exact name.
@@ -180,6 +192,14 @@ func (t *Table) Key() []string {
 		return nil
 	}
 	return t.PrimaryKey
+}
+
+// Led tells whether an index over the whole table begins with columns, in any
+// order: whether a row is found by them without reading the table.
+func (t *Table) Led(columns ...string) bool {
+	return slices.ContainsFunc(t.Indexes, func(i Index) bool {
+		return len(i.Columns) >= len(columns) && !slices.ContainsFunc(i.Columns[:len(columns)], func(c string) bool { return !slices.Contains(columns, c) })
+	})
 }
 
 // SortedBy tells whether an index yields the rows in the order of column.

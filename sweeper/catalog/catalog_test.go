@@ -160,16 +160,23 @@ func TestKeys(t *testing.T) {
 // TestIndexes has indexes that sort, and that do not; unique ones of all kinds.
 func TestIndexes(t *testing.T) {
 	t.Parallel()
-	table := read(t, `create table app.t (a int, b text, c text, d text, constraint later unique (d) deferrable);
+	table := read(t, `create table app.t (a int, b text, c text, d text, span int4range, constraint later unique (d) deferrable, constraint apart exclude using gist (span with &&) where (d is not null));
 		create index by_a on app.t (a, b); create index brin_b on app.t using brin (b); create unique index lower_c on app.t (lower(c), b) include (a);
-		create unique index part_b on app.t (b) where a > 0; create unique index c_incl on app.t (c) include (d)`, "t")["t"]
+		create unique index part_b on app.t (b) where a > 0; create index not_unique on app.t (c) where a > 0; create unique index c_incl on app.t (c) include (d)`, "t")["t"]
 	same(t, "indexes", []catalog.Index{
-		{Name: "brin_b", Method: "brin", Columns: []string{"b"}, Expressions: []string{}},
-		{Name: "by_a", Method: "btree", Columns: []string{"a", "b"}, Expressions: []string{}},
-		{Name: "c_incl", Method: "btree", Columns: []string{"c"}, Expressions: []string{}, Unique: true},
-		{Name: "later", Method: "btree", Columns: []string{"d"}, Expressions: []string{}, Unique: true},
-		{Name: "lower_c", Method: "btree", Columns: []string{"", "b"}, Expressions: []string{"c"}, Unique: true},
+		{Name: "brin_b", Method: "brin", Columns: []string{"b"}, Expressions: []string{}, Reads: []string{}},
+		{Name: "by_a", Method: "btree", Columns: []string{"a", "b"}, Expressions: []string{}, Reads: []string{}},
+		{Name: "c_incl", Method: "btree", Columns: []string{"c"}, Expressions: []string{}, Reads: []string{}, Unique: true},
+		{Name: "later", Method: "btree", Columns: []string{"d"}, Expressions: []string{}, Reads: []string{}, Unique: true},
+		{Name: "lower_c", Method: "btree", Columns: []string{"", "b"}, Expressions: []string{"c"}, Reads: []string{}, Unique: true},
 	}, table.Indexes)
+	same(t, "indexes over a part", []catalog.Index{
+		{Name: "apart", Method: "gist", Columns: []string{"span"}, Expressions: []string{}, Excludes: true, Where: "(d IS NOT NULL)", Reads: []string{"d"}},
+		{Name: "part_b", Method: "btree", Columns: []string{"b"}, Expressions: []string{}, Unique: true, Where: "(a > 0)", Reads: []string{"a"}},
+	}, table.Partial)
+	if !table.Led("b", "a") || !table.Led("a") || table.Led("b", "c") || table.Led("a", "b", "c") {
+		t.Error("an index that leads to the rows is not told from another")
+	}
 	if !table.SortedBy("a") || table.SortedBy("b") || !table.SortedBy("c") {
 		t.Error("an index that sorts is not told from another")
 	}
@@ -237,12 +244,53 @@ func TestLeaves(t *testing.T) {
 		create table app.l1 partition of app.t for values in (1); create unlogged table app.l2 partition of app.t for values in (2);
 		create table app.l3 (x int, b int not null, a int not null, constraint own primary key (b, a)); alter table app.l3 drop x; alter table app.t attach partition app.l3 for values in (3); alter table app.l3 replica identity full;
 		create table app.l4 partition of app.t for values in (4); alter table app.l4 replica identity nothing; create trigger f before delete on app.l4 for each row execute function app.f();
-		create table app.l5 partition of app.t for values in (5); create unique index one on app.l5 (a); alter table app.l5 replica identity using index one`, "t")["t"]
+		create table app.l5 partition of app.t for values in (5); create unique index one on app.l5 (a); alter table app.l5 replica identity using index one; create trigger g after update on app.l5 for each row execute function app.f();
+		create trigger all_of_them after update on app.t for each row execute function app.f()`, "t")["t"]
 	var got []string
 	for _, l := range table.Leaves {
-		got = append(got, fmt.Sprintf("%s %s%s %s %v %t", l.Text, l.Kind, l.Persistence, l.Identity, l.IdentityColumns, l.DeleteTriggers))
+		got = append(got, fmt.Sprintf("%s %s%s %s %v %t %v", l.Text, l.Kind, l.Persistence, l.Identity, l.IdentityColumns, l.DeleteTriggers, l.Triggers))
 	}
-	same(t, "leaves", []string{"app.l1 rp d [b a] false", "app.l2 ru d [b a] false", "app.l3 rp f [b a] false", "app.l4 rp n [] true", "app.l5 rp i [a] false"}, got)
+	same(t, "leaves", []string{
+		"app.l1 rp d [b a] false []", "app.l2 ru d [b a] false []", "app.l3 rp f [b a] false []", "app.l4 rp n [] true [{f true true false}]",
+		"app.l5 rp i [a] false [{g false false true}]",
+	}, got)
+	same(t, "triggers of the root", []catalog.Trigger{{Name: "all_of_them", OnUpdate: true}}, table.Triggers)
+}
+
+// TestPrivileges has a table of which the purging role may do more and more, and
+// views over it.
+func TestPrivileges(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	db.Exec(t, `do $$ begin create role sweeper_daemon login; exception when duplicate_object then null; end $$;
+		create schema app; create table app.t (a int primary key, b int); create view app.v as select a from app.t;
+		create materialized view app.m as select * from app.v join app.t using (a); create view app.w as select * from app.m`)
+	cat, _ := readFrom(t, db, "t")
+	table := cat.Tables[catalog.Name{Schema: "app", Relation: "t"}]
+	same(t, "views", []catalog.Name{{Schema: "app", Relation: "m"}, {Schema: "app", Relation: "v"}}, table.Views)
+	if table.Purging || table.Purger != "sweeper_daemon" {
+		t.Errorf("a superuser is taken for the purging role %s", table.Purger)
+	}
+	for _, step := range []struct{ grant, want string }{
+		{"", "[]"}, {"select (a)", "[SELECT]"}, {"update (b), delete", "[SELECT UPDATE DELETE]"},
+	} {
+		if step.grant != "" {
+			db.Exec(t, "grant "+step.grant+" on app.t to sweeper_daemon")
+		}
+		cat, _ := readFrom(t, db, "t")
+		if got := fmt.Sprint(cat.Tables[table.Name].May); got != step.want {
+			t.Errorf("with %s it may %s, want %s", step.grant, got, step.want)
+		}
+	}
+	db.Exec(t, "grant usage on schema app to sweeper_daemon")
+	conn, err := pg.Connect(t.Context(), db.URL("sweeper_daemon"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	if cat, err = catalog.Read(t.Context(), conn, []catalog.Name{table.Name}); err != nil || !cat.Tables[table.Name].Purging {
+		t.Errorf("the purging role is not told: %v", err)
+	}
 }
 
 // TestForeignKeys has both ends of foreign keys.

@@ -81,17 +81,21 @@ func readColumns(ctx context.Context, q Querier, oids []uint32, tables map[uint3
 }
 
 // A column that an expression reads is known by the index's dependencies. Those
-// name plain and included columns too, which stand in indkey.
+// name plain and included columns too, which stand in indkey; so what a
+// condition reads is looked for in its tree.
 const indexesSQL = `
 select i.indrelid, c.relname, m.amname, i.indisprimary, i.indisreplident, i.indisunique, i.indimmediate and i.indisvalid,
-       i.indisvalid and i.indpred is null, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+       i.indisvalid, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
        array(select coalesce(a.attname, '')::text from unnest(i.indkey::int[]) with ordinality k(attnum, n)
                left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum and k.attnum > 0
               where k.n <= i.indnkeyatts order by k.n),
        array(select distinct a.attname::text from pg_depend d join pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid
               where i.indexprs is not null and d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
                 and d.refclassid = 'pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid > 0
-                and d.refobjsubid <> all(i.indkey::int[]) order by 1)
+                and d.refobjsubid <> all(i.indkey::int[]) order by 1),
+       i.indisexclusion, coalesce(pg_get_expr(i.indpred, i.indrelid), ''),
+       array(select a.attname::text from pg_attribute a
+              where i.indpred is not null and a.attrelid = i.indrelid and a.attnum > 0 and i.indpred::text ~ (':varattno ' || a.attnum || ' ') order by 1)
   from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
  where i.indrelid = any($1)
  order by i.indrelid, c.relname`
@@ -100,9 +104,9 @@ func readIndexes(ctx context.Context, q Querier, oids []uint32, tables map[uint3
 	return each(ctx, q, "indexes", indexesSQL, oids, func(row pgx.Rows) error {
 		var oid uint32
 		var i Index
-		var primary, identity, immediate, whole bool
-		if err := row.Scan(&oid, &i.Name, &i.Method, &primary, &identity, &i.Unique, &immediate, &whole, &i.NullsNotDistinct,
-			&i.Columns, &i.Expressions); err != nil {
+		var primary, identity, immediate, valid bool
+		if err := row.Scan(&oid, &i.Name, &i.Method, &primary, &identity, &i.Unique, &immediate, &valid, &i.NullsNotDistinct,
+			&i.Columns, &i.Expressions, &i.Excludes, &i.Where, &i.Reads); err != nil {
 			return err
 		}
 		t := tables[oid]
@@ -115,8 +119,12 @@ func readIndexes(ctx context.Context, q Querier, oids []uint32, tables map[uint3
 		if identity {
 			t.Index = i.Columns
 		}
-		if whole {
+		switch {
+		case !valid:
+		case i.Where == "":
 			t.Indexes = append(t.Indexes, i)
+		case i.Unique || i.Excludes:
+			t.Partial = append(t.Partial, i)
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,7 +35,10 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
                                     and pg_get_expr(y.polqual, y.polrelid) = 'true'
                                     and coalesce(pg_get_expr(y.polwithcheck, y.polrelid), 'true') = 'true')
                      or exists (select from pg_policy y where y.polrelid = c.oid and not y.polpermissive and y.polcmd in ('*', k.code)))),
-       u.name,
+       u.name, u.name = current_user,
+       array(select k.command from (values ('SELECT'), ('UPDATE'), ('DELETE')) k(command)
+              where has_table_privilege(u.oid, c.oid, k.command)
+                 or k.command <> 'DELETE' and has_any_column_privilege(u.oid, c.oid, k.command)),
        array(select w.rulename::text from pg_rewrite w where w.ev_class = c.oid order by 1),
        case when c.relkind = 'p' then
            (select coalesce(sum(greatest(l.reltuples, 0)), 0)::bigint from (` + treeSQL("c.oid") + `) t join pg_class l on l.oid = t.relid where l.relkind <> 'p')
@@ -62,7 +66,7 @@ func readTables(ctx context.Context, q Querier, names []Name) ([]*Table, error) 
 	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Table, error) {
 		t := &Table{}
 		return t, row.Scan(&t.OID, &t.Name.Schema, &t.Name.Relation, &t.Text, &t.Kind, &t.Persistence,
-			&t.Owner, &t.OwnerSuper, &t.OwnerMember, &t.IsPartition, &t.HasChildren, &t.Hidden, &t.Purger, &t.Rules,
+			&t.Owner, &t.OwnerSuper, &t.OwnerMember, &t.IsPartition, &t.HasChildren, &t.Hidden, &t.Purger, &t.Purging, &t.May, &t.Rules,
 			&t.Rows, &t.Identity, &t.Strategy, &t.PartitionKey, &t.Publications)
 	})
 	return tables, pg.Wrap("read the catalogue of tables", err)
@@ -88,19 +92,55 @@ func readChecks(ctx context.Context, q Querier, oids []uint32, tables map[uint32
 }
 
 const triggersSQL = `
-select t.tgrelid, t.tgname, t.tgtype & 2 = 2, t.tgtype & 8 = 8, t.tgtype & 16 = 16
+select t.tgrelid, t.tgname, t.tgtype & 2 = 2, t.tgtype & 8 = 8, t.tgtype & 16 = 16, t.tgparentid <> 0
   from pg_trigger t
  where t.tgrelid = any($1) and not t.tgisinternal and t.tgenabled <> 'D'
  order by t.tgrelid, t.tgname`
 
+// readTriggers reads those of the leaves too, which have to be known by now.
 func readTriggers(ctx context.Context, q Querier, oids []uint32, tables map[uint32]*Table) error {
+	oids = slices.Clone(oids)
+	leaves := map[uint32]*Leaf{}
+	for _, t := range tables {
+		for i := range t.Leaves {
+			oids = append(oids, t.Leaves[i].OID)
+			leaves[t.Leaves[i].OID] = &t.Leaves[i]
+		}
+	}
 	return each(ctx, q, "triggers", triggersSQL, oids, func(row pgx.Rows) error {
 		var oid uint32
 		var g Trigger
-		if err := row.Scan(&oid, &g.Name, &g.Before, &g.OnDelete, &g.OnUpdate); err != nil {
+		var inherited bool
+		if err := row.Scan(&oid, &g.Name, &g.Before, &g.OnDelete, &g.OnUpdate, &inherited); err != nil {
 			return err
 		}
-		tables[oid].Triggers = append(tables[oid].Triggers, g)
+		if t := tables[oid]; t != nil {
+			t.Triggers = append(t.Triggers, g)
+		} else if !inherited {
+			leaves[oid].Triggers = append(leaves[oid].Triggers, g)
+		}
+		return nil
+	})
+}
+
+// A view depends on a table by its rule.
+const viewsSQL = `
+select distinct d.refobjid, n.nspname, c.relname
+  from pg_depend d
+  join pg_rewrite w on w.oid = d.objid
+  join pg_class c on c.oid = w.ev_class and c.relkind in ('v', 'm')
+  join pg_namespace n on n.oid = c.relnamespace
+ where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = any($1) and c.oid <> d.refobjid
+ order by 1, 2, 3`
+
+func readViews(ctx context.Context, q Querier, oids []uint32, tables map[uint32]*Table) error {
+	return each(ctx, q, "views", viewsSQL, oids, func(row pgx.Rows) error {
+		var oid uint32
+		var n Name
+		if err := row.Scan(&oid, &n.Schema, &n.Relation); err != nil {
+			return err
+		}
+		tables[oid].Views = append(tables[oid].Views, n)
 		return nil
 	})
 }

@@ -24,6 +24,10 @@ type Check struct {
 	// Reads is a query over rows of a table, which whoever asks may not be allowed
 	// to read: then nothing is refused.
 	Reads bool
+
+	// Names is a query to which an answer of class 42 is a refusal too: the
+	// question is whether it can be asked.
+	Names bool
 }
 
 // Checks lists the questions about policies that [Lint] has passed. With own it
@@ -33,13 +37,13 @@ type Check struct {
 func Checks(set policy.Set, cat *catalog.Catalog, own bool) []Check {
 	var all []Check
 	for _, c := range set.Categories {
-		k := checker{category: c, table: cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}], own: own}
+		k := checker{category: c, table: cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}], own: own, writes: writesOf(c)}
+		all = append(all, k.start(cat)...)
 		for i, w := range c.Where {
 			all = append(all, k.where(fmt.Sprintf("where.%d", i), w)...)
 		}
-		if c.Redact != nil {
-			all = append(all, k.redaction()...)
-		}
+		all = append(all, k.redaction()...)
+		all = append(all, k.children(cat, c.Children, "")...)
 		all = append(all, unitChecks(c, cat)...)
 	}
 	return all
@@ -49,6 +53,7 @@ type checker struct {
 	category policy.Category
 	table    *catalog.Table
 	own      bool
+	writes   writes
 }
 
 // typ is the type that a value is read as.
@@ -57,6 +62,46 @@ func (k checker) typ(col catalog.Column) string {
 		return col.Exact
 	}
 	return col.Plain
+}
+
+// children asks of everything that goes along with the rows.
+func (k checker) children(cat *catalog.Catalog, children []policy.Child, prefix string) []Check {
+	var all []Check
+	for i, c := range children {
+		at := fmt.Sprintf("%schildren.%d.", prefix, i)
+		inner := checker{category: k.category, table: cat.Tables[childName(c)], own: k.own, writes: writes{c.Columns, c.Set, at}}
+		for _, m := range c.Match {
+			all = append(all, k.match(at+"match."+m.Other, inner.table, m))
+		}
+		if c.Action == "redact" {
+			all = append(all, inner.redaction()...)
+		}
+		all = append(all, inner.children(cat, c.Children, at)...)
+	}
+	return all
+}
+
+// match asks whether two columns can be compared.
+func (k checker) match(key string, other *catalog.Table, m policy.Match) Check {
+	theirs, _ := other.Column(m.Other)
+	mine, _ := k.table.Column(m.Own)
+	return Check{
+		Query:   Query{SQL: fmt.Sprintf("SELECT (NULL::%s %s NULL::%s) IS NULL", theirs.Plain, operator(mine, "="), mine.Plain)},
+		Refusal: k.category.Fail(key, "column %q of %s is %s and column %q of %s is %s, which cannot be compared", theirs.Name, other.Name, theirs.Type, mine.Name, k.table.Name, mine.Type),
+		Names:   true,
+	}
+}
+
+// start asks whether events are found by their match.
+func (k checker) start(cat *catalog.Catalog) []Check {
+	var all []Check
+	if from := k.category.Start.From; from != nil {
+		t := cat.Tables[catalog.Name{Schema: from.Schema, Relation: from.Relation}]
+		for _, m := range from.Match {
+			all = append(all, k.match("start_from.match."+m.Other, t, m))
+		}
+	}
+	return all
 }
 
 // where asks whether the column's type takes the values, which are compared in
@@ -94,6 +139,7 @@ type fate struct {
 	key    string
 	fixed  string // SQL without a type; "" it is text
 	text   string
+	token  bool // text is one of many
 }
 
 func (f fate) value(b *binder, typ string) string {
@@ -123,9 +169,35 @@ func (k checker) redaction() []Check {
 		return all
 	}
 	for _, c := range k.table.Checks {
-		if check, ok := k.constraint(c, fates); ok {
-			all = append(all, check)
+		sql, key := k.fated(fates, c.SQL, c.Columns)
+		if key == "" {
+			continue
 		}
+		all = append(all, Check{Query: sql("(%s) IS NOT FALSE"), Refusal: k.category.Fail(key, "check constraint %q of %s refuses what the redaction writes", c.Name, k.table.Name)})
+	}
+	return append(all, k.partial(fates)...)
+}
+
+// partial asks whether the redacted rows, which have one value in all columns
+// of an index over some rows, would be in that index.
+func (k checker) partial(fates []fate) []Check {
+	var all []Check
+	for _, i := range k.table.Partial {
+		if len(i.Expressions) > 0 || slices.Contains(i.Columns, "") || !slices.ContainsFunc(i.Columns, func(c string) bool { return slices.Contains(k.writes.constants(), c) }) {
+			continue
+		}
+		known := func(name string) bool {
+			return slices.ContainsFunc(fates, func(f fate) bool { return f.column.Name == name && f.fixed != "NULL" && !f.token })
+		}
+		if slices.ContainsFunc(i.Columns, func(c string) bool { return !known(c) }) {
+			continue
+		}
+		sql, key := k.fated(fates, i.Where, i.Reads)
+		if key == "" {
+			continue
+		}
+		at := k.writes.at(i.Columns[0])
+		all = append(all, Check{Query: sql("(%s) IS NOT TRUE"), Refusal: k.category.Fail(at, "column %q of %s is unique where %s (index %q), and this gives every such row the same value; use {hmac: …} or \"null\"", i.Columns[0], k.table.Name, i.Where, i.Name)})
 	}
 	return all
 }
@@ -134,9 +206,9 @@ func (k checker) redaction() []Check {
 // now; NULL among them.
 func (k checker) fates() []fate {
 	var all []fate
-	for _, r := range k.category.Redact.Columns {
+	for _, r := range k.writes.columns {
 		col, _ := k.table.Column(r.Column)
-		f := fate{column: col, key: "redact.columns." + r.Column}
+		f := fate{column: col, key: k.writes.at(r.Column)}
 		switch {
 		case r.Strategy == policy.Null:
 			f.fixed = "NULL"
@@ -146,35 +218,34 @@ func (k checker) fates() []fate {
 			f.text = text(r.Value)
 		case r.Strategy == policy.HMAC:
 			f.text = strings.Replace(r.Format, "%s", strings.Repeat("0123456789abcdef", TokenLength/16), 1)
+			f.token = true
 		default:
 			continue
 		}
 		all = append(all, f)
 	}
-	for _, s := range k.category.Redact.Set {
+	for _, s := range k.writes.set {
 		col, _ := k.table.Column(s.Column)
-		all = append(all, fate{column: col, key: "redact.set." + s.Column, text: text(s.Value)})
+		all = append(all, fate{column: col, key: k.writes.at(s.Column), text: text(s.Value)})
 	}
 	return all
 }
 
-// constraint asks a check constraint all of whose columns are redacted.
-func (k checker) constraint(c catalog.Check, fates []fate) (Check, bool) {
+// fated gives a question about a condition over columns all of which are
+// redacted, and where the last of them stands; "" when they are not.
+func (k checker) fated(fates []fate, condition string, columns []string) (ask func(question string) Query, key string) {
 	b := bind(0)
 	var row []string
-	var key string
-	for _, name := range c.Columns {
+	for _, name := range columns {
 		i := slices.IndexFunc(fates, func(f fate) bool { return f.column.Name == name })
 		if i < 0 {
-			return Check{}, false
+			return nil, ""
 		}
 		f := fates[i]
 		key = f.key
 		row = append(row, fmt.Sprintf("%s AS %s", f.value(b, f.column.Exact), catalog.Quote(name)))
 	}
-	if len(row) == 0 {
-		return Check{}, false
-	}
-	sql := fmt.Sprintf("SELECT (%s) IS NOT FALSE FROM (SELECT %s) AS %s", c.SQL, strings.Join(row, ", "), catalog.Quote(k.table.Name.Relation))
-	return Check{Query: b.query(sql), Refusal: k.category.Fail(key, "check constraint %q of %s refuses what the redaction writes", c.Name, k.table.Name)}, true
+	return func(question string) Query {
+		return b.query(fmt.Sprintf("SELECT "+question+" FROM (SELECT %s) AS %s", condition, strings.Join(row, ", "), catalog.Quote(k.table.Name.Relation)))
+	}, key
 }

@@ -150,7 +150,7 @@ func (r rule) locks() bool {
 }
 
 // Tables names the tables that a set's categories read: those that they govern,
-// and those that their starts are in.
+// their children, and those that their starts are in.
 func Tables(set policy.Set) []catalog.Name {
 	var names []catalog.Name
 	seen := map[catalog.Name]bool{}
@@ -165,6 +165,7 @@ func Tables(set policy.Set) []catalog.Name {
 		if from := c.Start.From; from != nil {
 			add(catalog.Name{Schema: from.Schema, Relation: from.Relation})
 		}
+		descend(c.Children, "", func(child policy.Child, _ string) { add(childName(child)) })
 	}
 	return names
 }

@@ -21,38 +21,48 @@ func Lint(set policy.Set, cat *catalog.Catalog) error {
 		l.run()
 		problems = append(problems, l.problems...)
 	}
-	slices.SortStableFunc(problems, func(a, b *policy.Error) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
 	all := make([]error, len(problems))
-	for i, p := range problems {
+	for i, p := range inOrder(problems) {
 		all[i] = p
 	}
 	return errors.Join(all...)
 }
 
-// linter checks one category.
+// inOrder sorts by the places in the files.
+func inOrder(problems []*policy.Error) []*policy.Error {
+	slices.SortStableFunc(problems, func(a, b *policy.Error) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return problems
+}
+
+// linter checks one category, or one of its children: what it does to one
+// table.
 type linter struct {
 	set      policy.Set
 	cat      *catalog.Catalog
 	category policy.Category
 	table    *catalog.Table
+	writes   writes
+	prefix   string   // of the keys: "" of the category, else "children.0."
+	commands []string // what is done to the table, beside reading it
 	problems []*policy.Error
 }
 
 func (l *linter) fail(key, format string, args ...any) {
-	l.problems = append(l.problems, l.category.Fail(key, format, args...))
+	l.problems = append(l.problems, l.category.Fail(l.prefix+key, format, args...))
 }
 
 func (l *linter) run() {
 	c := l.category
-	name := catalog.Name{Schema: c.Schema, Relation: c.Relation}
-	l.table = l.cat.Tables[name]
-	if l.table == nil {
-		l.fail("table", "table %s does not exist, or this role may not see its schema; names are case-sensitive here%s", name, l.meant(name))
-		return
+	l.writes = writesOf(c)
+	if c.Delete != nil {
+		l.commands = append(l.commands, "DELETE")
 	}
-	if !l.kind() {
+	if c.Redact != nil {
+		l.commands = append(l.commands, "UPDATE")
+	}
+	if l.table = l.find("table", c.Schema, c.Relation); l.table == nil || !l.kind() {
 		return
 	}
 	l.identity()
@@ -60,12 +70,51 @@ func (l *linter) run() {
 	l.columns()
 	if c.Redact != nil {
 		l.redaction()
+		l.contradictions()
 	}
 	if c.Delete != nil {
-		l.foreignKeys()
+		l.foreignKeys(c.Children)
+		if path := l.cycle(l.table.Name, map[catalog.Name]bool{}); path != nil {
+			l.fail("table", "foreign keys form a cycle of tables: %s", strings.Join(path, " → "))
+		}
 	}
-	if c.Partitions == "drop" && !ByStart(l.table, c) {
-		l.fail("partitions", "%s is not partitioned by RANGE on %q, so no partition can go whole; use partitions: rows", l.table.Name, c.Start.Column)
+	l.partitions()
+	l.children(c.Children, []catalog.Name{l.table.Name})
+}
+
+// find looks for a table that stands under key.
+func (l *linter) find(key, schema, relation string) *catalog.Table {
+	name := catalog.Name{Schema: schema, Relation: relation}
+	t := l.cat.Tables[name]
+	if t == nil {
+		l.fail(key, "table %s does not exist, or this role may not see its schema; names are case-sensitive here%s", name, l.meant(name))
+	}
+	return t
+}
+
+// partitions refuses whole partitions where none may go whole.
+func (l *linter) partitions() {
+	c, t := l.category, l.table
+	if c.Partitions != "drop" && c.Partitions != "detach" {
+		return
+	}
+	if !ByStart(t, c) {
+		l.fail("partitions", "%s is not partitioned by RANGE on %q, so no partition can go whole; use partitions: rows", t.Name, c.Start.Column)
+		return
+	}
+	if c.Partitions == "detach" {
+		return
+	}
+	const skipped = "fires on DELETE, and dropping a partition fires no trigger; use partitions: rows"
+	if i := slices.IndexFunc(t.Triggers, func(g catalog.Trigger) bool { return g.OnDelete }); i >= 0 {
+		l.fail("partitions", "trigger %q of %s "+skipped, t.Triggers[i].Name, t.Name)
+		return
+	}
+	for _, leaf := range t.Leaves {
+		if i := slices.IndexFunc(leaf.Triggers, func(g catalog.Trigger) bool { return g.OnDelete }); i >= 0 {
+			l.fail("partitions", "trigger %q of partition %s "+skipped, leaf.Triggers[i].Name, leaf.Name)
+			return
+		}
 	}
 }
 
@@ -114,7 +163,7 @@ func (l *linter) kind() bool {
 // hidden is a command of ours from which row security could hide rows.
 func (l *linter) hidden() string {
 	for _, command := range l.table.Hidden {
-		if command == "SELECT" || command == "DELETE" && l.category.Delete != nil || command == "UPDATE" && l.category.Redact != nil {
+		if command == "SELECT" || slices.Contains(l.commands, command) {
 			return command
 		}
 	}
@@ -163,13 +212,24 @@ func (l *linter) leaves() {
 func (l *linter) same() []policy.Category {
 	var found []policy.Category
 	for _, c := range l.set.Categories {
-		if c.Schema == l.category.Schema && c.Relation == l.category.Relation {
+		if c.Schema == l.table.Name.Schema && c.Relation == l.table.Name.Relation {
 			found = append(found, c)
 		}
 	}
 	return found
 }
 
+// anyRedacts tells whether anything that the policies say changes rows of the
+// table, so that it is in the publication with updates.
 func (l *linter) anyRedacts() bool {
-	return slices.ContainsFunc(l.same(), func(c policy.Category) bool { return c.Redact != nil })
+	if slices.ContainsFunc(l.same(), func(c policy.Category) bool { return c.Redact != nil }) {
+		return true
+	}
+	found := false
+	for _, c := range l.set.Categories {
+		descend(c.Children, "", func(child policy.Child, _ string) {
+			found = found || childName(child) == l.table.Name && (child.Action == "redact" || child.Action == "nullify")
+		})
+	}
+	return found
 }

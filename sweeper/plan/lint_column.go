@@ -12,15 +12,7 @@ import (
 // columns checks every column that the category names outside redact.
 func (l *linter) columns() {
 	c := l.category
-	if c.Start.Column != "" && c.Start.From == nil && c.Start.Unit == "" {
-		key := "start_from"
-		if _, ok := c.Ats["start_from.column"]; ok {
-			key = "start_from.column"
-		}
-		if start, ok := l.column(key, c.Start.Column); ok && !slices.Contains([]string{"timestamptz", "timestamp", "date"}, start.Base) {
-			l.fail(key, "column %q of %s is %s; a start is a timestamp with time zone, a timestamp or a date", start.Name, l.table.Name, start.Type)
-		}
-	}
+	l.start()
 	if reason := RawReason(c.WhereSQL); reason != "" {
 		l.fail("where_sql", "where_sql %s", reason)
 	}
@@ -29,6 +21,17 @@ func (l *linter) columns() {
 	for i, w := range c.Where {
 		if col, ok := l.column(fmt.Sprintf("where.%d.column", i), w.Column); ok {
 			l.condition(fmt.Sprintf("where.%d", i), col, w)
+		}
+	}
+	if c.Restrict != nil {
+		for i, name := range c.Restrict.Columns {
+			l.column(fmt.Sprintf("restrict.columns.%d", i), name)
+		}
+	}
+	for i, name := range c.BulkFilter {
+		key := fmt.Sprintf("bulk_filter.%d", i)
+		if col, ok := l.column(key, name); ok && col.Operators == "" {
+			l.fail(key, "column %q of %s is %s, whose values cannot be compared, so that bulk_delete cannot filter by it", name, l.table.Name, col.Type)
 		}
 	}
 }
@@ -43,21 +46,25 @@ func (l *linter) scope(key, name string) {
 	}
 }
 
-// column finds a column or fails with the nearest one.
+// column finds a column of the table or fails with the nearest one.
 func (l *linter) column(key, name string) (catalog.Column, bool) {
-	col, ok := l.table.Column(name)
+	return l.columnOf(l.table, key, name)
+}
+
+func (l *linter) columnOf(t *catalog.Table, key, name string) (catalog.Column, bool) {
+	col, ok := t.Column(name)
 	if ok {
 		return col, true
 	}
-	names := make([]string, len(l.table.Columns))
-	for i, c := range l.table.Columns {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
 		names[i] = c.Name
 	}
 	hint := ""
 	if near := policy.Nearest(name, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	l.fail(key, "column %q does not exist in %s%s", name, l.table.Name, hint)
+	l.fail(key, "column %q does not exist in %s%s", name, t.Name, hint)
 	return col, false
 }
 

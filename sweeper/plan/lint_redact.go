@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -8,9 +9,36 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
+// writes are what a redaction makes of a table's columns.
+type writes struct {
+	columns []policy.Redaction
+	set     []policy.Assignment
+	key     string // where they stand: "redact." or "children.0."
+}
+
+func writesOf(c policy.Category) writes {
+	if c.Redact == nil {
+		return writes{}
+	}
+	return writes{c.Redact.Columns, c.Redact.Set, "redact."}
+}
+
+// at is the key under which a column is redacted or set.
+func (w writes) at(column string) string {
+	if slices.ContainsFunc(w.columns, func(r policy.Redaction) bool { return r.Column == column }) {
+		return w.key + "columns." + column
+	}
+	return w.key + "set." + column
+}
+
+// inside is at without the prefix of a child.
+func (l *linter) inside(column string) string {
+	return strings.TrimPrefix(l.writes.at(column), l.prefix)
+}
+
 func (l *linter) redaction() {
-	for _, r := range l.category.Redact.Columns {
-		key := "redact.columns." + r.Column
+	for _, r := range l.writes.columns {
+		key := l.inside(r.Column)
 		col, ok := l.column(key, r.Column)
 		if !ok || r.Strategy == policy.Keep || !l.writable(key, col) {
 			continue
@@ -30,19 +58,45 @@ func (l *linter) redaction() {
 		case policy.SetValue:
 			l.timeless(key, col, r.Value)
 			l.constant(key, col)
+		case policy.Truncate, policy.Mask, policy.JSON:
+			l.coarse(key, col, r)
 		}
 		l.pointer(key, col)
 	}
-	for _, s := range l.category.Redact.Set {
-		key := "redact.set." + s.Column
+	for _, s := range l.writes.set {
+		key := l.inside(s.Column)
 		if col, ok := l.column(key, s.Column); ok && l.writable(key, col) {
 			l.timeless(key, col, s.Value)
 			l.constant(key, col)
 			l.pointer(key, col)
 		}
 	}
-	l.contradictions()
 }
+
+// coarse refuses a redaction that leaves a part of the value where the type has
+// no such part, or where rows that differ now would be the same.
+func (l *linter) coarse(key string, col catalog.Column, r policy.Redaction) {
+	takes, needs := []string{"json", "jsonb"}, "a json or jsonb column"
+	switch r.Strategy {
+	case policy.Truncate:
+		takes, needs = []string{"date", "timestamp", "timestamptz"}, "a date or a timestamp"
+	case policy.Mask:
+		takes, needs = textTypes, "a text column"
+	}
+	switch {
+	case !slices.Contains(takes, col.Base):
+		l.fail(key, "column %q of %s is %s; {%s: …} needs %s", col.Name, l.table.Name, col.Type, r.Strategy, needs)
+	case r.Strategy == policy.Truncate && r.Unit == "hour" && col.Base == "date":
+		l.fail(key, "column %q of %s is date, which has no hours; truncate it to day or more", col.Name, l.table.Name)
+	default:
+		if i := l.unique(col.Name, func(catalog.Index) bool { return true }); i != "" {
+			l.fail(key, "column %q of %s is unique (index %q), and {%s: …} gives different rows the same value; use {hmac: …} or \"null\"", col.Name, l.table.Name, i, r.Strategy)
+		}
+	}
+}
+
+// textTypes are the types that hold a text.
+var textTypes = []string{"text", "varchar", "bpchar", "citext", "name"}
 
 // writable refuses columns that a redaction must not touch: what names the row,
 // what any category over the table judges it by, and what follows from another
@@ -99,9 +153,18 @@ func (l *linter) judged(column string) string {
 			return "is the tenant column" + of + "; without it holds of the tenant would no longer find the row"
 		case slices.ContainsFunc(c.Where, func(w policy.Condition) bool { return w.Column == column }):
 			return "is read by where" + of + "; redacting it would hide the row from the category"
+		case c.Start.From != nil && own(c.Start.From.Match, column):
+			return "is what start_from" + of + " finds the row's events by; redacting it would lose the start"
+		case slices.ContainsFunc(c.Children, func(child policy.Child) bool { return own(child.Match, column) }):
+			return "is what children" + of + " are found by; redacting it would leave them behind"
 		}
 	}
 	return ""
+}
+
+// own tells whether a match compares a column of the table itself.
+func own(match []policy.Match, column string) bool {
+	return slices.ContainsFunc(match, func(m policy.Match) bool { return m.Own == column })
 }
 
 // null refuses NULL where the table does.
@@ -124,13 +187,13 @@ func (l *linter) constant(key string, col catalog.Column) {
 
 // unique names a unique index of kind which rows of one value in column could
 // violate: one that is left without a key of the table when every column that
-// the redaction makes the same is taken out of it. An index over some rows only
-// is not among them: whether those rows collide is not for the catalogue to
-// tell, and a sweep that meets it ends as partial and names it.
+// the redaction makes the same is taken out of it. An exclusion constraint is
+// one of them: what it keeps apart, equal values never are. Whether an index
+// over some rows only has the redacted ones is for [Checks] and [Trials] to ask.
 func (l *linter) unique(column string, kind func(catalog.Index) bool) string {
-	same := l.constants()
+	same := l.writes.constants()
 	for _, i := range l.table.Indexes {
-		if !i.Unique || !kind(i) || !slices.Contains(i.Columns, column) && !slices.Contains(i.Expressions, column) {
+		if !i.Unique && !i.Excludes || !kind(i) || !slices.Contains(i.Columns, column) && !slices.Contains(i.Expressions, column) {
 			continue
 		}
 		if slices.ContainsFunc(i.Expressions, func(c string) bool { return !slices.Contains(same, c) }) {
@@ -146,15 +209,15 @@ func (l *linter) unique(column string, kind func(catalog.Index) bool) string {
 	return ""
 }
 
-// constants are the columns in which the redacted rows have one value.
-func (l *linter) constants() []string {
+// constants are the columns in which redacted rows may have one value.
+func (w writes) constants() []string {
 	var names []string
-	for _, r := range l.category.Redact.Columns {
+	for _, r := range w.columns {
 		if r.Strategy != policy.Keep && r.Strategy != policy.HMAC {
 			names = append(names, r.Column)
 		}
 	}
-	for _, s := range l.category.Redact.Set {
+	for _, s := range w.set {
 		names = append(names, s.Column)
 	}
 	return names
@@ -172,7 +235,7 @@ func (l *linter) pointer(key string, col catalog.Column) {
 
 // token refuses {hmac: …} where it does not fit.
 func (l *linter) token(key string, col catalog.Column, format string) {
-	if !slices.Contains([]string{"text", "varchar", "bpchar", "citext", "name"}, col.Base) {
+	if !slices.Contains(textTypes, col.Base) {
 		l.fail(key, "column %q of %s is %s; {hmac: …} needs a text column", col.Name, l.table.Name, col.Type)
 		return
 	}
@@ -192,11 +255,7 @@ func (l *linter) contradictions() {
 		theirs := outcomes(c)
 		for _, column := range Redacted(l.category) {
 			if other, both := theirs[column]; both && other != mine[column] {
-				key := "redact.columns." + column
-				if _, ok := l.category.Ats[key]; !ok {
-					key = "redact.set." + column
-				}
-				l.fail(key, "category %s redacts column %q of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where", c.Name, column)
+				l.fail(l.inside(column), "category %s redacts column %q of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where", c.Name, column)
 			}
 		}
 	}
@@ -212,7 +271,7 @@ func outcomes(c policy.Category) map[string]string {
 		case policy.SetValue:
 			all[r.Column] = "set " + text(r.Value)
 		default:
-			all[r.Column] = string(r.Strategy) + " " + r.Format
+			all[r.Column] = fmt.Sprintln(r.Strategy, r.Format, r.Unit, r.KeepLast, r.Paths)
 		}
 	}
 	for _, s := range c.Redact.Set {

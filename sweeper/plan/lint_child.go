@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
+)
+
+func childName(c policy.Child) catalog.Name {
+	return catalog.Name{Schema: c.Schema, Relation: c.Relation}
+}
+
+// descend visits children and theirs, each with the prefix of its keys.
+func descend(children []policy.Child, prefix string, visit func(c policy.Child, prefix string)) {
+	for i, c := range children {
+		at := fmt.Sprintf("%schildren.%d.", prefix, i)
+		visit(c, at)
+		descend(c.Children, at, visit)
+	}
+}
+
+// children checks what goes along with the rows of the table. above are the
+// tables from the category's down to this one.
+func (l *linter) children(children []policy.Child, above []catalog.Name) {
+	for i, c := range children {
+		k := linter{set: l.set, cat: l.cat, category: l.category, prefix: fmt.Sprintf("%schildren.%d.", l.prefix, i)}
+		k.child(c, l.table, above)
+		l.problems = append(l.problems, k.problems...)
+	}
+}
+
+// child checks one of the tables whose rows belong to rows of parent.
+func (l *linter) child(c policy.Child, parent *catalog.Table, above []catalog.Name) {
+	switch c.Action {
+	case "delete":
+		l.commands = []string{"DELETE"}
+	case "nullify", "redact":
+		l.commands = []string{"UPDATE"}
+	}
+	name := childName(c)
+	if i := slices.Index(above, name); i >= 0 {
+		l.fail("table", "children form a cycle of tables: %s", arrows(append(slices.Clone(above[i:]), name)))
+		return
+	}
+	if l.table = l.find("table", c.Schema, c.Relation); l.table == nil || !l.kind() {
+		return
+	}
+	if c.Action != "keep" {
+		l.identity()
+		l.leaves()
+	}
+	for _, m := range c.Match {
+		l.match("match."+m.Other, l.table, parent, m)
+		if c.Action == "nullify" {
+			l.nullify("match."+m.Other, m.Other)
+		}
+	}
+	if c.Action == "redact" {
+		l.writes = writes{c.Columns, c.Set, l.prefix}
+		l.redaction()
+		for _, m := range c.Match {
+			if slices.Contains(l.writes.names(), m.Other) {
+				l.fail(l.inside(m.Other), "column %q of %s is what the row's parent is found by; redacting it would cut the two apart", m.Other, l.table.Name)
+			}
+		}
+	}
+	if c.Objects != nil {
+		if col, ok := l.column("objects.column", c.Objects.Column); ok && !slices.Contains(textTypes, col.Base) {
+			l.fail("objects.column", "column %q of %s is %s; the name of an object is a text", col.Name, l.table.Name, col.Type)
+		}
+	}
+	if c.Action == "delete" {
+		l.foreignKeys(c.Children)
+	}
+	l.children(c.Children, append(slices.Clone(above), name))
+}
+
+// nullify refuses to cut a child off by a column that cannot be NULL.
+func (l *linter) nullify(key, name string) {
+	col, ok := l.table.Column(name)
+	switch {
+	case !ok:
+	case slices.Contains(l.table.PrimaryKey, name), slices.Contains(l.table.Key(), name):
+		l.fail(key, "column %q of %s is part of the key, and action: nullify would make it NULL; use action: delete", name, l.table.Name)
+	case col.Generated:
+		l.fail(key, "column %q of %s is generated, and action: nullify cannot write it", name, l.table.Name)
+	case col.NotNull:
+		l.fail(key, "column %q of %s is NOT NULL, and action: nullify would make it NULL; use action: delete", name, l.table.Name)
+	}
+}
+
+// names are the columns that are written.
+func (w writes) names() []string {
+	var names []string
+	for _, r := range w.columns {
+		if r.Strategy != policy.Keep {
+			names = append(names, r.Column)
+		}
+	}
+	for _, s := range w.set {
+		names = append(names, s.Column)
+	}
+	return names
+}
+
+func arrows(names []catalog.Name) string {
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = n.String()
+	}
+	return strings.Join(parts, " → ")
+}
