@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
@@ -30,11 +29,14 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	p, _, err := build(ctx, conn, cfg, set, asOf)
+	p, _, m, err := buildFitting(ctx, conn, cfg, set, asOf)
 	if err != nil {
 		return nil, err
 	}
-	if err := narrow(p, SweepOptions{Category: only}); err != nil {
+	if only == "" && len(m) > 0 {
+		return nil, plan.Join(set, m)
+	}
+	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
 	preview := &Preview{Plan: p, States: map[string][]purge.States{}}
@@ -93,28 +95,4 @@ func warnings(c policy.Category, t *catalog.Table) []*policy.Error {
 			fk.Constraint, fk.Table, t.Name, fk.Table.Quoted(), strings.Join(columns, ", ")))
 	}
 	return found
-}
-
-// build plans over the catalogue as it is now. A zero asOf is the database's
-// own clock.
-func build(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, asOf time.Time) (*plan.Plan, *catalog.Catalog, error) {
-	if asOf.IsZero() {
-		if err := conn.QueryRow(ctx, `select now()`).Scan(&asOf); err != nil {
-			return nil, nil, pg.Wrap("read the database's clock", err)
-		}
-	}
-	cat, err := readCatalog(ctx, conn, set)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := fits(ctx, conn, set, cat, true); err != nil {
-		return nil, nil, err
-	}
-	if err := keepsHolds(ctx, conn, set, cat); err != nil {
-		return nil, nil, err
-	}
-	p, err := plan.Build(set, cat, plan.Options{
-		AsOf: asOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes(),
-	})
-	return p, cat, err
 }

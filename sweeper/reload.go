@@ -37,7 +37,7 @@ func (d *daemon) reload(ctx context.Context, asked <-chan struct{}) error {
 		if now == seen && !force {
 			continue
 		}
-		err := d.load(ctx)
+		err := d.load(ctx, true)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -56,8 +56,9 @@ func (d *daemon) reload(ctx context.Context, asked <-chan struct{}) error {
 }
 
 // load reads the policies, holds them against the database, and puts them in
-// force as a whole.
-func (d *daemon) load(ctx context.Context) error {
+// force as a whole. With whole it refuses a set with a category that does not
+// fit; at the start there is no other set, and those that fit run.
+func (d *daemon) load(ctx context.Context, whole bool) error {
 	l := loaded{print: policy.Fingerprint(d.cfg.Policies)}
 	var err error
 	if l.set, err = policy.Load(policy.Defaults{Timezone: d.cfg.Timezone}, d.cfg.Policies); err != nil {
@@ -71,7 +72,7 @@ func (d *daemon) load(ctx context.Context) error {
 		return err
 	}
 	defer closeSoon(conn)
-	if err := d.fit(ctx, conn, &l); err != nil {
+	if err := d.fit(ctx, conn, &l, whole); err != nil {
 		return err
 	}
 	failpoint.Hit("reload.checked")
@@ -106,10 +107,18 @@ func (l *loaded) schedule() error {
 
 // fit holds policies against the catalogue, and tells the database of them, so
 // that holds know the types of their columns before the first run.
-func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded) error {
-	p, cat, err := build(ctx, conn, d.cfg, l.set, time.Time{})
+func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded, whole bool) error {
+	p, cat, m, err := buildFitting(ctx, conn, d.cfg, l.set, time.Time{})
 	if err != nil {
 		return err
+	}
+	if whole && len(m) > 0 {
+		return plan.Join(l.set, m)
+	}
+	for _, c := range l.set.Categories {
+		if err := m.why(c.Name); err != nil {
+			d.log.ErrorContext(ctx, "category does not fit the database and will not run", slog.String(KeyPolicy, c.Name), slog.Any(KeyErr, err))
+		}
 	}
 	l.levels = levelsOf(p)
 	return register(ctx, conn, l.set, cat, d.cfg.Policies)

@@ -117,7 +117,7 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 func (d *daemon) start(ctx context.Context) error {
 	wait := newBackoff()
 	for {
-		err := d.load(ctx)
+		err := d.load(ctx, false)
 		switch {
 		case err == nil:
 			d.outage.over(ctx, partPolicies)

@@ -1,12 +1,12 @@
 package sweeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -68,11 +68,11 @@ func latest(a, b time.Time) time.Time {
 func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Plan, error) {
 	var p *plan.Plan
 	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		built, cat, err := build(ctx, c.Conn(), s.cfg, l.set, time.Time{})
-		if err != nil {
+		built, cat, m, err := buildFitting(ctx, c.Conn(), s.cfg, l.set, time.Time{})
+		if err = cmp.Or(err, m.why(one.category)); err != nil {
 			return err
 		}
-		if err := narrow(built, SweepOptions{Category: one.category}); err != nil {
+		if err := narrow(built, m, SweepOptions{Category: one.category}); err != nil {
 			return err
 		}
 		p = built
@@ -80,15 +80,6 @@ func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Pla
 	})
 	return p, err
 }
-
-const refusedSQL = `
-	with run as (
-	  insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, stop_reason, finished_at, instance)
-	  values ($1, $1, $2, 'failed', $3, $4, now(), $5, '', $6, clock_timestamp(), $7) returning *),
-	told as (
-	  insert into sweeper.batches (fact, reason, category, actor, run_id, policy_sha256, started_at)
-	  select 'run_end', reason, category, actor, run_id, policy_sha256, started_at from run)
-	select as_of from run`
 
 // refuse records a slot for which there is no plan, such as when the policies
 // no longer fit the tables.
@@ -99,13 +90,11 @@ func (s *scheduler) refuse(ctx context.Context, l loaded, one slot, cause error)
 	}
 	s.log.ErrorContext(ctx, "slot not planned", slog.String(KeyPolicy, one.category), slog.Any(KeyErr, cause))
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var now time.Time
-		err := tx.QueryRow(ctx, refusedSQL,
-			uuid.New(), one.category, cronReason, cronActor, l.set.SHA256[:], cause.Error(), string(s.instance)).Scan(&now)
+		o, err := recordRefused(ctx, tx, l.set, one.category, cronReason, cronActor, s.instance, cause)
 		if err != nil {
-			return pg.Wrap("record the run of category "+one.category, err)
+			return err
 		}
-		return moveSlot(ctx, tx, one, l.schedules[one.category].Next(latest(one.due, now)))
+		return moveSlot(ctx, tx, one, l.schedules[one.category].Next(latest(one.due, o.AsOf)))
 	})
 	if err != nil {
 		s.log.ErrorContext(ctx, "slot not recorded", slog.String(KeyPolicy, one.category), slog.Any(KeyErr, err))

@@ -48,6 +48,10 @@ type Options struct {
 	BatchRows   int       // largest batch, to estimate their number
 	Publication string    // prefix of the publications
 	HMACKey     []byte    // nil: redaction tokens are recognised by their shape alone, and no batch may run
+
+	// Still are categories that are left out, such as those that do not fit. It
+	// has to name those too that must not run without them: see [Bound].
+	Still map[string]bool
 }
 
 // Plan is what one sweep would do.
@@ -112,13 +116,17 @@ type Query struct {
 // Build plans the categories of set over the catalogue. Every reason why the
 // policies do not fit the database is returned at once, as [policy.Error]s.
 func Build(set policy.Set, cat *catalog.Catalog, o Options) (*Plan, error) {
-	if err := Lint(set, cat); err != nil {
+	problems := Problems(set, cat)
+	for name := range o.Still {
+		delete(problems, name)
+	}
+	if err := Join(set, problems); err != nil {
 		return nil, err
 	}
 	p := &Plan{AsOf: o.AsOf, PolicySHA256: set.SHA256}
 	categories := make([]*Category, 0, len(set.Categories))
 	for _, c := range set.Categories {
-		if c.Enabled {
+		if c.Enabled && !o.Still[c.Name] {
 			categories = append(categories, buildCategory(c, set, cat, o))
 		}
 	}
