@@ -72,6 +72,9 @@ func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Pla
 		if err = cmp.Or(err, m.why(one.category)); err != nil {
 			return err
 		}
+		if err := trusted(ctx, c.Conn(), built.AsOf, s.now()); err != nil {
+			return err
+		}
 		if err := narrow(built, m, SweepOptions{Category: one.category}); err != nil {
 			return err
 		}
@@ -84,8 +87,9 @@ func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Pla
 // refuse records a slot for which there is no plan, such as when the policies
 // no longer fit the tables.
 func (s *scheduler) refuse(ctx context.Context, l loaded, one slot, cause error) (settled bool) {
-	var misfit *policy.Error
-	if !errors.As(cause, &misfit) && transient(cause) || ctx.Err() != nil {
+	var bad *policy.Error
+	var clock *clockError
+	if !errors.As(cause, &bad) && transient(cause) || errors.As(cause, &clock) || ctx.Err() != nil {
 		return false
 	}
 	s.log.ErrorContext(ctx, "slot not planned", slog.String(KeyPolicy, one.category), slog.Any(KeyErr, cause))

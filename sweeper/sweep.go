@@ -52,6 +52,9 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err := narrow(p, m, o); err != nil {
 		return nil, err
 	}
+	if err := trusted(ctx, conn, p.AsOf, o.Now()); err != nil {
+		return nil, err
+	}
 	size, err := logSize(ctx, conn)
 	if err != nil {
 		return nil, err
