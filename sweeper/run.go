@@ -120,6 +120,7 @@ func (d *daemon) start(ctx context.Context) error {
 		err := d.load(ctx, false)
 		switch {
 		case err == nil:
+			d.health.connected(nil)
 			d.outage.over(ctx, partPolicies)
 			return nil
 		case ctx.Err() != nil:
@@ -127,6 +128,7 @@ func (d *daemon) start(ctx context.Context) error {
 		case !transient(err):
 			return err
 		}
+		d.health.connected(err)
 		d.outage.failed(ctx, partPolicies, err)
 		_ = sleep(ctx, wait.NextBackOff())
 	}

@@ -28,6 +28,7 @@ func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) 
 	l := s.policies()
 	p, err := s.planSlot(ctx, l, one)
 	if err != nil {
+		s.hungry(ctx, err)
 		return s.refuse(ctx, l, one, err)
 	}
 	options := s.cfg.purging(s.log, s.instance, s.now)
@@ -43,6 +44,7 @@ func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) 
 	outcome := purge.Run(ctx, s.pool, p, options)[0]
 	s.health.metrics().ran(outcome, s.now().Sub(began))
 	s.note(outcome)
+	s.hungry(ctx, outcome.Err)
 	if outcome.Deleted+outcome.Redacted > 0 || !settles(outcome) {
 		s.log.InfoContext(ctx, "run ended", slog.String(KeyPolicy, outcome.Category), slog.String("state", outcome.State),
 			slog.String(KeyRun, outcome.RunID.String()), slog.Int64("deleted", outcome.Deleted), slog.Int64("redacted", outcome.Redacted))
