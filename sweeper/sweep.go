@@ -80,7 +80,7 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err != nil {
 		return nil, err
 	}
-	beaten, quiet := beating(context.WithoutCancel(ctx), conn)
+	beaten, quiet := beating(context.WithoutCancel(ctx), conn, beatEvery)
 	outcomes, err := sweep(ctx, beaten, cfg, log, p, self, o, busy)
 	outcomes = append(refused, outcomes...)
 	if err = errors.Join(err, quiet()); err != nil {
