@@ -25,9 +25,9 @@
 //
 // Run is the daemon. Processes over one database share categories: each due
 // slot is held by a session lock on a connection that shows a sign of life
-// every 3 s. Who waits for a lock looks at that; after 12 s of silence it ends
-// all sessions of the holder, which carry the holder's name, and only then
-// takes its place. A run's row is its licence: who takes a slot over ends the
+// every few seconds. Who waits for a lock looks at that; after 12 s of silence
+// it ends all sessions of the holder, which carry the holder's name, and only
+// then takes its place. A run's row is its licence: who takes a slot over ends the
 // row of the run before, and each batch reads its own row under a lock, so
 // that a process that wakes up commits nothing more.
 //

@@ -16,17 +16,18 @@ import (
 )
 
 // enters tells why a policy set that fits the database may not come into force
-// all the same: what former sets have locked, and redactions that the rows
-// themselves refuse. It is for a set that is loaded, not for every run of it.
-func enters(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, cat *catalog.Catalog) (warned []*policy.Error, err error) {
+// all the same: what former sets have locked, which is its error, and by
+// category redactions that the rows themselves refuse; m are those that do not fit anyway. It is for a set that is loaded, not for every run of it.
+func enters(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, cat *catalog.Catalog, m misfits) (refused misfits, warned []*policy.Error, err error) {
 	if err := keepsLocks(ctx, conn, cfg, set); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if warned, err = tries(ctx, conn, set, cat, cfg.HMACKey.First.Bytes()); err != nil {
-		return nil, err
+	set = m.fitting(set)
+	if refused, warned, err = tries(ctx, conn, set, cat, cfg.HMACKey.First.Bytes()); err != nil {
+		return nil, nil, err
 	}
 	known, err := knownColumns(ctx, conn)
-	return append(plan.Appeared(set, cat, known), warned...), err
+	return refused, append(plan.Appeared(set, cat, known), warned...), err
 }
 
 // canCompare tells whether there is something to hold the policies against:

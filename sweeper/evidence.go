@@ -76,8 +76,7 @@ type logFacts struct {
 
 const logSQL = `
 select (select max(version) from sweeper.schema_version),
-       (select max(r.as_of) from sweeper.governed g cross join lateral
-          (select as_of from sweeper.runs where category = g.category order by started_at desc limit 1) r),
+       (` + lastAsOfSQL + `),
        coalesce(b.batch_id, 0), coalesce(t.logged, false), h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap,
        a.mismatches, a.gaps, a.last
   from (select) one
@@ -121,20 +120,6 @@ func judgeMismatches(f serverFacts, l logFacts) string {
 	}
 	return fmt.Sprintf("the purge log has %d mismatch entries, the last of %s: what a run reported and what the write-ahead log showed differ; see what they say: select * from sweeper.purge_log where kind = 'mismatch'",
 		l.Mismatches, l.LastMismatch.UTC().Format(time.RFC3339))
-}
-
-// clockSlack is how far the server's clock may be off ours.
-const clockSlack = 5 * time.Minute
-
-func judgeClock(f serverFacts, l logFacts, now time.Time) string {
-	off := f.Clock.Sub(now)
-	switch {
-	case off.Abs() > clockSlack:
-		return fmt.Sprintf("the server's clock is %s off the one of this machine; correct the wrong one", off.Round(time.Second))
-	case l.LastAsOf != nil && f.Clock.Before(*l.LastAsOf):
-		return fmt.Sprintf("the server's clock is behind the last sweep, which judged by %s; correct it", l.LastAsOf.UTC().Format(time.RFC3339))
-	}
-	return ""
 }
 
 func judgeSlot(f serverFacts, l logFacts, cfg Config) string {

@@ -70,9 +70,12 @@ func Explain(ctx context.Context, cfg Config, set policy.Set, table, key string,
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	p, cat, err := build(ctx, conn, cfg, set, asOf)
+	p, cat, m, err := buildFitting(ctx, conn, cfg, set, asOf)
 	if err != nil {
 		return nil, err
+	}
+	if len(m) > 0 {
+		return nil, plan.Join(set, m)
 	}
 	t := governedTable(set, cat, table)
 	if t == nil {

@@ -2,7 +2,6 @@ package sweeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -14,43 +13,79 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
-// fits tells every reason why policies do not fit a database: what the
-// catalogue shows, and then what only the server can tell of their values.
-// purger says that conn is the purging role's, which runs code of the tables'
-// owners anyway; an installing role or a superuser must not.
+// fits tells every reason why policies do not fit a database; nil: they do. See
+// [unfit].
 func fits(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog, purger bool) error {
-	if err := plan.Lint(set, cat); err != nil {
+	m, err := unfit(ctx, conn, set, cat, purger)
+	if err != nil {
 		return err
 	}
+	return plan.Join(set, m)
+}
+
+// unfit tells by category every reason why it does not fit a database: what the
+// catalogue shows, and then what only the server can tell of its values. purger
+// says that conn is the purging role's, which runs code of the tables' owners
+// anyway; an installing role or a superuser must not.
+func unfit(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog, purger bool) (misfits, error) {
+	m := misfits(plan.Problems(set, cat))
 	own := purger && conn.PgConn().ParameterStatus("is_superuser") == "off"
-	var refused []error
-	checks := plan.Checks(set, cat, own)
 	for _, c := range set.Categories {
+		if m[c.Name] != nil {
+			continue
+		}
+		checks := plan.Checks(c, cat, own)
 		if purger {
 			checks = append(checks, plan.RawChecks(c, cat)...)
 		}
-	}
-	for _, check := range checks {
-		ok, err := ask(ctx, conn, check)
+		refused, err := refusals(ctx, conn, checks)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if ok {
+		if len(refused) > 0 {
+			m[c.Name] = refused
+		}
+	}
+	return m, nil
+}
+
+// refusals asks the server about one category.
+func refusals(ctx context.Context, conn *pgx.Conn, checks []plan.Check) (refused []*policy.Error, err error) {
+	for _, check := range checks {
+		why, err := refusal(ctx, conn, check)
+		if err != nil {
+			return nil, err
+		}
+		if why == nil {
 			continue
 		}
 		before := len(refused)
 		for _, part := range check.Each {
-			if ok, err = ask(ctx, conn, part); err != nil {
-				return err
-			} else if !ok {
-				refused = append(refused, part.Refusal)
+			if why, err := refusal(ctx, conn, part); err != nil {
+				return nil, err
+			} else if why != nil {
+				refused = append(refused, why)
 			}
 		}
 		if len(refused) == before {
-			refused = append(refused, check.Refusal)
+			refused = append(refused, why)
 		}
 	}
-	return errors.Join(refused...)
+	return refused, nil
+}
+
+// refusal is why the answer to one question is no; nil: it is yes. What the
+// server cannot answer, such as for want of a privilege, is a no too.
+func refusal(ctx context.Context, conn *pgx.Conn, check plan.Check) (*policy.Error, error) {
+	switch ok, err := ask(ctx, conn, check); {
+	case err != nil && (ctx.Err() != nil || conn.IsClosed() || transient(err)):
+		return nil, err
+	case err != nil:
+		return &policy.Error{Position: check.Refusal.Position, Reason: err.Error()}, nil
+	case ok:
+		return nil, nil
+	}
+	return check.Refusal, nil
 }
 
 // ask asks one question and leaves no trace of it, also inside a transaction of
@@ -82,7 +117,7 @@ func ask(ctx context.Context, conn *pgx.Conn, check plan.Check) (ok bool, err er
 	case check.Reads && (code == forbidden || code == "57014"):
 		return true, nil
 	}
-	return ok, pg.Wrap("check the policy's values at "+check.Refusal.Position.String(), err)
+	return ok, pg.Wrap("check the policy's values", err)
 }
 
 // What the server says of an index by a condition that is not immutable, and of
@@ -143,7 +178,7 @@ select string_agg(case when n = 1 then format('hold %s names %s', ids, why)
 // nothing any more: whoever edits policies must not end holds by it. The holds
 // are named by their ids alone.
 func keepsHolds(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog) error {
-	list, err := governed(set, cat)
+	list, err := governed(set, cat, nil)
 	if err != nil {
 		return err
 	}

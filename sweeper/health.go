@@ -89,6 +89,7 @@ type Health struct {
 	report   Report
 	reload   error         // why the policies on disk are not those in force
 	reloadAt time.Time     // when they were looked at and found good
+	refused  error         // why the purging role gets no connection; nil: it does
 	counted  *metrics      // nil until they are asked for
 	news     chan struct{} // closed when another check passes or fails than before; nil until somebody waits
 }
@@ -112,6 +113,18 @@ func (h *Health) begin(now func() time.Time) {
 
 // Report is the last look, or one that says that there was none for too long.
 func (h *Health) Report() Report {
+	r := h.looked()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// The monitor's own connection may be as good as ever.
+	if h.refused != nil && len(r.Checks) > 0 && r.Checks[0].OK {
+		r.Checks[0] = Check{Name: checkDatabase, Detail: "the purging role gets no connection: " + safeText(h.refused)}
+	}
+	return r
+}
+
+// looked is Report as far as the monitor can tell.
+func (h *Health) looked() Report {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.report
@@ -140,15 +153,27 @@ func unknown(why string) []Check {
 	return checks
 }
 
-// Purging tells whether purging may go on, and why not.
-func (h *Health) Purging() (ok bool, why []string) { return h.Report().Purging() }
-
-// healthy is Purging as an error, for the batches.
+// healthy tells why there is no evidence to purge by; nil: there is. Batches
+// that have their connections need not wait until others get theirs.
 func (h *Health) healthy() error {
-	if ok, why := h.Purging(); !ok {
+	if ok, why := h.looked().Purging(); !ok {
 		return errors.New(strings.Join(why, "; "))
 	}
 	return nil
+}
+
+// connected notes whether the purging role gets connections; nil: it does.
+func (h *Health) connected(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused = err
+}
+
+// starved is why the purging role gets no connection; nil: it does.
+func (h *Health) starved() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refused
 }
 
 // reloaded notes how the last look at the policies ended; nil: those in force

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,10 @@ type watched struct {
 	slot  string
 	url   string
 	log   *buffer
+	ahead atomic.Int64 // nanoseconds by which the daemon's clock goes wrong
 }
+
+func (w *watched) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 const eventsEachHour = "version: 1\ncategories:\n  events: {table: app.events, subject: who, start_from: at, delete: {after: P5Y}, schedule: {every: 1h}}\n"
 
@@ -59,7 +63,7 @@ func watch(t *testing.T, url func(user string) string, slot string, env ...strin
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	began := time.Now()
-	go func() { ended <- sweeper.Run(ctx, cfg, log, sweeper.RunOptions{Now: time.Now}) }()
+	go func() { ended <- sweeper.Run(ctx, cfg, log, sweeper.RunOptions{Now: w.now}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -223,7 +227,7 @@ func (w *watched) paused(t *testing.T) {
 // status looks whether the verb of that name finds the same.
 func (w *watched) status(t *testing.T, reason string) {
 	t.Helper()
-	_, l, err := sweeper.Status(t.Context(), w.cfg)
+	_, l, err := sweeper.Status(t.Context(), w.cfg, w.now())
 	if said := fmt.Sprint(l.Unhealthy, err); !strings.Contains(said, reason) {
 		t.Errorf("status says %s, want %q", said, reason)
 	}

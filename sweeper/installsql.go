@@ -133,7 +133,7 @@ func (w *writer) byOwner(why, sql string) {
 // govern registers the categories, so that holds know the types of their
 // columns before the first sweep.
 func (w *writer) govern(ctx context.Context) error {
-	list, err := governed(w.set, w.cat)
+	list, err := governed(w.set, w.cat, nil)
 	if err != nil {
 		return err
 	}
@@ -225,11 +225,19 @@ func (w *writer) renew(ctx context.Context) error {
 	return nil
 }
 
-// governed is the argument of sweeper.govern.
-func governed(set policy.Set, cat *catalog.Catalog) ([]byte, error) {
+// governed is the argument of sweeper.govern. A category whose table is gone
+// keeps the one of former, by category, and is left out without one.
+func governed(set policy.Set, cat *catalog.Catalog, former map[string]uint32) ([]byte, error) {
 	list := []map[string]any{}
 	for _, c := range set.Categories {
-		t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
+		name := catalog.Name{Schema: c.Schema, Relation: c.Relation}
+		t := cat.Tables[name]
+		if t == nil {
+			if former[c.Name] == 0 {
+				continue
+			}
+			t = &catalog.Table{OID: former[c.Name], Text: name.Quoted()}
+		}
 		row := map[string]any{"category": c.Name, "relation": t.OID, "relation_name": t.Text, "mode": c.Mode, "enabled": c.Enabled}
 		if col, ok := t.Column(c.Subject); ok {
 			row["subject_column"], row["subject_type"] = col.Name, col.TypeOID

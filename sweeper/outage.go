@@ -66,9 +66,14 @@ func (o *outage) over(ctx context.Context, part string) {
 	}
 }
 
-// newBackoff grows from 0.2 s to 30 s, with jitter.
+// longestPause bounds the pauses, with jitter and all: what is mended has to
+// show within 10 s, however long it was broken.
+const longestPause = 5 * time.Second
+
+// newBackoff grows from 0.2 s to longestPause, with jitter.
 func newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 200*time.Millisecond, 30*time.Second
+	b.InitialInterval = 200 * time.Millisecond
+	b.MaxInterval = time.Duration(float64(longestPause) / (1 + b.RandomizationFactor))
 	return b
 }

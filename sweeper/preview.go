@@ -4,9 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -29,19 +26,22 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	p, cat, err := build(ctx, conn, cfg, set, asOf)
+	p, cat, m, err := buildFitting(ctx, conn, cfg, set, asOf)
 	if err != nil {
 		return nil, err
 	}
 	if err := keepsLocks(ctx, conn, cfg, set); err != nil {
 		return nil, err
 	}
-	if err := narrow(p, SweepOptions{Category: only}); err != nil {
+	if only == "" && len(m) > 0 {
+		return nil, plan.Join(set, m)
+	}
+	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
 	preview := &Preview{Plan: p, States: map[string][]purge.States{}}
 	for _, c := range p.Categories() {
-		preview.Warnings = append(preview.Warnings, plan.Warnings(set, cat, c.Policy.Name)...)
+		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
 		if preview.States[c.Policy.Name], err = purge.Count(ctx, conn, c); err != nil {
 			return nil, err
 		}
@@ -78,34 +78,9 @@ func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, err
 	if err := keepsHolds(ctx, conn, set, cat); err != nil {
 		return nil, err
 	}
-	more, err = enters(ctx, conn, cfg, set, cat)
-	return append(found, more...), err
-}
-
-// build plans over the catalogue as it is now. A zero asOf is the database's
-// own clock.
-func build(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set, asOf time.Time) (*plan.Plan, *catalog.Catalog, error) {
-	if asOf.IsZero() {
-		if err := conn.QueryRow(ctx, `select now()`).Scan(&asOf); err != nil {
-			return nil, nil, pg.Wrap("read the database's clock", err)
-		}
-	}
-	cat, err := readCatalog(ctx, conn, set)
+	refused, more, err := enters(ctx, conn, cfg, set, cat, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := fits(ctx, conn, set, cat, true); err != nil {
-		return nil, nil, err
-	}
-	if err := keepsHolds(ctx, conn, set, cat); err != nil {
-		return nil, nil, err
-	}
-	windows, err := readWindows(ctx, conn)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := plan.Build(set, cat, plan.Options{
-		AsOf: asOf, BatchRows: cfg.BatchRows, Publication: cfg.Publication, HMACKey: cfg.HMACKey.First.Bytes(), Windows: windows,
-	})
-	return p, cat, err
+	return append(found, more...), plan.Join(set, refused)
 }

@@ -37,7 +37,7 @@ func (d *daemon) reload(ctx context.Context, asked <-chan struct{}) error {
 		if now == seen && !force {
 			continue
 		}
-		err := d.load(ctx)
+		err := d.load(ctx, true)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -66,8 +66,9 @@ func (d *daemon) read() (policy.Set, error) {
 }
 
 // load reads the policies, holds them against the database, and puts them in
-// force as a whole.
-func (d *daemon) load(ctx context.Context) error {
+// force as a whole. With whole it refuses a set with a category that does not
+// fit; at the start there is no other set, and those that fit run.
+func (d *daemon) load(ctx context.Context, whole bool) error {
 	l := loaded{print: policy.Fingerprint(d.cfg.Policies)}
 	var err error
 	if l.set, err = d.read(); err != nil {
@@ -81,7 +82,7 @@ func (d *daemon) load(ctx context.Context) error {
 		return err
 	}
 	defer closeSoon(conn)
-	if err := d.fit(ctx, conn, &l); err != nil {
+	if err := d.fit(ctx, conn, &l, whole); err != nil {
 		return err
 	}
 	failpoint.Hit("reload.checked")
@@ -116,16 +117,26 @@ func (l *loaded) schedule() error {
 
 // fit holds policies against the catalogue, and tells the database of them, so
 // that holds know the types of their columns before the first run.
-func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded) error {
-	p, cat, err := build(ctx, conn, d.cfg, l.set, time.Time{})
+func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded, whole bool) error {
+	p, cat, m, err := buildFitting(ctx, conn, d.cfg, l.set, time.Time{})
 	if err != nil {
 		return err
 	}
-	warned, err := enters(ctx, conn, d.cfg, l.set, cat)
+	refused, warned, err := enters(ctx, conn, d.cfg, l.set, cat, m)
 	if err != nil {
 		return err
 	}
-	d.warn(ctx, append(plan.Warnings(l.set, cat), warned...))
+	m.add(refused, l.set)
+	if whole && len(m) > 0 {
+		return plan.Join(l.set, m)
+	}
+	for _, c := range l.set.Categories {
+		if err := m.why(c.Name); err != nil {
+			d.log.ErrorContext(ctx, "category does not fit the database and will not run", slog.String(KeyPolicy, c.Name), slog.Any(KeyErr, err))
+		}
+	}
+	l.refused = refused
+	d.warn(ctx, append(plan.Warnings(m.fitting(l.set), cat), warned...))
 	l.levels = levelsOf(p)
 	if err := register(ctx, conn, l.set, cat, d.cfg.Policies); err != nil {
 		return err

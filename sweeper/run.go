@@ -41,6 +41,7 @@ type loaded struct {
 	set       policy.Set
 	schedules map[string]schedule.Schedule // by category, the enabled ones
 	levels    map[string]int               // by category; those of a lower level run first
+	refused   misfits                      // by their rows, when the set was loaded
 	print     [32]byte                     // of the files
 }
 
@@ -118,9 +119,10 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 func (d *daemon) start(ctx context.Context) error {
 	wait := newBackoff()
 	for {
-		err := d.load(ctx)
+		err := d.load(ctx, false)
 		switch {
 		case err == nil:
+			d.health.connected(nil)
 			d.outage.over(ctx, partPolicies)
 			return nil
 		case ctx.Err() != nil:
@@ -128,6 +130,7 @@ func (d *daemon) start(ctx context.Context) error {
 		case !transient(err):
 			return err
 		}
+		d.health.connected(err)
 		d.outage.failed(ctx, partPolicies, err)
 		_ = sleep(ctx, wait.NextBackOff())
 	}

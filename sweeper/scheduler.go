@@ -63,6 +63,7 @@ func (d *daemon) schedule(soft, hard context.Context) error {
 		if d.now().Sub(began) > time.Minute {
 			wait.Reset()
 		}
+		d.health.connected(err)
 		d.outage.failed(soft, partSchedules, err)
 		if news, _ := d.health.sleep(soft, wait.NextBackOff()); news {
 			wait.Reset()
@@ -87,6 +88,7 @@ func (d *daemon) hold(soft, hard context.Context) (err error) {
 	if err := syncSlots(hard, conn, d.policies()); err != nil {
 		return err
 	}
+	d.health.connected(nil)
 	d.outage.over(soft, partSchedules)
 	s := &scheduler{
 		daemon: d, conn: conn, pool: pool, slots: make(chan struct{}, d.cfg.Workers),
@@ -151,7 +153,7 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 	if soft.Err() != nil {
 		return beatEvery, nil
 	}
-	if ok, _ := s.health.Purging(); !ok {
+	if s.health.healthy() != nil || !s.fed(runs) {
 		return time.Second, nil
 	}
 	l := s.policies()

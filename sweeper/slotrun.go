@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -28,6 +27,7 @@ func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) 
 	l := s.policies()
 	p, err := s.planSlot(ctx, l, one)
 	if err != nil {
+		s.hungry(ctx, err)
 		return s.refuse(ctx, l, one, err)
 	}
 	options := s.cfg.purging(s.log, s.instance, s.now)
@@ -43,6 +43,7 @@ func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) 
 	outcome := purge.Run(ctx, s.pool, p, options)[0]
 	s.health.metrics().ran(outcome, s.now().Sub(began))
 	s.note(outcome)
+	s.hungry(ctx, outcome.Err)
 	if outcome.Deleted+outcome.Redacted > 0 || !settles(outcome) {
 		s.log.InfoContext(ctx, "run ended", slog.String(KeyPolicy, outcome.Category), slog.String("state", outcome.State),
 			slog.String(KeyRun, outcome.RunID.String()), slog.Int64("deleted", outcome.Deleted), slog.Int64("redacted", outcome.Redacted))
@@ -68,11 +69,18 @@ func latest(a, b time.Time) time.Time {
 func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Plan, error) {
 	var p *plan.Plan
 	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		built, cat, err := build(ctx, c.Conn(), s.cfg, l.set, time.Time{})
+		built, cat, m, err := buildFitting(ctx, c.Conn(), s.cfg, l.set, time.Time{})
 		if err != nil {
 			return err
 		}
-		if err := narrow(built, SweepOptions{Category: one.category}); err != nil {
+		m.add(l.refused, l.set)
+		if err := m.why(one.category); err != nil {
+			return err
+		}
+		if err := trusted(ctx, c.Conn(), built.AsOf, s.now()); err != nil {
+			return err
+		}
+		if err := narrow(built, m, SweepOptions{Category: one.category}); err != nil {
 			return err
 		}
 		p = built
@@ -81,31 +89,21 @@ func (s *scheduler) planSlot(ctx context.Context, l loaded, one slot) (*plan.Pla
 	return p, err
 }
 
-const refusedSQL = `
-	with run as (
-	  insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, stop_reason, finished_at, instance)
-	  values ($1, $1, $2, 'failed', $3, $4, now(), $5, '', $6, clock_timestamp(), $7) returning *),
-	told as (
-	  insert into sweeper.batches (fact, reason, category, actor, run_id, policy_sha256, started_at)
-	  select 'run_end', reason, category, actor, run_id, policy_sha256, started_at from run)
-	select as_of from run`
-
 // refuse records a slot for which there is no plan, such as when the policies
 // no longer fit the tables.
 func (s *scheduler) refuse(ctx context.Context, l loaded, one slot, cause error) (settled bool) {
-	var misfit *policy.Error
-	if !errors.As(cause, &misfit) && transient(cause) || ctx.Err() != nil {
+	var bad *policy.Error
+	var clock *clockError
+	if !errors.As(cause, &bad) && transient(cause) || errors.As(cause, &clock) || ctx.Err() != nil {
 		return false
 	}
 	s.log.ErrorContext(ctx, "slot not planned", slog.String(KeyPolicy, one.category), slog.Any(KeyErr, cause))
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var now time.Time
-		err := tx.QueryRow(ctx, refusedSQL,
-			uuid.New(), one.category, cronReason, cronActor, l.set.SHA256[:], cause.Error(), string(s.instance)).Scan(&now)
+		o, err := recordRefused(ctx, tx, l.set, one.category, cronReason, cronActor, s.instance, cause)
 		if err != nil {
-			return pg.Wrap("record the run of category "+one.category, err)
+			return err
 		}
-		return moveSlot(ctx, tx, one, l.schedules[one.category].Next(latest(one.due, now)))
+		return moveSlot(ctx, tx, one, l.schedules[one.category].Next(latest(one.due, o.AsOf)))
 	})
 	if err != nil {
 		s.log.ErrorContext(ctx, "slot not recorded", slog.String(KeyPolicy, one.category), slog.Any(KeyErr, err))

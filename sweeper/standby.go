@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -104,18 +105,27 @@ func (s *stream) endReader(ctx context.Context, conn *pgx.Conn, cause error) err
 // beating shows the server that this process lives, over a connection that is
 // used for nothing else meanwhile. The context ends when the connection is
 // lost; quiet ends the beating and tells whether it was.
-func beating(ctx context.Context, conn *pgx.Conn) (beaten context.Context, quiet func() error) {
+func beating(ctx context.Context, conn *pgx.Conn, every time.Duration) (beaten context.Context, quiet func() error) {
 	beaten, cancel := context.WithCancelCause(ctx)
 	var lost error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		beat(beaten, conn, func(err error) { lost = err; cancel(err) })
+		beat(beaten, conn, every, func(err error) { lost = err; cancel(err) })
 	})
 	return beaten, sync.OnceValue(func() error {
 		cancel(nil)
 		wg.Wait()
 		return lost
 	})
+}
+
+// beatEvery is how often the stream shows that its process lives. Where there is
+// a monitor, that one's looks show it too.
+func (s *stream) beatEvery() time.Duration {
+	if s.health != nil {
+		return watchEvery
+	}
+	return beatEvery
 }
 
 // application is the name of the stream's connections.

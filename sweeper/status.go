@@ -45,8 +45,8 @@ type LogStatus struct {
 	Source     string     // server and slot, as a daemon that looks after them calls them
 }
 
-// Status tells how categories and log stand.
-func Status(ctx context.Context, cfg Config) ([]CategoryStatus, LogStatus, error) {
+// Status tells how categories and log stand. now is by this machine's clock.
+func Status(ctx context.Context, cfg Config, now time.Time) ([]CategoryStatus, LogStatus, error) {
 	conn, err := cfg.operate(ctx, "sweeper status", nil)
 	if err != nil {
 		return nil, LogStatus{}, err
@@ -65,11 +65,11 @@ func Status(ctx context.Context, cfg Config) ([]CategoryStatus, LogStatus, error
 	if err != nil {
 		return nil, LogStatus{}, pg.Wrap("read the status of the categories", err)
 	}
-	l, err := logStatus(ctx, conn, cfg)
+	l, err := logStatus(ctx, conn, cfg, now)
 	return categories, l, err
 }
 
-func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, error) {
+func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config, now time.Time) (LogStatus, error) {
 	var l LogStatus
 	var err error
 	if l.Slot, err = wal.SlotStatus(ctx, conn, cfg.Slot); err != nil {
@@ -91,7 +91,7 @@ func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config) (LogStatus, erro
 	if err != nil {
 		return l, pg.Wrap("look for gaps and mismatches in the purge log", err)
 	}
-	l.Source, l.Unhealthy, err = evidenceNow(ctx, conn, cfg, ahead)
+	l.Source, l.Unhealthy, err = evidenceNow(ctx, conn, cfg, now, ahead)
 	return l, err
 }
 
@@ -102,7 +102,7 @@ const alarmsSQL = `
 
 // evidenceNow makes the checks of the monitor that need no second look. What a
 // role may not see is left out.
-func evidenceNow(ctx context.Context, conn *pgx.Conn, cfg Config, ahead bool) (source string, unhealthy []string, err error) {
+func evidenceNow(ctx context.Context, conn *pgx.Conn, cfg Config, now time.Time, ahead bool) (source string, unhealthy []string, err error) {
 	f, err := readServer(ctx, conn, cfg, "")
 	if err != nil {
 		return "", nil, err
@@ -112,12 +112,12 @@ func evidenceNow(ctx context.Context, conn *pgx.Conn, cfg Config, ahead bool) (s
 	if err != nil && mayRead {
 		return "", nil, err
 	}
-	found := []string{judgeSlot(f, l, cfg), judgePublications(f)}
+	found := []string{judgeClock(f, l, now), judgeSlot(f, l, cfg), judgePublications(f)}
 	if ahead {
 		found = append(found, fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged, and whoever reads the slot next says so in the log", cfg.Slot))
 	}
 	if mayRead {
-		found = append(found, judgeClock(f, l, f.Clock), new(memory).judgeChain(l))
+		found = append(found, new(memory).judgeChain(l))
 		if l.SystemID != nil && *l.SystemID != f.SystemID {
 			found = append(found, "the purge log belongs to another server than this one")
 		}

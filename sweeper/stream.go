@@ -124,7 +124,7 @@ func (s *stream) session(ctx context.Context) (err error) {
 	if s.blind {
 		return s.renew(ctx, conn, log)
 	}
-	streaming, quiet := beating(ctx, conn)
+	streaming, quiet := beating(ctx, conn, s.beatEvery())
 	defer func() { err = cmp.Or(quiet(), err) }()
 	reader, err := wal.Open(streaming, wal.Options{
 		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: wal.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,

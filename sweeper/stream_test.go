@@ -26,12 +26,22 @@ func (b *bundle) fill(t *testing.T, from, n int) {
 	b.db.Exec(t, `insert into app.events select i, '2010-01-01'::timestamptz + i * interval '1 minute', 'u' from generate_series($1::int, $1::int + $2::int - 1) i`, from, n)
 }
 
+// lateGate has the purges of app.events after the hundredth wait for the test:
+// for its lock on 4711.
+const lateGate = `
+	create sequence app.purges;
+	create function app.wait() returns trigger language plpgsql security definer as $$ begin
+		if nextval('app.purges') > 100 then perform pg_advisory_xact_lock_shared(4711); end if; return null; end $$;
+	create trigger wait before delete on app.events for each statement execute function app.wait()`
+
 // TestStreamIsCutOff ends the replication connection again and again while a
 // sweep runs. It must come back each time, and every row stand in the log once.
 func TestStreamIsCutOff(t *testing.T) {
 	t.Parallel()
-	b := setup(t, events, fiveYear, "SWEEPER_BATCH_ROWS=100")
+	b := setup(t, events+lateGate, fiveYear, patient...)
 	b.fill(t, 0, 20_000)
+	keeper := b.db.Conn(t, "")
+	pgtest.QueryOne[string](t, keeper, `select pg_advisory_lock(4711)::text`)
 	type result struct {
 		outcomes []purge.Outcome
 		err      error
@@ -41,23 +51,12 @@ func TestStreamIsCutOff(t *testing.T) {
 		o, err := sweeper.Sweep(t.Context(), b.cfg, b.log, b.set, sweeper.SweepOptions{Actor: "test", Now: time.Now})
 		done <- result{o, err}
 	}()
-	cuts := 0
-	var r result
-	pgtest.Eventually(t, "the sweep ends", func() bool {
-		if cuts < 4 && b.text(t, `select pg_terminate_backend(active_pid) from pg_replication_slots
-				where slot_name = $1 and active and (select count(*) from sweeper.purge_log where kind = 'delete') >= $2`, b.db.Slot(), cuts*5) == "true" {
-			cuts++
-		}
-		select {
-		case r = <-done:
-			return true
-		default:
-			return false
-		}
-	})
-	if cuts < 2 {
-		t.Fatalf("the stream was cut off %d times; the test shows nothing", cuts)
+	for cut := range 4 {
+		b.until(t, fmt.Sprintf("the stream is cut off for the %d. time", cut+1), `select count(pg_terminate_backend(active_pid)) = 1 from pg_replication_slots
+			where slot_name = $1 and active and (select count(*) from sweeper.purge_log where kind = 'delete') >= $2`, b.db.Slot(), cut*5)
 	}
+	pgtest.QueryOne[string](t, keeper, `select pg_advisory_unlock(4711)::text`)
+	r := <-done
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
@@ -283,5 +282,52 @@ func TestSweepIsStopped(t *testing.T) {
 	}
 	if rest := b.sweep(t)["events"]; rest.State != purge.Succeeded {
 		t.Errorf("the next sweep: %+v", rest)
+	}
+}
+
+// TestSlotIsMovedBehindARenewal has somebody move a slot that install has made
+// anew a moment ago: that is another gap, with ends and a cause of its own.
+func TestSlotIsMovedBehindARenewal(t *testing.T) {
+	t.Parallel()
+	b := setup(t, events, fiveYear)
+	b.sweep(t)
+	applied := func() string { return b.text(t, `select applied_lsn from sweeper.log_progress`) }
+	confirmed := func() string {
+		return b.text(t, `select confirmed_flush_lsn from pg_replication_slots where slot_name = $1`, b.db.Slot())
+	}
+	was := func(how, from, to string) string {
+		return fmt.Sprintf("slot %s was %s: what was committed from %s to %s was never logged", b.db.Slot(), how, from, to)
+	}
+	var want []string
+	begin := applied()
+	b.db.Exec(t, `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()`)
+	b.fill(t, 0, 10)
+	if _, err := sweeper.Install(t.Context(), b.cfg, b.log, b.set, false); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, was("made anew", begin, confirmed()))
+	b.sweep(t)
+
+	advance := func() {
+		b.fill(t, 0, 10)
+		b.db.Exec(t, `select pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) from pg_replication_slots where database = current_database()`)
+	}
+	begin = applied()
+	advance()
+	want = append(want, was("advanced or made anew by somebody else than sweeper", begin, confirmed()))
+	b.sweep(t)
+
+	// The slot was made anew exactly where the log ended.
+	b.db.Exec(t, `update sweeper.log_progress set renewed_lsn = applied_lsn`)
+	begin = applied()
+	advance()
+	want = append(want, was("made anew", begin, confirmed()))
+	b.sweep(t)
+	begin = applied()
+	advance()
+	want = append(want, was("advanced or made anew by somebody else than sweeper", begin, confirmed()))
+	b.sweep(t)
+	if got := b.text(t, `select string_agg(reference, e'\n' order by seq) from sweeper.purge_log where kind = 'gap'`); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 }

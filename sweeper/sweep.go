@@ -33,6 +33,9 @@ type SweepOptions struct {
 // ErrPlanChanged is a plan that is no longer the one that was asked for.
 var ErrPlanChanged = errors.New("the plan has changed since; look at it again with: sweeper plan")
 
+// manualReason is why the verb sweep purges.
+const manualReason = "manual"
+
 // Sweep purges once what is due and waits until the purge log holds all of it.
 // It reads the slot itself when no other process does. Policies with keys that
 // this version does not apply are refused, whichever category is asked for.
@@ -46,14 +49,23 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	p, cat, err := build(ctx, conn, cfg, set, time.Time{})
+	p, cat, m, err := buildFitting(ctx, conn, cfg, set, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := enters(ctx, conn, cfg, set, cat); err != nil {
+	refusedNow, _, err := enters(ctx, conn, cfg, set, cat, m)
+	if err != nil {
 		return nil, err
 	}
-	if err := narrow(p, o); err != nil {
+	m.add(refusedNow, set)
+	p.LeaveOut(func(category string) bool { return m[category] != nil })
+	if !m.runs(set) {
+		return nil, plan.Join(set, m)
+	}
+	if err := narrow(p, m, o); err != nil {
+		return nil, err
+	}
+	if err := trusted(ctx, conn, p.AsOf, o.Now()); err != nil {
 		return nil, err
 	}
 	size, err := logSize(ctx, conn)
@@ -77,8 +89,16 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err != nil {
 		return nil, err
 	}
-	beaten, quiet := beating(context.WithoutCancel(ctx), conn)
+	if o.Category != "" {
+		m = nil // others are nobody's concern now
+	}
+	refused, err := refuseMisfits(ctx, conn, set, m, o.Actor, self)
+	if err != nil {
+		return nil, err
+	}
+	beaten, quiet := beating(context.WithoutCancel(ctx), conn, beatEvery)
 	outcomes, err := sweep(ctx, beaten, cfg, log, p, self, o, busy)
+	outcomes = append(refused, outcomes...)
 	if err = errors.Join(err, quiet()); err != nil {
 		return outcomes, err
 	}
@@ -90,13 +110,17 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 		return outcomes, errors.Join(err, found)
 	}
 	stop()
-	return outcomes, errors.Join(<-ended, found)
+	return outcomes, errors.Join(<-ended, found, m.off(set))
 }
 
-// narrow keeps one category of the plan, and compares its hash.
-func narrow(p *plan.Plan, o SweepOptions) error {
+// narrow keeps one category of the plan, and compares its hash. One that does
+// not fit is refused with every reason.
+func narrow(p *plan.Plan, m misfits, o SweepOptions) error {
 	if o.Category == "" {
 		return nil
+	}
+	if m[o.Category] != nil {
+		return errors.Join(misfit(m[o.Category]).Unwrap()...)
 	}
 	for _, c := range p.Categories() {
 		if c.Policy.Name == o.Category {
@@ -114,7 +138,11 @@ func narrow(p *plan.Plan, o SweepOptions) error {
 // relations are called: the log must know that of a partition that is gone by
 // the time its last changes are decoded.
 func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog, source string) error {
-	list, err := governed(set, cat)
+	former, err := formerRelations(ctx, conn, set, cat)
+	if err != nil {
+		return err
+	}
+	list, err := governed(set, cat, former)
 	if err != nil {
 		return err
 	}
@@ -126,9 +154,9 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	b.Queue(`select sweeper.govern($1::jsonb, $2::bytea)`, string(list), set.SHA256[:])
 	b.Queue(`insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ($1, $2::jsonb, $3) on conflict do nothing`, set.SHA256[:], string(files), source)
 	for _, t := range cat.Tables {
-		b.Queue(relationSQL, t.OID, t.Text, t.Text, t.Key())
+		note(b, t.OID, t.Text, t.Text, t.Key())
 		for _, l := range t.Leaves {
-			b.Queue(relationSQL, l.OID, l.Text, t.Text, l.IdentityColumns)
+			note(b, l.OID, l.Text, t.Text, l.IdentityColumns)
 		}
 	}
 	if err := conn.SendBatch(ctx, b).Close(); err != nil {
@@ -137,6 +165,14 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	// Again, of the holds that were placed under the former policies since: from
 	// now on apply_hold refuses them.
 	return keepsHolds(ctx, conn, set, cat)
+}
+
+// note remembers a relation, with a key: one that has lost it keeps the key that
+// its last changes were written with.
+func note(b *pgx.Batch, oid uint32, leaf, root string, key []string) {
+	if len(key) > 0 {
+		b.Queue(relationSQL, oid, leaf, root, key)
+	}
 }
 
 const relationSQL = `
@@ -207,7 +243,7 @@ func sweep(ctx, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Pl
 	defer cut(nil)
 	defer context.AfterFunc(beaten, func() { cut(errors.Join(errCut, context.Cause(beaten))) })()
 	options := cfg.purging(log, self, o.Now)
-	options.Reason, options.Actor, options.Progress, options.Stop = "manual", o.Actor, o.Progress, ctx
+	options.Reason, options.Actor, options.Progress, options.Stop = manualReason, o.Actor, o.Progress, ctx
 	options.Claim = func(category string) error { return busy[category] }
 	return purge.Run(hard, pool, p, options), nil
 }

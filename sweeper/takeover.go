@@ -91,8 +91,8 @@ func endFrozen(ctx context.Context, conn *pgx.Conn, log *slog.Logger, key int32)
 
 // beat shows the server, until ctx ends, that the process behind conn lives.
 // What goes wrong goes to lost, once.
-func beat(ctx context.Context, conn *pgx.Conn, lost func(error)) {
-	for sleep(ctx, beatEvery) == nil {
+func beat(ctx context.Context, conn *pgx.Conn, every time.Duration, lost func(error)) {
+	for sleep(ctx, every) == nil {
 		if err := signOfLife(ctx, conn); err != nil {
 			if ctx.Err() == nil {
 				lost(err)

@@ -23,29 +23,29 @@ import (
 // is a warning: those are for the sweep to name. So are all rows of a category
 // in which this very set has redacted before, since what is left there may be
 // just the rows that refuse.
-func tries(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog, key []byte) (warned []*policy.Error, err error) {
+func tries(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.Catalog, key []byte) (refused misfits, warned []*policy.Error, err error) {
+	refused = misfits{}
 	if conn.PgConn().ParameterStatus("is_superuser") != "off" {
-		return nil, nil
+		return refused, nil, nil
 	}
 	proven, asOf, err := provenBefore(ctx, conn, set)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var refused []error
 	for _, t := range plan.Trials(set, cat, plan.Options{AsOf: asOf, HMACKey: key}) {
 		verdict, all, err := try(ctx, conn, t)
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, nil, err
 		case verdict == nil:
 		case all && !proven[t.Category]:
-			refused = append(refused, verdict)
+			refused[t.Category] = append(refused[t.Category], verdict)
 		default:
 			verdict.Reason += "; other rows were redacted, so that a sweep will end as partial"
 			warned = append(warned, verdict)
 		}
 	}
-	return warned, errors.Join(refused...)
+	return refused, warned, nil
 }
 
 // provenBefore names the categories in which the set has redacted rows already.

@@ -26,7 +26,7 @@ then nothing may be purged.`,
 		if err != nil {
 			return err
 		}
-		categories, log, err := sweeper.Status(cmd.Context(), cfg)
+		categories, log, err := sweeper.Status(cmd.Context(), cfg, a.now())
 		if err != nil {
 			return err
 		}

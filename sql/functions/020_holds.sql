@@ -207,10 +207,24 @@ revoke all on function sweeper.need(text, text, text) from public;
 comment on function sweeper.need(text, text, text) is
     'Refuses an argument that is NULL (22004), empty or over 1024 characters (22023), naming function and argument.';
 
+-- searchable tells whether a value of a column is found, or not found, soon: by
+-- an index, or because the table is small.
+create or replace function sweeper.searchable(relation regclass, col name) returns boolean
+language sql stable strict set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+               join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
+         where i.indrelid = relation and a.attname = col and i.indisvalid and i.indpred is null and m.amname in ('btree', 'hash'))
+        or (select coalesce(sum(pg_relation_size(t.relid)), pg_relation_size(relation)) <= 64 * 1024 * 1024 from pg_partition_tree(relation) t)
+$$;
+revoke all on function sweeper.searchable(regclass, name) from public;
+comment on function sweeper.searchable(regclass, name) is
+    'Whether a search for a value of that column is short: there is an index, or the table has at most 64 MiB.';
+
 -- hold_matches tells whether a governed row would be under a hold; NULL when
 -- that cannot be told. It serves a warning alone, so nothing that goes wrong in
 -- it may keep a hold from being placed: a table that is gone, that is locked,
--- that sweeper_owner may not read. It reads at most up to the first such row.
+-- that sweeper_owner may not read, or whose search would take minutes.
 create or replace function sweeper.hold_matches(subject text, tenant text, category text, relation regclass) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_variable
@@ -228,8 +242,13 @@ begin
            and (tenant is null or subject is not null or v.tenant_column is not null)
     loop
         begin
+            matches := null;
             continue when subject is not null and sweeper.try_text(subject, g.subject_type) is null;
             continue when tenant is not null and subject is null and sweeper.try_text(tenant, g.tenant_type) is null;
+            if not sweeper.searchable(g.relation, case when subject is not null then g.subject_column when tenant is not null then g.tenant_column end) then
+                unknown := true;
+                continue;
+            end if;
             execute format('select exists (select from %s t where true %s %s)', g.relation,
                 case when subject is not null then
                     format('and t.%I %s $1::%s', g.subject_column, sweeper.equality(g.subject_type), format_type(sweeper.base_type(g.subject_type), -1)) end,
@@ -252,7 +271,7 @@ begin
 end $$;
 revoke all on function sweeper.hold_matches(text, text, text, regclass) from public;
 comment on function sweeper.hold_matches(text, text, text, regclass) is
-    'Whether any row of a governed table would be under such a hold; NULL when a table cannot be read.';
+    'Whether any row of a governed table would be under such a hold; NULL when a table cannot be read, or a search would be long.';
 
 create or replace function sweeper.apply_hold(
     subject text, reason text, applied_by text, reference text default null, category text default null,
@@ -289,7 +308,7 @@ begin
     returning hold_id into hold;
     insert into sweeper.operator_log (function, actor, object) values ('apply_hold', applied_by, 'hold ' || hold);
     if matches is null then
-        raise warning 'hold % is in force; whether it matches a row cannot be told, since a governed table cannot be read by sweeper_owner', hold;
+        raise warning 'hold % is in force; whether it matches a row cannot be told: a governed table cannot be read by sweeper_owner, or is large and has no index on the column that names the subject or tenant', hold;
     elsif subject is not null and not exists (
             select from sweeper.governed g where g.subject_type is not null and g.category = coalesce(apply_hold.category, g.category)
                and g.relation = coalesce(apply_hold.relation, g.relation) and sweeper.try_text(subject, g.subject_type) is not null) then

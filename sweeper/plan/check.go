@@ -30,22 +30,20 @@ type Check struct {
 	Names bool
 }
 
-// Checks lists the questions about policies that [Lint] has passed. With own it
+// Checks lists the questions about a category that [Lint] has passed. With own it
 // includes those whose answer runs code of the tables' owners: domains and check
 // constraints may call their functions. Whoever may do more than the purging
 // role must not ask them.
-func Checks(set policy.Set, cat *catalog.Catalog, own bool) []Check {
+func Checks(c policy.Category, cat *catalog.Catalog, own bool) []Check {
 	var all []Check
-	for _, c := range set.Categories {
-		k := checker{category: c, table: cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}], own: own, writes: writesOf(c)}
-		all = append(all, k.start(cat)...)
-		for i, w := range c.Where {
-			all = append(all, k.where(fmt.Sprintf("where.%d", i), w)...)
-		}
-		all = append(all, k.redaction()...)
-		all = append(all, k.children(cat, c.Children, "")...)
-		all = append(all, unitChecks(c, cat)...)
+	k := checker{category: c, table: cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}], own: own, writes: writesOf(c)}
+	all = append(all, k.start(cat)...)
+	for i, w := range c.Where {
+		all = append(all, k.where(fmt.Sprintf("where.%d", i), w)...)
 	}
+	all = append(all, k.redaction()...)
+	all = append(all, k.children(cat, c.Children, "")...)
+	all = append(all, unitChecks(c, cat)...)
 	return all
 }
 

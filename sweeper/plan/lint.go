@@ -15,11 +15,28 @@ import (
 // [policy.Error] that points into its file. nil: they fit. What only the server
 // can tell is in [Checks].
 func Lint(set policy.Set, cat *catalog.Catalog) error {
-	var problems []*policy.Error
+	return Join(set, Problems(set, cat))
+}
+
+// Problems is [Lint] by category; one that fits is not in it.
+func Problems(set policy.Set, cat *catalog.Catalog) map[string][]*policy.Error {
+	found := map[string][]*policy.Error{}
 	for _, c := range set.Categories {
 		l := linter{set: set, cat: cat, category: c}
 		l.run()
-		problems = append(problems, l.problems...)
+		if len(l.problems) > 0 {
+			found[c.Name] = l.problems
+		}
+	}
+	return found
+}
+
+// Join makes one error of problems by category, in the order of the files; nil
+// of none.
+func Join(set policy.Set, found map[string][]*policy.Error) error {
+	var problems []*policy.Error
+	for _, c := range set.Categories {
+		problems = append(problems, found[c.Name]...)
 	}
 	all := make([]error, len(problems))
 	for i, p := range inOrder(problems) {

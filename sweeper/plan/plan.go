@@ -49,6 +49,10 @@ type Options struct {
 	Publication string    // prefix of the publications
 	HMACKey     []byte    // nil: redaction tokens are recognised by their shape alone, and no batch may run
 	Windows     []Window  // of the tenants, as they are now
+
+	// Still are categories that are left out, such as those that do not fit. It
+	// has to name those too that must not run without them: see [Bound].
+	Still map[string]bool
 }
 
 // Plan is what one sweep would do.
@@ -114,18 +118,31 @@ type Query struct {
 // Build plans the categories of set over the catalogue. Every reason why the
 // policies do not fit the database is returned at once, as [policy.Error]s.
 func Build(set policy.Set, cat *catalog.Catalog, o Options) (*Plan, error) {
-	if err := Lint(set, cat); err != nil {
+	problems := Problems(set, cat)
+	for name := range o.Still {
+		delete(problems, name)
+	}
+	if err := Join(set, problems); err != nil {
 		return nil, err
 	}
 	p := &Plan{AsOf: o.AsOf, PolicySHA256: set.SHA256}
 	categories := make([]*Category, 0, len(set.Categories))
 	for _, c := range set.Categories {
-		if c.Enabled {
+		if c.Enabled && !o.Still[c.Name] {
 			categories = append(categories, buildCategory(c, set, cat, o))
 		}
 	}
 	p.Levels = levels(categories)
 	return p, nil
+}
+
+// LeaveOut takes categories out of the plan. The caller's concern is to name
+// those too that must not run without them: see [Bound].
+func (p *Plan) LeaveOut(out func(category string) bool) {
+	for i := range p.Levels {
+		p.Levels[i] = slices.DeleteFunc(p.Levels[i], func(c *Category) bool { return out(c.Policy.Name) })
+	}
+	p.Levels = slices.DeleteFunc(p.Levels, func(l []*Category) bool { return len(l) == 0 })
 }
 
 // Categories gives all of them, in the order in which they run.

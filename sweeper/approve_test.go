@@ -1,0 +1,69 @@
+package sweeper_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper"
+)
+
+// atOnce is within what time after its approval a run begins.
+const atOnce = 7 * time.Second
+
+// TestApprovedRunBeginsAtOnce has a run wait for approval under a daemon: it
+// begins when it is approved, and not with the next slot. An approval of what
+// no longer waits moves nothing.
+func TestApprovedRunBeginsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := daemon(t, events, fiveYear)
+	b.cfg.Approve = sweeper.ApproveManual
+	b.fill(t, 0, 10)
+	b.start(t, b.cfg)
+	b.until(t, "the schedule is stored", `select count(*) = 1 from sweeper.schedules`)
+	b.due(t, "true")
+	b.until(t, "the run waits, and the slot has moved on", `select count(*) = 1 and (select bool_and(next_due > now()) from sweeper.schedules) from sweeper.runs where state = 'awaiting_approval'`)
+	approve := func() {
+		actor, reason := "jane", "seen"
+		if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select max(plan_hash) from sweeper.runs`), &actor, &reason); err != nil {
+			t.Fatal(err)
+		}
+	}
+	approve()
+	began := time.Now()
+	b.until(t, "the approved run purges", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and deleted = 10`)
+	if took := time.Since(began); took > atOnce {
+		t.Errorf("it took %s", took)
+	} else {
+		t.Logf("purged %s after the approval", took.Round(time.Millisecond))
+	}
+	b.until(t, "the schedule goes on", `select bool_and(next_due > now()) from sweeper.schedules`)
+	next := b.text(t, `select next_due from sweeper.schedules`)
+	approve()
+	if got := b.text(t, `select next_due from sweeper.schedules`); got != next {
+		t.Errorf("an approval of what does not wait moved the slot from %s to %s", next, got)
+	}
+	if got := b.text(t, `select count(*) from sweeper.runs`); got != "2" {
+		t.Errorf("%s runs", got)
+	}
+}
+
+// TestApprovalWithoutSchedule has nobody schedule the category: the approval
+// makes no slot.
+func TestApprovalWithoutSchedule(t *testing.T) {
+	t.Parallel()
+	b := setup(t, events, fiveYear)
+	b.cfg.Approve = sweeper.ApproveManual
+	b.fill(t, 0, 10)
+	b.sweep(t)
+	b.db.Exec(t, `insert into sweeper.schedules (category, expression, timezone) values ('events', '0 3 * * *', 'UTC')`)
+	actor, reason := "jane", "seen"
+	if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select plan_hash from sweeper.runs`), &actor, &reason); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.text(t, `select next_due is null from sweeper.schedules`); got != "true" {
+		t.Error("a category that nobody schedules has a slot")
+	}
+	if o := b.sweep(t)["events"]; o.Deleted != 10 {
+		t.Errorf("the approved sweep: %+v", o)
+	}
+}

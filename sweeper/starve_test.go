@@ -1,0 +1,78 @@
+package sweeper_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/pgsweeper/sweeper/sweeper/pgserver"
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+)
+
+// TestNoConnectionIsFree has the server refuse connections: to the runs of a
+// daemon that has one, and to all of it. It waits, says so once a minute, and
+// goes on when connections are free again.
+func TestNoConnectionIsFree(t *testing.T) {
+	t.Parallel()
+	// Roles are those of a whole server.
+	s := pgtest.Server(t, pgserver.Options{})
+	w := watch(t, serverURL(s), "sweeper")
+	const (
+		ends = `select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'sweeper_daemon' `
+		one  = `and pid not in (select pid from pg_stat_activity where usename = 'sweeper_daemon' order by backend_start limit 1)`
+		why  = `too many connections for role "sweeper_daemon"`
+	)
+	for name, c := range map[string]struct{ limit, ends string }{"for its runs": {"1", ends + one}, "at all": {"0", ends}} {
+		w.exec(t, `alter role sweeper_daemon connection limit `+c.limit)
+		w.exec(t, c.ends)
+		w.fill(t)
+		w.red(t, "database", why)
+		if got := w.text(t, `select count(*) from app.events`); got != "10" {
+			t.Errorf("%s: %s rows of 10 are left", name, got)
+		}
+		w.exec(t, `alter role sweeper_daemon connection limit -1`)
+		w.green(t)
+		w.gone(t)
+	}
+	w.whole(t)
+	log := w.log.String()
+	if waits, back := strings.Count(log, "waiting for the database"), strings.Count(log, "database is back"); waits != 2 || back != 2 {
+		t.Errorf("two outages are told %d times, their ends %d times:\n%s", waits, back, log)
+	}
+}
+
+// TestConnectionsOfManyRuns counts the connections of a daemon that has more
+// categories due than workers, and is asked to read its policies meanwhile.
+func TestConnectionsOfManyRuns(t *testing.T) {
+	t.Parallel()
+	const workers, categories = 3, 7
+	ddl, policies := "create schema app;", "version: 1\ncategories:\n"
+	for i := range categories {
+		ddl += fmt.Sprintf("create table app.t%d (id int primary key, at timestamptz); create index on app.t%[1]d (at); insert into app.t%[1]d select i, '2010-01-01'::timestamptz + i * interval '1 hour' from generate_series(1, 5000) i;", i)
+		policies += fmt.Sprintf("  c%d: {table: app.t%[1]d, start_from: at, delete: {after: P5Y}}\n", i)
+	}
+	b := daemon(t, ddl, policies, "SWEEPER_BATCH_ROWS=100", fmt.Sprint("SWEEPER_WORKERS=", workers))
+	d := b.start(t, b.cfg)
+	b.until(t, "the schedules are stored", fmt.Sprintf(`select count(*) = %d from sweeper.schedules`, categories))
+	b.due(t, "true")
+	most := map[string]int{}
+	pgtest.Eventually(t, "all is purged", func() bool {
+		select {
+		case d.reload <- struct{}{}:
+		default:
+		}
+		for _, role := range []string{"sweeper_daemon", "sweeper_logger"} {
+			n := pgtest.QueryOne[int](t, b.admin, `select count(*) from pg_stat_activity where datname = current_database() and usename = $1`, role)
+			most[role] = max(most[role], n)
+		}
+		return b.text(t, fmt.Sprintf(`select count(*) = %d from sweeper.runs where state = 'succeeded' and deleted = 5000`, categories)) == "true"
+	})
+	t.Logf("at most %v", most)
+	if most["sweeper_daemon"] > 2*workers+2 || most["sweeper_logger"] > 5 {
+		t.Errorf("%v connections", most)
+	}
+	if most["sweeper_daemon"] < workers+1 {
+		t.Errorf("%v connections: the runs were not beside each other, the test shows nothing", most)
+	}
+	b.checkLog(t)
+}
