@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,11 @@ func StepLock(step string) int32 {
 // CategoryLock is the second key of the lock on the scheduled runs of one
 // category. A step's name never begins like that.
 func CategoryLock(category string) int32 { return StepLock("category/" + category) }
+
+// RootLock is the second key of the lock by which our own work on a partitioned
+// table keeps out of the way of our own drops: a batch shares it, a drop has it
+// alone.
+func RootLock(root uint32) int32 { return StepLock(fmt.Sprintf("root/%d", root)) }
 
 // LockHolder names who holds the lock with our second key, for people: any
 // login can take an advisory key. conn may be in a transaction.

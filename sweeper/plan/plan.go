@@ -74,6 +74,7 @@ type Category struct {
 type Count struct {
 	Disposition string
 	Query
+	Cutoff Query // the cutoff alone, which needs no row
 }
 
 // Step is one action on one relation, or on one partition of it.
@@ -143,14 +144,14 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 	}
 	r := rule{category: pc, table: t, others: others(pc, set), options: o}
 	if pc.Delete != nil {
-		c.Counts = append(c.Counts, Count{Delete, r.count(Delete)})
+		c.Counts = append(c.Counts, Count{Delete, r.count(Delete), r.cutoffOf(Delete)})
 		c.Steps = append(c.Steps, r.deleteSteps()...)
 	}
 	if pc.Redact != nil {
-		c.Counts = append(c.Counts, Count{Redact, r.count(Redact)})
+		c.Counts = append(c.Counts, Count{Redact, r.count(Redact), r.cutoffOf(Redact)})
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
 	}
-	c.Hash = c.hash(set)
+	c.Hash = c.hash(set.SHA256, nil)
 	return c
 }
 
@@ -184,19 +185,28 @@ func others(c policy.Category, set policy.Set) []policy.Category {
 	return found
 }
 
+// HashAfter is the hash that the category had in a plan as of the same instant,
+// when the partitions that have been dropped since were still there.
+func (p *Plan) HashAfter(c *Category, dropped []string) string { return c.hash(p.PolicySHA256, dropped) }
+
 // hash binds an approval to what was planned: the policies, the shape of the
 // table, and the partitions that would go whole.
-func (c *Category) hash(set policy.Set) string {
+func (c *Category) hash(policies [32]byte, dropped []string) string {
 	h := sha256.New()
 	// The zone can come from the environment, which the policies' hash does not cover.
-	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", set.SHA256, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
+	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", policies, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
 	for _, col := range c.Table.Columns {
 		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
 	}
+	drops := slices.Clone(dropped)
 	for _, s := range c.Steps {
-		if s.Kind == DropPartition {
-			fmt.Fprintf(h, "drop %s\n", s.Partition)
+		if s.Kind == DropPartition && !slices.Contains(drops, s.Partition) {
+			drops = append(drops, s.Partition)
 		}
+	}
+	slices.Sort(drops)
+	for _, partition := range drops {
+		fmt.Fprintf(h, "drop %s\n", partition)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -65,6 +65,11 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 			_ = tx.Rollback(undo)
 		}
 	}()
+	if step.Leaf != 0 {
+		if err = avoidDrops(ctx, tx, step.Root, step.Relation); err != nil {
+			return 0, err
+		}
+	}
 	rows, err = r.work(ctx, tx, step, at)
 	if err != nil || rows == 0 {
 		return 0, err
