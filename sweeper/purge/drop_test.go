@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 

@@ -173,17 +173,25 @@ func (s *stepper) busy(ctx context.Context) error {
 			return err
 		}
 	}
-	if ours || s.waited(s.step.Name()) < strangers {
+	if ours {
 		return errHeld
 	}
 	holder := pg.LockHolder(ctx, s.conn, key)
+	waited, first := s.waited(s.step.Name())
+	if first {
+		s.Log.InfoContext(ctx, "step is waited for", slog.String("step", s.step.Name()), slog.String("holder", holder))
+	}
+	if waited < strangers {
+		return errHeld
+	}
 	s.Log.WarnContext(ctx, "step left out", slog.String("step", s.step.Name()), slog.String("holder", holder))
 	s.skipped = append(s.skipped, fmt.Sprintf("step %s: %v: %s", s.step.Name(), ErrStepBusy, holder))
 	return nil
 }
 
-// waited is how long ago a step was first found in a stranger's hands.
-func (r *run) waited(step string) time.Duration {
+// waited is how long ago a step was first found in a stranger's hands; first: it
+// is now.
+func (r *run) waited(step string) (waited time.Duration, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	since, known := r.strange[step]
@@ -191,5 +199,5 @@ func (r *run) waited(step string) time.Duration {
 		since = r.Now()
 		r.strange[step] = since
 	}
-	return r.Now().Sub(since)
+	return r.Now().Sub(since), !known
 }
