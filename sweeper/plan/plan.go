@@ -187,7 +187,9 @@ func others(c policy.Category, set policy.Set) []policy.Category {
 
 // HashAfter is the hash that the category had in a plan as of the same instant,
 // when the partitions that have been dropped since were still there.
-func (p *Plan) HashAfter(c *Category, dropped []string) string { return c.hash(p.PolicySHA256, dropped) }
+func (p *Plan) HashAfter(c *Category, dropped []string) string {
+	return c.hash(p.PolicySHA256, dropped)
+}
 
 // hash binds an approval to what was planned: the policies, the shape of the
 // table, and the partitions that would go whole.

@@ -195,11 +195,11 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 const purgedSQL = `select coalesce(sum(row_count) filter (where kind = 'delete'), 0)::bigint, coalesce(sum(row_count) filter (where kind = 'redact'), 0)::bigint
 	from sweeper.batches where run_id = $1 and fact = 'report' and relation = $2`
 
-// record writes the end of a run that is still this process's own. The lock
+// record writes the end of a run that is still this process's own. First it
 // waits for the batches of those who help, and lets no further one begin: what
 // they did counts too.
 func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
-	if _, err := tx.Exec(ctx, `select from sweeper.runs where run_id = $1 for update`, o.RunID); err != nil {
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1::int, $2::int)`, pg.LockSpace, pg.RunLock(o.RunID)); err != nil {
 		return err
 	}
 	if err := tx.QueryRow(ctx, purgedSQL, o.RunID, r.category.Table.Text).Scan(&o.Deleted, &o.Redacted); err != nil {
