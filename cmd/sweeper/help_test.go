@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,7 +21,10 @@ const leavesDDL = `
 	create trigger wait before delete on app.events for each statement execute function app.wait();
 	create table app.who (application text, xid xid8)`
 
-const leavesRows = "2400"
+const (
+	leavesRows   = "2400"
+	leavesPolicy = "version: 1\ncategories:\n  events: {table: app.events, start_from: at, delete: {after: P30D}}\n"
+)
 
 const whoDDL = `
 	create function app.note() returns trigger language plpgsql security definer as $$ begin
@@ -37,15 +41,21 @@ type sharing struct {
 	ownerName, helperName string
 }
 
-func newSharing(t *testing.T) *sharing {
+func newLeaves(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{site: installed(t, leavesDDL, "version: 1\ncategories:\n  events: {table: app.events, start_from: at, delete: {after: P30D}}\n")}
+	f := &fleet{site: installed(t, leavesDDL, leavesPolicy)}
 	f.env = append(f.env, patient...)
 	f.admin, f.gate = f.db.Conn(t, ""), f.db.Conn(t, "")
 	f.db.Exec(t, whoDDL)
+	return f
+}
+
+func newSharing(t *testing.T, extra ...string) *sharing {
+	t.Helper()
+	f := newLeaves(t)
 	s := &sharing{fleet: f}
 	s.owner, s.ownerName = f.holder(t)
-	s.helper = f.process(t, []string{"run"})
+	s.helper = f.process(t, []string{"run"}, extra...)
 	s.helperName = s.helper.instance(t)
 	f.until(t, "the second daemon has a batch in flight", waitsSQL, s.helperName)
 	return s
@@ -65,7 +75,7 @@ func (s *sharing) whole(t *testing.T) {
 		from sweeper.purge_log where kind = 'delete' and reason = 'retention_cron'`); got != leavesRows+" t 0 "+leavesRows {
 		t.Errorf("rows logged, each once, rows left, rows counted by the runs: %s", got)
 	}
-	if got := s.text(t, `select count(*) from sweeper.batches b join sweeper.runs r using (run_id) where b.fact = 'stamp' and (b.actor, b.reason, b.policy_sha256) is distinct from (r.actor, r.reason, r.policy_sha256) or b.cutoff is null`); got != "0" {
+	if got := s.text(t, `select count(*) from sweeper.batches b join sweeper.runs r using (run_id) where b.fact = 'stamp' and ((b.actor, b.reason, b.policy_sha256) is distinct from (r.actor, r.reason, r.policy_sha256) or b.cutoff is null)`); got != "0" {
 		t.Errorf("%s stamps say something else than their run", got)
 	}
 	v, err := purgelog.Verify(t.Context(), s.admin, nil)
@@ -178,19 +188,47 @@ func TestHelperIsStopped(t *testing.T) {
 	}
 }
 
-// TestHelperHasOtherPolicies changes the policies of a helper: it leaves the run,
-// which goes by the former ones.
+// TestHelperHasOtherPolicies changes the policies of the helper: it leaves the
+// run, which goes on by the former ones.
 func TestHelperHasOtherPolicies(t *testing.T) {
 	t.Parallel()
-	s := newSharing(t)
-	path := policyFile(t, strings.ReplaceAll("version: 1\ncategories:\n  events: {table: app.events, start_from: at, delete: {after: P30D}}\n", "P30D", "P31D"))
-	third := s.process(t, []string{"run"}, "SWEEPER_POLICIES="+path)
-	name := third.instance(t)
-	s.until(t, "the third daemon stands by", livesSQL, name)
+	path := policyFile(t, leavesPolicy)
+	s := newSharing(t, "SWEEPER_POLICIES="+path)
+	if err := os.WriteFile(path, []byte(leavesPolicy+"# other bytes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.helper.signal(t, syscall.SIGHUP)
+	s.until(t, "it waits for the batches in flight", `select exists (select from pg_locks where locktype = 'advisory' and classid = 1398228304 and objid = 1 and not granted
+		and database = (select oid from pg_database where datname = current_database()))`)
+	s.lift(t)
+	s.shut(t)
+	pgtest.Eventually(t, "it has read them", func() bool { return strings.Contains(s.helper.said(), "policies reloaded") })
 	s.lift(t)
 	s.until(t, "the run has an end", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and instance = $1`, s.ownerName)
 	s.whole(t)
-	if got := s.batches(t, name); got != "0" {
-		t.Errorf("%s batches of a process with other policies", got)
+	if got := s.batches(t, s.helperName); got < "2" || got > "4" || len(got) != 1 {
+		t.Errorf("the helper has %s batches, want the two that were in flight and at most the next two", got)
+	}
+}
+
+// TestSweepIsHelped has a daemon help with the run of a sweep.
+func TestSweepIsHelped(t *testing.T) {
+	t.Parallel()
+	s := &sharing{fleet: newLeaves(t)}
+	s.shut(t)
+	s.helper = s.process(t, []string{"run"})
+	s.helperName = s.helper.instance(t)
+	s.until(t, "the daemon reads the slot", readsSQL, s.helperName)
+	s.owner = s.process(t, []string{"sweep"})
+	s.until(t, "the daemon has a batch in flight", waitsSQL, s.helperName)
+	s.lift(t)
+	if status := s.owner.end(); status.ExitStatus() != exitDone {
+		t.Errorf("the sweep ended with %v", status)
+	}
+	if got := s.text(t, `select concat_ws(' ', count(*), min(state), sum(deleted), (select sum(row_count) from sweeper.purge_log where kind = 'delete' and reason = 'manual')) from sweeper.runs`); got != "1 succeeded "+leavesRows+" "+leavesRows {
+		t.Errorf("got %s", got)
+	}
+	if s.batches(t, s.helperName) == "0" {
+		t.Error("the daemon did nothing")
 	}
 }
