@@ -51,7 +51,7 @@ const shots = `
 		end loop;
 	end $$;
 	create table app.young partition of app.shots for values from ('2025-01-01') to ('2027-01-01');
-	create table app.rest partition of app.shots default;
+	create table app.rest partition of app.shots default with (autovacuum_enabled = false); -- whose lock a drop does not wait for
 	insert into app.shots (at, who, note) select '2000-01-01'::timestamptz + i * interval '1 minute', 'u', 'n' from generate_series(1, 6000) i;
 	create function app.slow() returns trigger language plpgsql as $$ begin
 		if old.id % 100 = 0 then perform pg_sleep(0.1); end if;
