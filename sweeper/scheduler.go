@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -37,6 +38,7 @@ type scheduler struct {
 	running map[string]bool
 	ended   chan ended
 	later   map[string]*retry // categories whose slot stays due and waits
+	help    help              // what this process does for others while nothing runs here
 }
 
 // ended is a run that is over; settled: its slot is done with.
@@ -93,6 +95,7 @@ func (d *daemon) hold(soft, hard context.Context) (err error) {
 	s := &scheduler{
 		daemon: d, conn: conn, pool: pool, slots: make(chan struct{}, d.cfg.Workers),
 		running: map[string]bool{}, ended: make(chan ended, d.cfg.Workers), later: map[string]*retry{},
+		help: help{taken: map[uuid.UUID]map[string]bool{}, ended: make(chan bool, 1)},
 	}
 	runs, cut := context.WithCancelCause(hard)
 	var wg sync.WaitGroup
@@ -119,7 +122,7 @@ func closeSoon(conn *pgx.Conn) {
 func (s *scheduler) loop(soft, runs context.Context, wg *sync.WaitGroup) error {
 	stopping := soft.Done()
 	for {
-		if soft.Err() != nil && len(s.running) == 0 {
+		if soft.Err() != nil && len(s.running) == 0 && s.help.run == uuid.Nil {
 			return nil
 		}
 		pause, err := s.tick(soft, runs, wg)
@@ -133,6 +136,8 @@ func (s *scheduler) loop(soft, runs context.Context, wg *sync.WaitGroup) error {
 		case <-s.wake:
 		case e := <-s.ended:
 			err = s.release(runs, e)
+		case useful := <-s.help.ended:
+			s.help.over(useful, s.now())
 		case <-runs.Done():
 			err = context.Cause(runs)
 		case <-timer.C:
@@ -162,7 +167,7 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 		due = nil
 	}
 	pause := beatEvery
-	if len(s.running) == 0 {
+	if len(s.running) == 0 && s.help.run == uuid.Nil {
 		pause = idleLook // nothing is held here, nobody waits for a sign of life
 	}
 	if !next.IsZero() {
@@ -178,12 +183,16 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 		}
 		if taken {
 			s.running[one.category] = true
+			s.help.busy.Store(true)
 			wg.Go(func() { s.ended <- ended{one.category, s.runSlot(soft, runs, one)} })
 			return spread, nil
 		}
 		pause = min(pause, lookEvery)
 	}
-	return pause, nil
+	if len(s.running) == 0 && s.window.Open(now) {
+		err = s.lend(soft, runs, wg, l)
+	}
+	return pause, err
 }
 
 // choose sorts out the slots that may run now, and when the next one comes. A
@@ -223,6 +232,9 @@ func (s *scheduler) take(ctx context.Context, one slot) (bool, error) {
 		return false, err
 	}
 	taken, err := takeSlot(ctx, s.conn, one, s.instance)
+	if pg.Classify(err) == pg.Retry { // a batch of the run that is to be ended takes its time
+		taken, err = false, nil
+	}
 	if err == nil && !taken {
 		err = s.unlock(ctx, pg.CategoryLock(one.category))
 	}
@@ -240,6 +252,7 @@ func (s *scheduler) unlock(ctx context.Context, key int32) error {
 // time.
 func (s *scheduler) release(ctx context.Context, e ended) error {
 	delete(s.running, e.category)
+	s.help.busy.Store(len(s.running) > 0)
 	if e.settled {
 		delete(s.later, e.category)
 		return s.unlock(ctx, pg.CategoryLock(e.category))

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
@@ -112,6 +113,10 @@ const endedSQL = `
 	insert into sweeper.batches (fact, reason, category, actor, run_id, policy_sha256, started_at)
 	select 'run_end', reason, category, actor, run_id, policy_sha256, started_at from gone`
 
+// endWait bounds the wait for a batch of somebody who helps with a run that is
+// to be ended.
+const endWait = "10s"
+
 // endLeft ends what an earlier holder of the category left behind: sessions
 // that still work for it, and then its runs. The lock on the category is the
 // caller's.
@@ -129,7 +134,26 @@ func endLeft(ctx context.Context, conn *pgx.Conn, category string, self instance
 			return err
 		}
 	}
-	_, err = conn.Exec(ctx, endedSQL, category)
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select set_config('lock_timeout', $1, true)`, endWait); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `select run_id from sweeper.runs where category = $1 and state = 'running'`, category)
+		if err != nil {
+			return err
+		}
+		runs, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return err
+		}
+		for _, run := range runs { // what a helper has under way is counted, and it begins nothing more
+			if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1::int, $2::int)`, pg.LockSpace, pg.RunLock(run)); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, endedSQL, category)
+		return err
+	})
 	return pg.Wrap("end what was left of category "+category, err)
 }
 

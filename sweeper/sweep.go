@@ -253,7 +253,7 @@ func (c Config) purging(log *slog.Logger, self instance, now func() time.Time) p
 	return purge.Options{
 		BatchRows: c.BatchRows, BatchTarget: c.BatchTarget, Workers: c.Workers, RowsPerSecond: c.RowsPerSecond,
 		LockTimeout: c.LockTimeout, StatementTimeout: c.StatementTimeout, AutoApprove: c.Approve == ApproveAuto,
-		Instance: string(self), Log: log, Now: now,
+		Instance: string(self), Log: log, Now: now, Holder: stepHolder(log),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
 const (
@@ -28,6 +29,7 @@ var ownName = regexp.MustCompile(`^sweeper/[0-9a-f]{8}( log)?$`)
 // lockHolder is who holds a session lock of ours.
 type lockHolder struct {
 	application string
+	own         bool    // it is a session of this role
 	silent      float64 // seconds since any of its sessions of this role began or ended a statement
 }
 
@@ -40,15 +42,15 @@ func (h lockHolder) frozen() bool {
 // holderOf finds who holds the lock with our second key; nil: nobody.
 func holderOf(ctx context.Context, conn *pgx.Conn, key int32) (*lockHolder, error) {
 	const sql = `
-		select a.application_name, coalesce(extract(epoch from clock_timestamp() - max(b.state_change)), 0)::float8
+		select a.application_name, coalesce(a.usename = current_user, false), coalesce(extract(epoch from clock_timestamp() - max(b.state_change)), 0)::float8
 		  from pg_locks l join pg_stat_activity a using (pid)
 		  join pg_stat_activity b on b.application_name = a.application_name and b.datid = a.datid
 		 where l.locktype = 'advisory' and l.granted and l.classid = $1::int::oid and l.objid = $2::int::oid and l.objsubid = 2 and a.datname = current_database()
-		 group by 1 limit 1`
+		 group by 1, 2 limit 1`
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	h := &lockHolder{}
-	err := conn.QueryRow(ctx, sql, pg.LockSpace, key).Scan(&h.application, &h.silent)
+	err := conn.QueryRow(ctx, sql, pg.LockSpace, key).Scan(&h.application, &h.own, &h.silent)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -87,6 +89,22 @@ func endFrozen(ctx context.Context, conn *pgx.Conn, log *slog.Logger, key int32)
 	log.WarnContext(ctx, "a process is frozen or cut off, its sessions are ended", slog.String("application", h.application),
 		slog.Duration("silent", time.Duration(h.silent*float64(time.Second))))
 	return true, endSessions(ctx, conn, h.application)
+}
+
+// stepHolder tells of who holds a step whether that is a process of ours, which
+// is at work for the same run, and ends one that is frozen. Only of this role's
+// sessions is that believed: any login can take a key, under any name.
+func stepHolder(log *slog.Logger) purge.Holder {
+	return func(ctx context.Context, conn *pgx.Conn, key int32) (ours bool, err error) {
+		h, err := holderOf(ctx, conn, key)
+		if err != nil || h == nil || !h.own || !ownName.MatchString(h.application) {
+			return false, err
+		}
+		if h.frozen() {
+			_, err = endFrozen(ctx, conn, log, key)
+		}
+		return true, err
+	}
 }
 
 // beat shows the server, until ctx ends, that the process behind conn lives.

@@ -11,8 +11,8 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
-// leavesDDL has six partitions, each a step of its own, of 100 rows that are due.
-const leavesDDL = `
+// sixLeavesDDL has six partitions, each a step of its own, of 100 rows that are due.
+const sixLeavesDDL = `
 	create schema app;
 	create table app.events (id bigint, at timestamptz, tenant text, who text, primary key (id, at)) partition by range (at);
 	create table app.e1 partition of app.events for values from ('2010-01-01') to ('2010-02-01');
@@ -30,7 +30,7 @@ const leavesDDL = `
 // over: none of the five begins.
 func TestZombieWithQueuedSteps(t *testing.T) {
 	t.Parallel()
-	f := &fleet{site: installed(t, leavesDDL, strings.Replace(eventsPolicy, "delete: {after: P30D}", "delete: {after: P30D}\n    partitions: rows", 1))}
+	f := &fleet{site: installed(t, sixLeavesDDL, strings.Replace(eventsPolicy, "delete: {after: P30D}", "delete: {after: P30D}\n    partitions: rows", 1))}
 	f.env = append(f.env, patient...)
 	f.admin, f.gate = f.db.Conn(t, ""), f.db.Conn(t, "")
 	p, first := f.holder(t, "SWEEPER_WORKERS=1")

@@ -85,6 +85,7 @@ func (s *site) checkRows(t *testing.T, w *truth, l *load) {
 var due = map[string]string{
 	"due rows are left in app.events": `select count(*) from app.events where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
 	"due rows are left in app.shots":  `select count(*) from app.shots where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
+	"due rows are left in app.marks":  `select count(*) from app.marks where at + interval '1 year' <= now() and who not in (select subject from sweeper.legal_holds)`,
 	"due rows are left in app.people": `select count(*) from app.people where at + interval '5 years' <= now() and who not in (select subject from sweeper.legal_holds)`,
 	"due people are not redacted": `select count(*) from app.people where at + interval '90 days' <= now() and (name is not null or email not like 'redacted-%')
 		and who not in (select subject from sweeper.legal_holds)`,

@@ -32,7 +32,10 @@ const (
 
 // begin starts the application.
 func (s *site) begin(t *testing.T) *load {
-	l := &load{s: s, stop: make(chan struct{}), did: map[string]int{}, safe: map[string]map[int64]string{"app.events": {}, "app.people": {}, "app.shots": {}}}
+	l := &load{s: s, stop: make(chan struct{}), did: map[string]int{}, safe: map[string]map[int64]string{}}
+	for _, table := range tables {
+		l.safe[table.name] = map[int64]string{}
+	}
 	for range workers {
 		l.ended.Go(func() { l.work(context.WithoutCancel(t.Context())) })
 	}
@@ -89,7 +92,7 @@ const (
 )
 
 // tables are the application's, with what of their rows must stay.
-var tables = []struct{ name, keeps string }{{"app.events", "''"}, {"app.people", "coalesce(email, '')"}, {"app.shots", "''"}}
+var tables = []struct{ name, keeps string }{{"app.events", "''"}, {"app.people", "coalesce(email, '')"}, {"app.shots", "''"}, {"app.marks", "''"}}
 
 func (l *load) one(ctx context.Context, conn *pgx.Conn) (kind string, err error) {
 	t := tables[rand.N(len(tables))]

@@ -93,6 +93,31 @@ func TestRunIsKilledAt(t *testing.T) {
 	}
 }
 
+// TestRunIsKilledInHelp kills processes in a batch of a run of another process,
+// with which they help. The runs take seconds, so that there is time to help.
+func TestRunIsKilledInHelp(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.write(t, strings.ReplaceAll(policies, "every: 1s", "every: 1h")) // so that nobody has a run of its own
+	s.install(t)
+	l := s.begin(t)
+	d := s.daemons(t, "SWEEPER_ROWS_PER_SECOND=100", fmt.Sprintf("SWEEPER_FAILPOINT=purge.in_help:kill:%d", 1+rand.N(2)))
+	pgtest.Eventually(t, "the schedules are stored", func() bool {
+		return s.text(t, `select count(*) from sweeper.schedules`) == itoa(len(tables))
+	})
+	for range inARow(t) {
+		s.mark(t, 600)
+		s.exec(t, `update sweeper.schedules set next_due = now() where category = 'marks'`)
+		i, e := d.died(t)
+		if !e.at("purge.in_help") {
+			t.Fatalf("a process that nobody killed ended with %s", e)
+		}
+		d.replace(t, i)
+	}
+	s.write(t, policies)
+	s.finish(t, l, d, "run, helper in a batch", inARow(t))
+}
+
 // TestRunIsKilledInReload kills processes that have checked a new set of
 // policies and not yet put it in force.
 func TestRunIsKilledInReload(t *testing.T) {

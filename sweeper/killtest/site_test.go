@@ -16,7 +16,8 @@ import (
 const key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
 // schema is an application's: rows that go in time order, people who are
-// redacted and later deleted, walked by blocks, and partitions that are dropped.
+// redacted and later deleted, walked by blocks, partitions that are dropped, and
+// leaves that go by rows, which two processes share.
 const schema = `
 do $$ begin create role kill_owner nologin; exception when duplicate_object or unique_violation then null; end $$;
 create schema app;
@@ -26,6 +27,8 @@ create table app.people (id bigint generated always as identity primary key, at 
 create table app.shots (id bigint generated always as identity, at timestamptz not null, tenant text not null, who text not null, primary key (id, at)) partition by range (at);
 create table app.shots_young partition of app.shots for values from ('2020-01-01') to ('2100-01-01');
 create table app.shots_rest partition of app.shots default;
+create table app.marks (id bigint generated always as identity, at timestamptz not null, who text not null, region int not null, primary key (id, region)) partition by list (region);
+do $$ begin for i in 0 .. 5 loop execute format('create table app.marks_%s partition of app.marks for values in (%s)', i, i); end loop; end $$;
 alter schema app owner to kill_owner;
 do $$ declare r regclass; begin
 	for r in select oid from pg_class where relnamespace = 'app'::regnamespace and relkind in ('r', 'p') loop
@@ -38,6 +41,7 @@ categories:
   events: {table: app.events, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, schedule: {every: 1s}}
   people: {table: app.people, subject: who, start_from: at, redact: {after: P90D, columns: {email: {hmac: "redacted-%s"}, name: "null"}}, delete: {after: P5Y}, schedule: {every: 1s}}
   shots: {table: app.shots, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, partitions: drop, schedule: {every: 1s}}
+  marks: {table: app.marks, subject: who, start_from: at, delete: {after: P1Y}, schedule: {every: 1s}}
 `
 
 // site is one application's database, with sweeper installed or about to be.
@@ -159,6 +163,7 @@ func (s *site) feed(t *testing.T) {
 		case when i % 100 = 50 then 'held' else 's' || i % 40 end from generate_series(1, 300) i`, s.fed)
 	s.exec(t, `insert into app.people (at, who, email, name) select now() - case when i % 2 = 0 then interval '1 year' else interval '6 years' end,
 		case when i % 100 < 2 then 'held' else 's' || i % 40 end, format('user%s-%s@example.com', $1::int, i), 'name ' || i from generate_series(1, 200) i`, s.fed)
+	s.mark(t, 60)
 	if s.text(t, `select count(*) > 8 from pg_class where relname like 'shots\_p%' and relkind = 'r'`) == "true" {
 		return // there are some left, of processes that were killed too soon
 	}
@@ -181,4 +186,11 @@ func (s *site) feed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// mark puts n due rows into the leaves that go by rows.
+func (s *site) mark(t *testing.T, n int) {
+	t.Helper()
+	s.exec(t, `insert into app.marks (at, who, region) select '2012-01-01'::timestamptz + i * interval '1 minute', case when i % 100 = 50 then 'held' else 's' || i % 40 end, i % 6
+		from generate_series(1, $1::int) i`, n)
 }

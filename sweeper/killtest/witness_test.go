@@ -163,8 +163,10 @@ func logged(xid, kind, leaf string, rows int64, reason string) string {
 }
 
 func rootOf(leaf string) string {
-	if strings.HasPrefix(leaf, "app.shots") {
-		return "app.shots"
+	for _, root := range []string{"app.shots", "app.marks"} {
+		if strings.HasPrefix(leaf, root) {
+			return root
+		}
 	}
 	return leaf
 }
@@ -173,8 +175,11 @@ func rootOf(leaf string) string {
 func identity(root string, f map[string]string) []byte {
 	id := proof.AppendField(nil, []byte(root))
 	columns := []string{"id"}
-	if root == "app.shots" {
+	switch root {
+	case "app.shots":
 		columns = append(columns, "at")
+	case "app.marks":
+		columns = append(columns, "region")
 	}
 	for _, c := range columns {
 		id = proof.AppendField(proof.AppendField(id, []byte(c)), []byte(f[c]))

@@ -2,8 +2,10 @@ package pg
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -28,6 +30,16 @@ func StepLock(step string) int32 {
 // CategoryLock is the second key of the lock on the scheduled runs of one
 // category. A step's name never begins like that.
 func CategoryLock(category string) int32 { return StepLock("category/" + category) }
+
+// RootLock is the second key of the lock by which our own work on a partitioned
+// table keeps out of the way of our own drops: a batch shares it, a drop has it
+// alone.
+func RootLock(root uint32) int32 { return StepLock(fmt.Sprintf("root/%d", root)) }
+
+// RunLock is the second key of the lock on the end of one run: the batches of
+// those who help with it share it, and who ends the run has it alone. Unlike the
+// lock on the run's row, nobody can overtake who waits for it.
+func RunLock(run uuid.UUID) int32 { return StepLock("run/" + run.String()) }
 
 // LockHolder names who holds the lock with our second key, for people: any
 // login can take an advisory key. conn may be in a transaction.

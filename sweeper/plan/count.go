@@ -85,3 +85,8 @@ func (r rule) cutoff(b *binder, period policy.Period) string {
 	zone := b.text(r.category.Timezone, "text")
 	return fmt.Sprintf("timezone(%[1]s, timezone(%[1]s, %[2]s) - %[3]s)", zone, r.asOf(b), b.text(period.Interval(), "interval"))
 }
+
+func (r rule) cutoffOf(disposition string) Query {
+	b := bind(0)
+	return b.query("SELECT " + r.cutoff(b, r.period(disposition)))
+}

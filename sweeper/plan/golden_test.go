@@ -17,20 +17,14 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/*.sql anew")
 
-// TestGolden holds every statement that the sample policies are turned into.
+// TestGolden holds every statement that sample policies are turned into, over a
+// catalogue that is written by hand.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	samples, err := filepath.Glob("../../policies/*.yaml")
-	if err != nil || len(samples) < 2 {
-		t.Fatalf("samples %v, %v", samples, err)
-	}
-	for _, sample := range samples {
-		if filepath.Base(sample) == "regulations.yaml" {
-			continue // no policy
-		}
-		name := strings.TrimSuffix(filepath.Base(sample), ".yaml")
+	for _, name := range []string{"kyc", "minimal"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			sample := filepath.Join("..", "..", "policies", name+".yaml")
 			set, err := policy.Load(policy.Defaults{}, sample)
 			if err != nil {
 				t.Fatal(err)

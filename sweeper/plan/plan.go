@@ -71,6 +71,8 @@ type Category struct {
 	Publish string // the SQL that publishes it, when it is not covered
 	Counts  []Count
 	Steps   []Step
+
+	windows string // of the tenants, as the hash takes them
 }
 
 // Count is the query that counts the states of a category's rows under one
@@ -79,6 +81,7 @@ type Category struct {
 type Count struct {
 	Disposition string
 	Query
+	Cutoff Query // the cutoff alone, which needs no row
 }
 
 // Step is one action on one relation, or on one partition of it.
@@ -162,14 +165,15 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 	}
 	r := rule{category: pc, table: t, catalog: cat, others: others(pc, set), options: o}
 	if pc.Delete != nil {
-		c.Counts = append(c.Counts, Count{Delete, r.count(Delete)})
+		c.Counts = append(c.Counts, Count{Delete, r.count(Delete), r.cutoffOf(Delete)})
 		c.Steps = append(c.Steps, r.deleteSteps()...)
 	}
 	if pc.Redact != nil {
-		c.Counts = append(c.Counts, Count{Redact, r.count(Redact)})
+		c.Counts = append(c.Counts, Count{Redact, r.count(Redact), r.cutoffOf(Redact)})
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
 	}
-	c.Hash = c.hash(set, r.fingerprint())
+	c.windows = r.fingerprint()
+	c.Hash = c.hash(set.SHA256, nil)
 	return c
 }
 
@@ -203,20 +207,31 @@ func others(c policy.Category, set policy.Set) []policy.Category {
 	return found
 }
 
+// HashAfter is the hash that the category had in a plan as of the same instant,
+// when the partitions that have been dropped since were still there.
+func (p *Plan) HashAfter(c *Category, dropped []string) string {
+	return c.hash(p.PolicySHA256, dropped)
+}
+
 // hash binds an approval to what was planned: the policies, the tenants' windows,
 // the shape of the table, and the partitions that would go whole.
-func (c *Category) hash(set policy.Set, windows string) string {
+func (c *Category) hash(policies [32]byte, dropped []string) string {
 	h := sha256.New()
 	// The zone can come from the environment, which the policies' hash does not cover.
-	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", set.SHA256, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
-	h.Write([]byte(windows))
+	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", policies, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
+	h.Write([]byte(c.windows))
 	for _, col := range c.Table.Columns {
 		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
 	}
+	drops := slices.Clone(dropped)
 	for _, s := range c.Steps {
-		if s.Kind == DropPartition {
-			fmt.Fprintf(h, "drop %s\n", s.Partition)
+		if s.Kind == DropPartition && !slices.Contains(drops, s.Partition) {
+			drops = append(drops, s.Partition)
 		}
+	}
+	slices.Sort(drops)
+	for _, partition := range drops {
+		fmt.Fprintf(h, "drop %s\n", partition)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

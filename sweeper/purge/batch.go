@@ -36,6 +36,7 @@ const (
        current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
+	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
 	licenceSQL  = `select count(*) from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
 	stampSQL    = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
 values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
@@ -65,11 +66,19 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 			_ = tx.Rollback(undo)
 		}
 	}()
+	if step.Leaf != 0 {
+		if err = avoidDrops(ctx, tx, step.Root, step.Relation); err != nil {
+			return 0, 0, err
+		}
+	}
 	rows, locked, err = r.work(ctx, tx, step, at)
 	if err != nil || rows == 0 {
 		return 0, locked, err
 	}
 	failpoint.Hit("purge.in_batch")
+	if r.helping {
+		failpoint.Hit("purge.in_help")
+	}
 	if err = tx.Commit(ctx); err != nil {
 		return 0, 0, pg.Wrap("commit "+op, err)
 	}
@@ -110,12 +119,17 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (ro
 // whose one number it returns. The fence is a statement of its own, so that the
 // snapshot of what follows is younger than the lock. The run's own row is its
 // licence: who takes a run over ends that row first, so that a process which
-// wakes up later commits nothing more.
+// wakes up later commits nothing more. A helper also gives way to whoever is
+// about to end the run.
 func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool, queue func(*pgx.Batch, *int64)) (n int64, err error) {
 	var isolation string
 	var mine bool
 	var licensed int
+	welcome := true
 	b := &pgx.Batch{}
+	if r.helping {
+		b.Queue(helperSQL, pg.LockSpace, pg.RunLock(r.id)).QueryRow(func(row pgx.Row) error { return row.Scan(&welcome) })
+	}
 	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
 		return row.Scan(nil, nil, nil, &isolation)
 	})
@@ -135,7 +149,7 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool,
 		return 0, fmt.Errorf("%s a batch of %s: the transaction is %s; the hold fence needs read committed", step.Kind, step.Relation, isolation)
 	}
 	switch {
-	case licensed == 0:
+	case licensed == 0, !welcome:
 		return 0, ErrTaken
 	case !mine:
 		return 0, ErrStepBusy

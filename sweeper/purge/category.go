@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +29,7 @@ const (
 // errors stay in the outcome: one failure is one failure.
 func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64)) Outcome {
 	o := Outcome{RunID: r.id, Category: r.category.Policy.Name, State: Running, AsOf: r.plan.AsOf, PlanHash: r.category.Hash}
-	before, err := Count(ctx, pool, r.category)
+	before, err := r.count(ctx, pool)
 	if err != nil {
 		return r.finish(ctx, pool, o, cmp.Or(r.begin(ctx, pool, o, 0), err)) // a failure leaves its row too
 	}
@@ -87,7 +86,7 @@ func (r *run) recount(ctx context.Context, pool *pgxpool.Pool, o *Outcome, done 
 		defer cancel()
 		ctx = bounded
 	}
-	after, err := Count(ctx, pool, r.category)
+	after, err := r.count(ctx, pool)
 	if err != nil {
 		o.Remaining = max(o.Blocked, o.Remaining-done)
 		return err
@@ -156,61 +155,6 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due, total int64) (
 		due, total, share, r.category.Policy.Name, r.category.Hash), nil
 }
 
-// steps walks all steps of the category, as many at once as there are slots,
-// deletions before redactions. One that fails leaves the others going on.
-func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64), o *Outcome) (all tally, err error) {
-	var mu sync.Mutex
-	for _, redactions := range []bool{false, true} {
-		var wg sync.WaitGroup
-		for i := range r.category.Steps {
-			step := &r.category.Steps[i]
-			if (step.Kind == plan.Redact) != redactions {
-				continue
-			}
-			if !take(ctx, slots) {
-				wg.Wait()
-				return all, context.Cause(ctx)
-			}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				t, werr := r.step(ctx, pool, step, note)
-				mu.Lock()
-				defer mu.Unlock()
-				o.PartitionsDropped += t.partitions
-				if redactions {
-					o.Redacted += t.rows
-				} else {
-					o.Deleted += t.rows
-				}
-				all.skipped = append(all.skipped, t.skipped...)
-				all.refused = append(all.refused, t.refused...)
-				err = cmp.Or(err, werr)
-			})
-		}
-		wg.Wait()
-	}
-	return all, err
-}
-
-func (r *run) step(ctx context.Context, pool *pgxpool.Pool, step *plan.Step, note func(int64)) (tally, error) {
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return tally{}, pg.Wrap("take a connection", err)
-	}
-	defer conn.Release()
-	return r.walk(ctx, conn.Conn(), step, note)
-}
-
-// take waits for a slot; false: ctx has ended before, and none is taken.
-func take(ctx context.Context, slots chan<- struct{}) bool {
-	select {
-	case slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // begin writes the run down before anything is purged.
 func (r *run) begin(ctx context.Context, pool *pgxpool.Pool, o Outcome, planned int64) error {
 	_, err := pool.Exec(ctx, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned, instance)
@@ -238,7 +182,7 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	werr := pgx.BeginFunc(record, pool, func(tx pgx.Tx) error { return r.record(record, tx, o) })
+	werr := pgx.BeginFunc(record, pool, func(tx pgx.Tx) error { return r.record(record, tx, &o) })
 	if werr != nil && o.Err == nil {
 		o.State, o.Err = Failed, pg.Wrap("record the end of the run of category "+o.Category, werr)
 		o.StopReason = o.Err.Error()
@@ -246,8 +190,22 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 	return o
 }
 
-// record writes the end of a run that is still this process's own.
-func (r *run) record(ctx context.Context, tx pgx.Tx, o Outcome) error {
+// purgedSQL are the rows that a run reported, whoever did it, the partitions
+// that went whole aside.
+const purgedSQL = `select coalesce(sum(row_count) filter (where kind = 'delete'), 0)::bigint, coalesce(sum(row_count) filter (where kind = 'redact'), 0)::bigint
+	from sweeper.batches where run_id = $1 and fact = 'report' and relation = $2`
+
+// record writes the end of a run that is still this process's own. First it
+// waits for the batches of those who help, and lets no further one begin: what
+// they did counts too.
+func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1::int, $2::int)`, pg.LockSpace, pg.RunLock(o.RunID)); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, purgedSQL, o.RunID, r.category.Table.Text).Scan(&o.Deleted, &o.Redacted); err != nil {
+		return err
+	}
+	o.Deleted += o.dropped
 	tag, err := tx.Exec(ctx, `
 		with done as (
 		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
@@ -265,7 +223,7 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o Outcome) error {
 	if err != nil || tag.RowsAffected() == 0 || r.Ended == nil {
 		return err
 	}
-	return r.Ended(ctx, tx, o)
+	return r.Ended(ctx, tx, *o)
 }
 
 // cutoff is what the run's summary prints: that of the deletion, else of the
@@ -283,5 +241,5 @@ func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
 	if o.RowsPerSecond > 0 {
 		o.BatchRows = min(o.BatchRows, o.RowsPerSecond) // a second's worth, so that the rate is even
 	}
-	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}}
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}, strange: map[string]time.Time{}}
 }

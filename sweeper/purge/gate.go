@@ -29,6 +29,8 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 			return nil
 		case err == nil:
 			return nil
+		case s.helping:
+			return errStopped // what it holds is the owner's to go on with
 		case !waiting:
 			waiting = true
 			s.Log.WarnContext(ctx, "purging waits for healthy evidence", slog.String("step", s.step.Name()), slog.Any("err", err))
@@ -42,10 +44,10 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 func (o *Options) stopped() bool { return o.Stop != nil && o.Stop.Err() != nil }
 
 // rest is a pause that a stop ends too.
-func (s *stepper) rest(ctx context.Context, d time.Duration) error {
+func (r *run) rest(ctx context.Context, d time.Duration) error {
 	var stop <-chan struct{}
-	if s.Stop != nil {
-		stop = s.Stop.Done()
+	if r.Stop != nil {
+		stop = r.Stop.Done()
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,10 +208,21 @@ func TestMovingRows(t *testing.T) {
 	}
 }
 
-// TestBusyStep has another process at one step of several. The other steps and
-// the other categories go on, though they share one worker.
+// TestBusyStep has a stranger keep two steps of several. The other steps and the
+// other categories go on, though they share one worker, and the run says why it
+// is not complete. When the stranger goes while the run waits for him, nothing
+// is left.
 func TestBusyStep(t *testing.T) {
 	t.Parallel()
+	for name, leaves := range map[string]bool{"he stays": false, "he leaves": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			busyStep(t, leaves)
+		})
+	}
+}
+
+func busyStep(t *testing.T, leaves bool) {
 	b := setup(t, `create schema app; create table app.events (id int, at timestamptz, who text, region int, primary key (id, region)) partition by list (region);
 		do $$ begin for i in 1 .. 8 loop execute format('create table app.p%s partition of app.events for values in (%s)', i, i); end loop; end $$;
 		insert into app.events select i, '2015-01-01', 'u', 1 + i % 8 from generate_series(1, 800) i;
@@ -231,11 +243,31 @@ func TestBusyStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for _, o := range purge.Run(ctx, pool, p, b.options(func(o *purge.Options) { o.Workers, o.Log = 1, quiet })) {
+	var log buffer
+	var clock atomic.Int64 // of the process: with a stranger who stays it runs fast
+	now := func() time.Time {
+		if leaves {
+			return time.Now()
+		}
+		return time.Now().Add(time.Duration(clock.Add(1)) * 5 * time.Second)
+	}
+	done := make(chan []purge.Outcome, 1)
+	go func() {
+		done <- purge.Run(ctx, pool, p, b.options(logTo(&log), func(o *purge.Options) { o.Workers, o.Now = 1, now }))
+	}()
+	pgtest.Eventually(t, "both steps are waited for", func() bool { return strings.Count(log.String(), "step is waited for") == 2 })
+	if leaves {
+		pgtest.QueryOne[string](t, other, `select pg_advisory_unlock_all()::text`)
+	}
+	state, deleted, why := purge.Partial, int64(600), "another process"
+	if leaves {
+		state, deleted, why = purge.Succeeded, 800, ""
+	}
+	for _, o := range <-done {
 		switch {
 		case o.Category == "others" && o.State != purge.Succeeded:
 			t.Errorf("others: %+v", o)
-		case o.Category == "events" && (o.State != purge.Stopped || o.Deleted != 600 || o.Remaining != 200 || !strings.Contains(o.StopReason, "another process")):
+		case o.Category == "events" && (o.State != state || o.Deleted != deleted || o.Remaining != 800-deleted || o.Err != nil || !strings.Contains(o.StopReason, why)):
 			t.Errorf("events: %+v", o)
 		}
 	}

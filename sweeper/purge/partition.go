@@ -24,18 +24,15 @@ const (
 	mostLockedOut = 2 // leaves
 )
 
-// walkPartition drops the leaf whole, or sends it by rows when a row in it is
-// not due or held, when it cannot be dropped, or when its locks are not to be
-// had in time.
+// walkPartition drops the leaf whole. It stays, to go by rows, when a row in it
+// is not due or held, which is found out before anything is locked, when it
+// cannot be dropped, or when its locks are not to be had in time.
 func (s *stepper) walkPartition(ctx context.Context) error {
-	if s.isDropped() {
-		return nil // by an earlier pass
-	}
 	var whole bool
 	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
 	}
-	for attempt := 1; whole && attempt <= dropAttempts && s.lockedOut.Load() < mostLockedOut; attempt++ {
+	for attempt := 1; whole && attempt <= dropAttempts && s.lockedOut < mostLockedOut; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {
 			return err
 		}
@@ -53,26 +50,18 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		switch {
 		case pg.Classify(err) == pg.Retry:
 		case byRows(err):
-			whole = false
-			continue
+			return nil
 		default:
 			return err
 		}
 		if attempt == dropAttempts {
-			s.lockedOut.Add(1)
+			s.lockedOut++
 		}
 		if err := pause(ctx, firstPause<<attempt); err != nil {
 			return err
 		}
 	}
-	s.step = s.step.Rows
-	return s.walkRows(ctx)
-}
-
-func (s *stepper) isDropped() bool {
-	s.drops.Lock()
-	defer s.drops.Unlock()
-	return s.dropped[s.step.Leaf]
+	return nil
 }
 
 // byRows are the answers after which a leaf goes by rows: a row in it is young
@@ -89,10 +78,12 @@ func byRows(err error) bool {
 // drop calls the installed function in a transaction of its own.
 func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 	op := "drop partition " + s.step.Partition
-	s.drops.Lock()
-	defer s.drops.Unlock()
 	err = pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
+		if _, err := tx.Exec(ctx, rootSQL, rootArgs(s.step.Root)...); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
+			milliseconds(s.LockTimeout), milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
 			return err
 		}
 		var licensed int

@@ -15,7 +15,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,6 +56,7 @@ type Options struct {
 	Slots         chan struct{}               // where several runs share their Workers; nil: a run has its own
 	Ended         Ended                       // nil: none
 	Batched       func(Batch)                 // told of each commit, from several goroutines; nil: nobody
+	Holder        Holder                      // nil: every other holder of a step is a stranger
 }
 
 // Batch is a committed batch, or a partition that was dropped.
@@ -67,6 +67,11 @@ type Batch struct {
 	Rows     int64
 	Took     time.Duration
 }
+
+// Holder tells whether the lock with that second key, which another session
+// held a moment ago, is in the hands of a living process of ours, or free now. It
+// ends one that is frozen.
+type Holder func(ctx context.Context, conn *pgx.Conn, key int32) (ours bool, err error)
 
 // Ended is called in the transaction that records how a run ended. Its error
 // undoes that record.
@@ -99,6 +104,7 @@ type Outcome struct {
 
 	oldest  *time.Time // the oldest start that is still due
 	counted bool       // Held to Remaining, and oldest, were
+	dropped int64      // of Deleted, the rows of partitions that went whole
 }
 
 // States are the rows of a category under one disposition, by their state.
@@ -122,8 +128,11 @@ type run struct {
 	sweep     uuid.UUID
 	plan      *plan.Plan
 	category  *plan.Category
-	cutoffs   map[string]time.Time // by disposition
-	drops     sync.Mutex           // one partition at a time: each drop wants the same lock on the parent
-	lockedOut atomic.Int32         // leaves whose drop never got its locks
-	dropped   map[uint32]bool      // leaves that went whole; guarded by drops
+	cutoffs   map[string]time.Time // by kind of step
+	helping   bool                 // it is another process's run
+	lockedOut int                  // leaves whose drop never got its locks; only drops touches it, as the next one
+	dropped   map[uint32]bool      // leaves that went whole
+
+	mu      sync.Mutex           // guards what follows
+	strange map[string]time.Time // when a step was first found in a stranger's hands
 }

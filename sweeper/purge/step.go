@@ -50,7 +50,8 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 		return s.tally, pg.Wrap("take step "+step.Name(), err)
 	}
 	if !mine {
-		return s.tally, fmt.Errorf("%w: %s", ErrStepBusy, pg.LockHolder(ctx, conn, pg.StepLock(step.Name())))
+		err := s.busy(ctx)
+		return s.tally, err
 	}
 	defer func() {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

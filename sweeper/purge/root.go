@@ -1,0 +1,53 @@
+package purge
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+)
+
+// A drop locks the partitioned table against everybody, for which it waits half
+// a second at most: less than a batch of ours may take. So it first waits, for
+// as long as it takes, until none of ours is at work on the table, in whatever
+// process; those that come later wait for it. Nobody else takes this lock, so
+// the application is not kept waiting by it.
+const (
+	rootSharedSQL = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int)`
+	rootSQL       = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2::int, $3::int)`
+)
+
+// rootPatience bounds the wait: a frozen process holds the lock for no longer
+// than its transaction may stand idle.
+const rootPatience = 30 * time.Second
+
+func rootArgs(root uint32) []any {
+	return []any{milliseconds(rootPatience), pg.LockSpace, pg.RootLock(root)}
+}
+
+// avoidDrops waits for the drops of partitions of a table, and keeps others from
+// beginning until tx ends. It must come before anything else in tx: to prepare a
+// statement over the table is enough to lock it.
+func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string) error {
+	_, err := tx.Exec(ctx, rootSharedSQL, rootArgs(root)...)
+	return pg.Wrap("wait for the drops of partitions of "+name, err)
+}
+
+// count counts the category's rows, which can take long, and no drop meanwhile
+// tries the lock on the table in vain.
+func (r *run) count(ctx context.Context, pool *pgxpool.Pool) (all []States, err error) {
+	if len(r.category.Table.Leaves) == 0 {
+		return Count(ctx, pool, r.category)
+	}
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if err := avoidDrops(ctx, tx, r.category.Table.OID, r.category.Table.Text); err != nil {
+			return err
+		}
+		all, err = Count(ctx, tx, r.category)
+		return err
+	})
+	return all, err
+}
