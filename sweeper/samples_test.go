@@ -26,7 +26,7 @@ var samples = []sample{
 		gone: map[string]string{
 			"closed_accounts": `select count(*) from app.accounts a where (select bool_and(ended_at is not null) and max(timezone('Europe/Berlin', timezone('Europe/Berlin', ended_at) + interval '1 year')) <= now()
 				from app.subscriptions s where s.account_id = a.id)`,
-			"sessions":         `select count(*) from app.sessions where timezone('Europe/Berlin', timezone('Europe/Berlin', to_timestamp(expires_at_ms / 1000.0)) + interval '30 days') <= now()`,
+			"ended_sessions":   `select count(*) from app.sessions where timezone('Europe/Berlin', timezone('Europe/Berlin', to_timestamp(expires_at_ms / 1000.0)) + interval '30 days') <= now()`,
 			"sign_ins":         `select count(*) from app.sign_ins where timezone('Europe/Berlin', timezone('Europe/Berlin', at) + interval '6 months') <= now()`,
 			"open_invitations": `select count(*) from app.invitations where accepted_at is null and timezone('Europe/Berlin', timezone('Europe/Berlin', sent_at) + interval '30 days') <= now()`,
 			"tickets":          `select count(*) from app.tickets where timezone('Europe/Berlin', (closed_on + 1)::timestamp + interval '2 years') <= now()`,
