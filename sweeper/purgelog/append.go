@@ -76,24 +76,29 @@ type appending struct {
 	id     []byte             // scratch: lp(root) ‖ key
 }
 
-// Append puts one transaction into the log, as part of the next Flush. After an
-// error the log must be opened anew.
+// Append puts one transaction into the log, as part of the next Flush. One that
+// is in it already, as its commit LSN tells, adds nothing. After an error the
+// log must be opened anew.
 func (l *Log) Append(ctx context.Context, tx Tx) error {
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
 	a := &appending{Log: l, tx: tx, report: map[string]*report{}}
+	again := tx.CommitLSN < l.pending.applied
 	for {
 		c, err := tx.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if err == nil && !again {
+			err = a.change(ctx, c)
+		}
 		if err != nil {
 			return err
 		}
-		if err := a.change(ctx, c); err != nil {
-			return err
-		}
+	}
+	if again {
+		return nil
 	}
 	if err := a.close(ctx); err != nil {
 		return err
