@@ -62,12 +62,12 @@ func (c *Category) outcomes() []outcome {
 	for _, r := range c.Redact.Columns {
 		what := fmt.Sprint(r.Strategy, r.Format, r.Unit, r.KeepLast, r.Paths)
 		if r.Strategy == SetValue {
-			what = fmt.Sprintf("set %T %v", r.Value, r.Value)
+			what = fmt.Sprint("set ", r.Value)
 		}
 		all = append(all, outcome{r.Column, "redact.columns." + r.Column, what})
 	}
 	for _, s := range c.Redact.Set {
-		all = append(all, outcome{s.Column, "redact.set." + s.Column, fmt.Sprintf("set %T %v", s.Value, s.Value)})
+		all = append(all, outcome{s.Column, "redact.set." + s.Column, fmt.Sprint("set ", s.Value)})
 	}
 	return all
 }
