@@ -66,6 +66,12 @@ var badLanguage = map[string]bad{
 			`p.yaml:7:40: unknown key "approved_by"; known here: approver, reason`,
 		},
 	},
+	"restrict without start": {
+		"version: 1\ncategories:\n  c: {table: a.b, restrict: {after: P1D, columns: [x]}}\n",
+		[]string{
+			`p.yaml:3:3: category "c" has no start_from; name the column that retention is counted from`,
+		},
+	},
 	"restrict without columns": {
 		category("restrict: {after: P1D}"),
 		[]string{
