@@ -46,8 +46,26 @@ func TestPostureIsOne(t *testing.T) {
 	conn := installed(t).Conn(t, "sweeper_daemon")
 	periods := []*policy.Period{nil}
 	for _, p := range []policy.Period{
-		{}, {Days: 89}, {Days: 90}, {Months: 3}, {Months: 2, Days: 30}, {Weeks: 12, Days: 5}, {Weeks: 13}, {Days: 179}, {Days: 180}, {Months: 6},
-		{Days: 359}, {Days: 360}, {Months: 11, Days: 29}, {Years: 1}, {Months: 84}, {Years: 7}, {Days: 2520}, {Days: 2521}, {Years: 6, Months: 12, Days: 1}, {Years: 200},
+		{},
+		{Days: 89},
+		{Days: 90},
+		{Months: 3},
+		{Months: 2, Days: 30},
+		{Weeks: 12, Days: 5},
+		{Weeks: 13},
+		{Days: 179},
+		{Days: 180},
+		{Months: 6},
+		{Days: 359},
+		{Days: 360},
+		{Months: 11, Days: 29},
+		{Years: 1},
+		{Months: 84},
+		{Years: 7},
+		{Days: 2520},
+		{Days: 2521},
+		{Years: 6, Months: 12, Days: 1},
+		{Years: 200},
 	} {
 		periods = append(periods, &p)
 	}

@@ -66,6 +66,12 @@ var badLanguage = map[string]bad{
 			`p.yaml:7:40: unknown key "approved_by"; known here: approver, reason`,
 		},
 	},
+	"restrict without start": {
+		"version: 1\ncategories:\n  c: {table: a.b, restrict: {after: P1D, columns: [x]}}\n",
+		[]string{
+			`p.yaml:3:3: category "c" has no start_from; name the column that retention is counted from`,
+		},
+	},
 	"restrict without columns": {
 		category("restrict: {after: P1D}"),
 		[]string{
@@ -554,6 +560,26 @@ var badLanguage = map[string]bad{
 		category("restrict: {after: P1Y, columns: [a]}", "basis: cubi_tx"),
 		[]string{
 			`p.yaml:7:12: the rows stay for ever, and "cubi_tx" allows P1Y (Tex. Bus. & Com. Code § 503.001(c)(3)); delete them in time, or write override: {reason, approver}`,
+		},
+	},
+	"children of each other": {
+		"version: 1\n" +
+			"categories:\n" +
+			"  a: {table: x.a, start_from: at, delete: {after: P1D}, children: [{table: x.m, match: {a: id}, children: [{table: x.b, match: {m: id}}]}]}\n" +
+			"  b: {table: x.b, start_from: at, delete: {after: P1D}, children: [{table: x.b, match: {up: id}}, {table: x.a, match: {b: id}}]}\n" +
+			"  c: {table: x.c, start_from: at, delete: {after: P1D}, children: [{table: x.a, match: {c: id}}]}\n",
+		[]string{
+			"p.yaml:3:76: x.m is a child of x.a here, and the other way round elsewhere; tables in a circle cannot be ordered, keep one of the two",
+			"p.yaml:3:116: x.b is a child of x.m here, and the other way round elsewhere; tables in a circle cannot be ordered, keep one of the two",
+			"p.yaml:4:107: x.a is a child of x.b here, and the other way round elsewhere; tables in a circle cannot be ordered, keep one of the two",
+		},
+	},
+	"errors of several categories and of what they are together": {
+		bothOver("start_from: at, redact: {after: P1D, columns: {n: zero}}, delete: {after: P4Y}, basis: uk_mlr", "start_from: at, redact: {after: P2D, columns: {n: {set: x}}}, delete: {after: P1D}"),
+		[]string{
+			`p.yaml:3:93: delete.after P4Y is shorter than the P5Y that "uk_mlr" asks for (SI 2017/692 reg. 40) for a start on 2024-01-01; keep longer, or write override: {reason, approver}`,
+			"p.yaml:4:51: redact.after P2D is longer than delete.after P1D for a start on 2024-01-01; rows would be gone before they are redacted",
+			`p.yaml:4:66: category a redacts column "n" of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where`,
 		},
 	},
 	"two minds": {

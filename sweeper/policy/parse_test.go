@@ -231,3 +231,21 @@ func TestAliasBomb(t *testing.T) {
 		t.Errorf("%d errors: %q", len(got), got)
 	}
 }
+
+// TestProcessAndPurge holds that what is done with may go at once, and that a
+// category may do nothing but hide.
+func TestProcessAndPurge(t *testing.T) {
+	t.Parallel()
+	set, err := Parse([]File{{Path: "p.yaml", Source: []byte(bothOver(
+		"start_from: sent_at, redact: {after: P0D, columns: {n: zero}}, delete: {after: P0D}", "start_from: sent_at, restrict: {after: P0D, columns: [n]}"))}}, Defaults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := set.Categories[0], set.Categories[1]
+	if *a.Delete != (Period{}) || a.Redact.After != (Period{}) || Posture(a.Delete) != "Below floor" {
+		t.Errorf("at once: %v %v", a.Delete, a.Redact)
+	}
+	if b.Restrict == nil || b.Restrict.After != (Period{}) || b.Delete != nil || b.Redact != nil || Posture(b.Delete) != "Unlimited" {
+		t.Errorf("hidden: %+v", b)
+	}
+}

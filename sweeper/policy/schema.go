@@ -60,7 +60,7 @@ type verdict struct {
 }
 
 func (v verdict) fail(path string, at place, format string, args ...any) {
-	v.r.problems = append(v.r.problems, problem{path, at, fmt.Sprintf(format, args...), true})
+	v.r.problems = append(v.r.problems, problem{path: path, at: at, reason: fmt.Sprintf(format, args...), structure: true})
 }
 
 // translate turns the leaves of a validation error into problems.

@@ -163,3 +163,22 @@ func TestShrunkForGood(t *testing.T) {
 		}
 	}
 }
+
+// TestFormerPoliciesStayReadable holds that a lock outlives a catalogue of
+// regulations that asks for more than it did.
+func TestFormerPoliciesStayReadable(t *testing.T) {
+	t.Parallel()
+	short := locked(map[string]string{"delete": "delete: {after: P4Y}", "mode": "basis: uk_mlr"}) +
+		"  d: {table: a.b, start_from: at, redact: {after: P1D, columns: {n: {set: x}}}}\n"
+	if _, err := Parse([]File{{Path: "p.yaml", Source: []byte(short)}}, Defaults{}); len(reasons(t, err)) != 2 {
+		t.Errorf("today it is refused for its basis and for two redactions of one column: %v", err)
+	}
+	former, err := Parse([]File{{Path: "p.yaml", Source: []byte(short)}}, Defaults{Former: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`new.yaml:9:21: category "c" is locked: delete.after was P4Y and may grow, and P3Y is shorter for a start on 2024-01-01`}
+	if d := diff.Diff(want, heads(Shrunk(former, parsed(t, "new.yaml", locked(map[string]string{"delete": "delete: {after: P3Y}"}))))); d != "" {
+		t.Error(d)
+	}
+}
