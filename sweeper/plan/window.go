@@ -100,4 +100,3 @@ func (r rule) fingerprint() string {
 	}
 	return s.String()
 }
-
