@@ -169,6 +169,6 @@ func (r rule) ofTenant(b *binder, c policy.Category, aggregate string) string {
 	if !ok {
 		return ""
 	}
-	windows, value := tenantWindows(b, c, tenant)
-	return fmt.Sprintf("(SELECT %s FROM %s AND %s %s %s)", aggregate, windows, value, operator(tenant, "="), column(tenant.Name))
+	windows, name, equal, value := tenantWindows(b, c, tenant)
+	return fmt.Sprintf("(SELECT %s FROM %s AND %s %s %s)", aggregate, windows, value, equal, name)
 }
