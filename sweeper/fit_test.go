@@ -16,7 +16,7 @@ import (
 
 // twoTables are governed by the categories of twoPolicies.
 const twoTables = events + `
-	create table app.visits (id bigint primary key, at timestamptz, who text, tenant text);
+	create table app.visits (id bigint primary key, at timestamptz, who text, tenant text, guest text, host text);
 	create index on app.visits (at);`
 
 const twoPolicies = `version: 1
@@ -54,6 +54,22 @@ func TestPoliciesKeepHolds(t *testing.T) {
 			hold: `tenant => 't1'`, old: ", tenant: tenant", new: "",
 			want: "hold 1 names a tenant, and no category under it names a tenant column",
 		},
+		"another subject column": {
+			hold: `'u', category => 'visits'`, old: "app.visits, subject: who", new: "app.visits, subject: guest", ddl: `grant select on app.visits to sweeper_daemon`,
+			want: "hold 1 names a subject or a tenant, and category visits finds it by another column now",
+		},
+		"another subject column in one of two": {
+			hold: `'u'`, old: "app.visits, subject: who", new: "app.visits, subject: guest", ddl: `grant select on app.visits to sweeper_daemon`,
+			want: "hold 1 names a subject or a tenant, and category visits finds it by another column now",
+		},
+		"another tenant column": {
+			hold: `tenant => 't1'`, old: "tenant: tenant", new: "tenant: host", ddl: `grant select on app.visits to sweeper_daemon`,
+			want: "hold 1 names a subject or a tenant, and category visits finds it by another column now",
+		},
+		"another tenant column of a subject's hold": {
+			hold: `'u', tenant => 't1'`, old: "tenant: tenant", new: "tenant: host", ddl: `grant select on app.visits to sweeper_daemon`,
+			want: "hold 1 names a subject or a tenant, and category visits finds it by another column now",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +106,7 @@ func TestPoliciesKeepHolds(t *testing.T) {
 	}
 }
 
-// refused has plan, sweep, install and run refuse the policies.
+// refused has lint, plan, sweep, install and run refuse the policies.
 func (b *bundle) refused(t *testing.T, set policy.Set, want string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "edited.yaml")
@@ -100,6 +116,7 @@ func (b *bundle) refused(t *testing.T, set policy.Set, want string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for verb, try := range map[string]func() error{
+		"lint": func() error { _, err := sweeper.Lint(ctx, cfg, set); return err },
 		"plan": func() error { _, err := sweeper.Plan(ctx, cfg, set, time.Time{}, ""); return err },
 		"sweep": func() error {
 			_, err := sweeper.Sweep(ctx, cfg, b.log, set, sweeper.SweepOptions{Actor: "test", Now: time.Now})

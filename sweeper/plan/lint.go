@@ -96,7 +96,7 @@ func (l *linter) run() {
 		}
 	}
 	l.partitions()
-	l.children(c.Children, []catalog.Name{l.table.Name})
+	l.children(c.Children)
 }
 
 // find looks for a table that stands under key.

@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -22,28 +21,22 @@ func descend(children []policy.Child, prefix string, visit func(c policy.Child, 
 	}
 }
 
-// children checks what goes along with the rows of the table. above are the
-// tables from the category's down to this one.
-func (l *linter) children(children []policy.Child, above []catalog.Name) {
+// children checks what goes along with the rows of the table.
+func (l *linter) children(children []policy.Child) {
 	for i, c := range children {
 		k := linter{set: l.set, cat: l.cat, category: l.category, prefix: fmt.Sprintf("%schildren.%d.", l.prefix, i)}
-		k.child(c, l.table, above)
+		k.child(c, l.table)
 		l.problems = append(l.problems, k.problems...)
 	}
 }
 
 // child checks one of the tables whose rows belong to rows of parent.
-func (l *linter) child(c policy.Child, parent *catalog.Table, above []catalog.Name) {
+func (l *linter) child(c policy.Child, parent *catalog.Table) {
 	switch c.Action {
 	case "delete":
 		l.commands = []string{"DELETE"}
 	case "nullify", "redact":
 		l.commands = []string{"UPDATE"}
-	}
-	name := childName(c)
-	if i := slices.Index(above, name); i >= 0 {
-		l.fail("table", "children form a cycle of tables: %s", arrows(append(slices.Clone(above[i:]), name)))
-		return
 	}
 	if l.table = l.find("table", c.Schema, c.Relation); l.table == nil || !l.kind() {
 		return
@@ -61,11 +54,6 @@ func (l *linter) child(c policy.Child, parent *catalog.Table, above []catalog.Na
 	if c.Action == "redact" {
 		l.writes = writes{c.Columns, c.Set, l.prefix}
 		l.redaction()
-		for _, m := range c.Match {
-			if slices.Contains(l.writes.names(), m.Other) {
-				l.fail(l.inside(m.Other), "column %q of %s is what the row's parent is found by; redacting it would cut the two apart", m.Other, l.table.Name)
-			}
-		}
 	}
 	if c.Objects != nil {
 		if col, ok := l.column("objects.column", c.Objects.Column); ok && !slices.Contains(textTypes, col.Base) {
@@ -75,7 +63,7 @@ func (l *linter) child(c policy.Child, parent *catalog.Table, above []catalog.Na
 	if c.Action == "delete" {
 		l.foreignKeys(c.Children)
 	}
-	l.children(c.Children, append(slices.Clone(above), name))
+	l.children(c.Children)
 }
 
 // nullify refuses to cut a child off by a column that cannot be NULL.
@@ -104,12 +92,4 @@ func (w writes) names() []string {
 		names = append(names, s.Column)
 	}
 	return names
-}
-
-func arrows(names []catalog.Name) string {
-	parts := make([]string, len(names))
-	for i, n := range names {
-		parts[i] = n.String()
-	}
-	return strings.Join(parts, " → ")
 }

@@ -275,6 +275,20 @@ func lint(t *testing.T, db *pgtest.DB, text string) string {
 	return heads(err, path)
 }
 
+// parsed loads a policy from a file of its own.
+func parsed(t *testing.T, text string) (set policy.Set, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Load(policy.Defaults{}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, path
+}
+
 // heads are the first lines of problems, with the base name of the file.
 func heads(err error, path string) string {
 	if err == nil {

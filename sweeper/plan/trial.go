@@ -53,13 +53,13 @@ func Trials(set policy.Set, cat *catalog.Catalog, o Options) []Trial {
 		if c.Redact != nil && len(Redacted(c)) > 0 {
 			t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
 			r := rule{category: c, table: t, catalog: cat, others: others(c, set), options: o}
-			all = append(all, r.trial(set, writesOf(c), func(b *binder, leaf *catalog.Leaf) []string {
-				conditions := []string{r.goes(b, Redact)}
-				if c.Start.From == nil { // a row that is to be due one day
-					conditions = append(conditions, and(r.where(b, c), "("+r.pending(b)+")", column(c.Start.Column)+" IS NOT NULL"))
-				}
-				return conditions
-			}))
+			which := []condition{func(b *binder) string { return r.goes(b, Redact) }}
+			if c.Start.From == nil { // a row that is to be due one day
+				which = append(which, func(b *binder) string {
+					return and(r.where(b, c), "("+r.pending(b)+")", column(c.Start.Column)+" IS NOT NULL")
+				})
+			}
+			all = append(all, r.trial(set, writesOf(c), which...))
 		}
 		descend(c.Children, "", func(child policy.Child, prefix string) {
 			inner := policy.Category{
@@ -70,16 +70,17 @@ func Trials(set policy.Set, cat *catalog.Catalog, o Options) []Trial {
 				return
 			}
 			r := rule{category: inner, table: cat.Tables[childName(child)], catalog: cat, options: o}
-			all = append(all, r.trial(set, writes{child.Columns, child.Set, prefix}, func(b *binder, _ *catalog.Leaf) []string {
-				return []string{"(" + r.pending(b) + ")"}
-			}))
+			all = append(all, r.trial(set, writes{child.Columns, child.Set, prefix}, func(b *binder) string { return "(" + r.pending(b) + ")" }))
 		})
 	}
 	return all
 }
 
-// trial builds the statements; conditions are of the rows to pick.
-func (r rule) trial(set policy.Set, w writes, conditions func(b *binder, leaf *catalog.Leaf) []string) Trial {
+// condition is one of rows to pick.
+type condition func(b *binder) string
+
+// trial builds the statements.
+func (r rule) trial(set policy.Set, w writes, which ...condition) Trial {
 	t := Trial{Category: r.category.Name, Table: r.table, Columns: w.names(), starts: startsOf(set, r.table)}
 	t.fail = func(column, format string, args ...any) *policy.Error {
 		return r.category.Fail(w.at(column), format, args...)
@@ -92,11 +93,11 @@ func (r rule) trial(set policy.Set, w writes, conditions func(b *binder, leaf *c
 			leaves = append(leaves, &r.table.Leaves[i])
 		}
 	}
-	for i := range len(conditions(bind(0), nil)) {
+	for _, rows := range which {
 		for _, leaf := range leaves {
 			b := bind(0)
 			t.Picks = append(t.Picks, b.query(fmt.Sprintf("SELECT %s, t.ctid::text, %s, %s FROM %s AS t WHERE %s%s LIMIT %d FOR NO KEY UPDATE OF t SKIP LOCKED",
-				partition, array(asTexts(r.table.Key())), array(asTexts(namesOf(t.starts))), r.from(), conditions(b, leaf)[i], r.inLeaf(b, leaf), TrialRows)))
+				partition, array(asTexts(r.table.Key())), array(asTexts(namesOf(t.starts))), r.from(), rows(b), r.inLeaf(b, leaf), TrialRows)))
 		}
 	}
 	place := "t.ctid = $2::tid AND $1::oid IS NOT NULL"
