@@ -21,12 +21,14 @@ select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname)
               order by k.n),
        exists (select from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
        coalesce((select pg_has_role(o.oid, c.relowner, 'usage') from pg_roles o where o.rolname = 'sweeper_owner'), false),
-       pg_get_userbyid(c.relowner)
+       pg_get_userbyid(c.relowner),
+       ` + sizeSQL + `
   from pg_class r
  cross join lateral (` + treeSQL("r.oid") + `) t
   join pg_class c on c.oid = t.relid
   join pg_namespace n on n.oid = c.relnamespace
  cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as bound offset 0) b
+ ` + sizesSQL + `
  where r.oid = any($1) and r.relkind = 'p' and c.relkind <> 'p'
  order by r.oid, 10, n.nspname, c.relname`
 
@@ -35,10 +37,11 @@ func readLeaves(ctx context.Context, q Querier, oids []uint32, tables map[uint32
 		var oid uint32
 		var l Leaf
 		if err := row.Scan(&oid, &l.OID, &l.Name.Schema, &l.Name.Relation, &l.Text, &l.Direct, &l.Kind, &l.Persistence, &l.Default, &l.Lower, &l.Upper,
-			&l.Identity, &l.IdentityColumns, &l.DeleteTriggers, &l.OwnerMember, &l.Owner); err != nil {
+			&l.Identity, &l.IdentityColumns, &l.DeleteTriggers, &l.OwnerMember, &l.Owner, &l.Rows, &l.Bytes); err != nil {
 			return err
 		}
-		tables[oid].Leaves = append(tables[oid].Leaves, l)
+		t := tables[oid]
+		t.Leaves, t.Rows, t.Bytes = append(t.Leaves, l), t.Rows+l.Rows, t.Bytes+l.Bytes
 		return nil
 	})
 }

@@ -47,9 +47,32 @@ func (r rule) from() string {
 	return "ONLY " + r.table.Name.Quoted()
 }
 
-// count sorts the rows of the category into its states, first match wins.
-func (r rule) count(disposition string) Query {
+// count is how the rows of the category are sorted into their states, first
+// match wins.
+func (r rule) count(disposition string) Count {
+	c := Count{Disposition: disposition, Estimate: r.table.Rows}
 	b := bind(0)
+	c.Cutoff = b.query("SELECT " + r.cutoff(b, r.period(disposition)))
+	var spans []span
+	spans, c.Whole = r.spans(disposition)
+	for _, s := range spans {
+		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), Reach: s.kind == reach, rule: r, disposition: disposition, span: s})
+	}
+	if !c.Whole && len(r.category.Where) > 0 {
+		c.Middle = r.middle(disposition)
+	}
+	return c
+}
+
+// sort counts the rows of a span by their states.
+func (r rule) sort(disposition string, s span) Query {
+	b := bind(0)
+	switch s.kind {
+	case waiting:
+		return b.query(fmt.Sprintf("SELECT 0::oid, count(*), 0, 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.within(b, s), r.where(b, r.category))))
+	case ahead:
+		return b.query(fmt.Sprintf("SELECT 0::oid, 0, count(*), 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.within(b, s), r.where(b, r.category))))
+	}
 	blocked := "false"
 	if disposition == Delete {
 		blocked = any1(r.references(b))
@@ -61,16 +84,20 @@ func (r rule) count(disposition string) Query {
 	}
 	start := column(r.start().Name)
 	future := fmt.Sprintf("%s > %s", start, r.wallAsOf(b))
-	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')%[8]s, %[9]s
-FROM (SELECT %[1]s AS start, CASE
+	leaf, grouped := "0::oid", ""
+	if r.table.Kind == catalog.KindPartitioned {
+		leaf, grouped = "leaf", " GROUP BY leaf"
+	}
+	sql := fmt.Sprintf(`SELECT %[11]s, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')%[8]s
+FROM (SELECT t.tableoid AS leaf, %[1]s AS start, CASE
     WHEN %[1]s IS NULL OR %[1]s = '-infinity' THEN 'not_started'
     WHEN %[2]s THEN 'future'
     WHEN (%[3]s) IS NOT TRUE THEN 'scheduled'
-    WHEN %[4]s THEN %[10]s
+    WHEN %[4]s THEN %[9]s
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
-  FROM %[6]s AS t WHERE %[7]s OFFSET 0) s`, // OFFSET 0: else every FILTER computes the state anew
-		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), r.where(b, r.category), r.instantOf(b), r.cutoff(b, r.period(disposition)), heldState)
+  FROM %[6]s AS t WHERE %[7]s OFFSET 0) s%[10]s`, // OFFSET 0: else every FILTER computes the state anew
+		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), and(r.within(b, s), r.where(b, r.category)), r.instantOf(b), heldState, grouped, leaf)
 	return b.query(sql)
 }
 

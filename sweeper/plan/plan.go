@@ -66,14 +66,35 @@ type Category struct {
 	Publish string // the SQL that publishes it, when it is not covered
 	Counts  []Count
 	Steps   []Step
+
+	// AtLeast counts rows of the category until they are $1; each query the
+	// rows that the others do not have.
+	AtLeast []Query
+
+	rule rule
 }
 
-// Count is the query that counts the states of a category's rows under one
-// disposition. Its columns: not_started, future, scheduled, held, blocked,
-// due, total, oldest (the oldest due start as text).
+// Count is how the rows of a category are counted under one disposition.
 type Count struct {
 	Disposition string
+	Cutoff      Query   // as-of less the period, for people
+	Parts       []Part  // no row is in two of them
+	Whole       bool    // every row is in one; else those that are only scheduled are missing
+	Estimate    int64   // !Whole: rows of the table by its size and statistics
+	Middle      []Query // !Whole and a where: SELECTs of the missing rows, for the planner's estimate of their number
+}
+
+// Part counts some of the rows. Its columns: leaf (an oid, 0 for a plain
+// table), not_started, future, scheduled, held, blocked, due, oldest (the
+// oldest due start). To be planned with its parameters' values: they spare the
+// partitions that it has nothing to ask.
+type Part struct {
 	Query
+	Reach bool // rows in it may be due
+
+	rule        rule
+	disposition string
+	span        span
 }
 
 // Step is one action on one relation, or on one partition of it.
@@ -142,12 +163,13 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 		c.Publish = PublishSQL(publication, t)
 	}
 	r := rule{category: pc, table: t, others: others(pc, set), options: o}
+	c.rule, c.AtLeast = r, r.atLeast()
 	if pc.Delete != nil {
-		c.Counts = append(c.Counts, Count{Delete, r.count(Delete)})
+		c.Counts = append(c.Counts, r.count(Delete))
 		c.Steps = append(c.Steps, r.deleteSteps()...)
 	}
 	if pc.Redact != nil {
-		c.Counts = append(c.Counts, Count{Redact, r.count(Redact)})
+		c.Counts = append(c.Counts, r.count(Redact))
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
 	}
 	c.Hash = c.hash(set)

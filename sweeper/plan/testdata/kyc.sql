@@ -1,8 +1,8 @@
 -- category audit_logs of kyc.audit_events, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."logged_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."logged_at" AS start, CASE
     WHEN t."logged_at" IS NULL
     OR t."logged_at" = '-infinity' THEN 'not_started'
     WHEN t."logged_at" > $1::timestamptz THEN 'future'
@@ -181,8 +181,8 @@ SELECT 'report', $12::text, $9::text, $13::text, NULL, $3::uuid, coalesce(sum(n)
 -- category biometric_data of kyc.biometrics, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."captured_at" AS start, CASE
+SELECT leaf, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
     WHEN t."captured_at" IS NULL
     OR t."captured_at" = '-infinity' THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
@@ -250,7 +250,7 @@ FROM (SELECT t."captured_at" AS start, CASE
     ELSE 'due' END AS state
  
     FROM "kyc"."biometrics" AS t
-    WHERE true OFFSET 0) s;
+    WHERE true OFFSET 0) s GROUP BY leaf;
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '30 days'
 --   $3 = 'UTC'
@@ -527,8 +527,8 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 -- category case_reviews of kyc.reviews, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."reviewed_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."reviewed_at" AS start, CASE
     WHEN t."reviewed_at" IS NULL
     OR t."reviewed_at" = '-infinity' THEN 'not_started'
     WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
@@ -690,8 +690,8 @@ SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 -- category document_images of kyc.documents, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."verified_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."verified_at" AS start, CASE
     WHEN t."verified_at" IS NULL
     OR t."verified_at" = '-infinity' THEN 'not_started'
     WHEN t."verified_at" > $1::timestamptz THEN 'future'
@@ -853,8 +853,8 @@ SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 -- category liveness of kyc.liveness, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."captured_at" AS start, CASE
+SELECT leaf, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
     WHEN t."captured_at" IS NULL
     OR t."captured_at" = '-infinity' THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
@@ -922,7 +922,7 @@ FROM (SELECT t."captured_at" AS start, CASE
     ELSE 'due' END AS state
  
     FROM "kyc"."liveness" AS t
-    WHERE true OFFSET 0) s;
+    WHERE true OFFSET 0) s GROUP BY leaf;
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '7 days'
 --   $3 = 'UTC'
@@ -1199,8 +1199,8 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 -- category approved_applicants of kyc.applicants, level 1
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."relationship_ended_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN t."relationship_ended_at" IS NULL
     OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
     WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
@@ -1292,8 +1292,8 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
 --   $11 = '2950'
 
 -- count for redact
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($1::text, timezone($1::text, $3::timestamptz) - $5::interval)
-FROM (SELECT t."relationship_ended_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN t."relationship_ended_at" IS NULL
     OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
     WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
@@ -1935,8 +1935,8 @@ SELECT 'report', $24::text, $20::text, $25::text, NULL, $3::uuid, coalesce(sum(n
 -- category rejected_applicants of kyc.applicants, level 1
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."rejected_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."rejected_at" AS start, CASE
     WHEN t."rejected_at" IS NULL
     OR t."rejected_at" = '-infinity' THEN 'not_started'
     WHEN t."rejected_at" > $1::timestamptz THEN 'future'
