@@ -119,8 +119,8 @@ type Leaf struct {
 	DeleteTriggers  bool
 	OwnerMember     bool
 	Owner           string
-	Rows            int64 // as Table.Rows
-	Bytes           int64 // as Table.Bytes
+	Rows            int64 // as Table.Rows; -1 unknown
+	Bytes           int64 // as Table.Bytes; of many leaves as of the last VACUUM or ANALYZE
 }
 
 // ForeignKey is one end of a foreign key.

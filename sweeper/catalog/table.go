@@ -36,7 +36,7 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
                      or exists (select from pg_policy y where y.polrelid = c.oid and not y.polpermissive and y.polcmd in ('*', k.code)))),
        u.name,
        array(select w.rulename::text from pg_rewrite w where w.ev_class = c.oid order by 1),
-       ` + sizeSQL + `,
+       ` + sizeSQL("case when c.relkind = 'p' then 0 else pg_relation_size(c.oid) end") + `,
        c.relreplident::text,
        coalesce(p.partstrat::text, ''),
        array(select coalesce(a.attname, '')::text from unnest(p.partattrs::int[]) with ordinality k(attnum, n)
@@ -49,18 +49,15 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
   join pg_class c on c.relnamespace = n.oid and c.relname = w.relation
   join pg_roles r on r.oid = c.relowner
  cross join purger u
-  left join pg_partitioned_table p on p.partrelid = c.oid
-` + sizesSQL + `
-`
+  left join pg_partitioned_table p on p.partrelid = c.oid`
 
-// sizeSQL estimates rows and bytes of pg_class's c, over sizesSQL. A page of a
-// table that was never analysed is taken to hold 80 rows, and the pages that
-// came since the last time as many as the others.
-const (
-	sizesSQL = `cross join lateral (select coalesce(pg_relation_size(c.oid), 0) as bytes offset 0) z`
-	sizeSQL  = `case when z.bytes = 0 then 0 else greatest(1, z.bytes / current_setting('block_size')::int *
-            case when c.relpages > 0 and c.reltuples >= 0 then c.reltuples / c.relpages else 80 end)::bigint end, z.bytes`
-)
+// sizeSQL gives bytes and estimated rows of pg_class's c. The pages that came
+// since the last ANALYZE hold as many rows as the others; those of a table that
+// was never analysed are taken to hold 80. Without bytes the rows are -1.
+func sizeSQL(bytes string) string {
+	return `coalesce(` + bytes + `, 0), coalesce(case when ` + bytes + ` = 0 then 0 else greatest(1, ` + bytes + ` / current_setting('block_size')::int *
+            case when c.relpages > 0 and c.reltuples >= 0 then c.reltuples / c.relpages else 80 end)::bigint end, -1)`
+}
 
 func readTables(ctx context.Context, q Querier, names []Name) ([]*Table, error) {
 	schemas, relations := texts(names)
@@ -72,7 +69,7 @@ func readTables(ctx context.Context, q Querier, names []Name) ([]*Table, error) 
 		t := &Table{}
 		return t, row.Scan(&t.OID, &t.Name.Schema, &t.Name.Relation, &t.Text, &t.Kind, &t.Persistence,
 			&t.Owner, &t.OwnerSuper, &t.OwnerMember, &t.IsPartition, &t.HasChildren, &t.Hidden, &t.Purger, &t.Rules,
-			&t.Rows, &t.Bytes, &t.Identity, &t.Strategy, &t.PartitionKey, &t.Publications)
+			&t.Bytes, &t.Rows, &t.Identity, &t.Strategy, &t.PartitionKey, &t.Publications)
 	})
 	return tables, pg.Wrap("read the catalogue of tables", err)
 }

@@ -84,12 +84,12 @@ func (r rule) sort(disposition string, s span) Query {
 	}
 	start := column(r.start().Name)
 	future := fmt.Sprintf("%s > %s", start, r.wallAsOf(b))
-	leaf, grouped := "0::oid", ""
+	leaf, group, grouped := "0::oid", "0::oid", ""
 	if r.table.Kind == catalog.KindPartitioned {
-		leaf, grouped = "leaf", " GROUP BY leaf"
+		leaf, group, grouped = "t.tableoid", "leaf", " GROUP BY leaf"
 	}
-	sql := fmt.Sprintf(`SELECT %[11]s, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')%[8]s
-FROM (SELECT t.tableoid AS leaf, %[1]s AS start, CASE
+	sql := fmt.Sprintf(`SELECT %[12]s, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')%[8]s
+FROM (SELECT %[11]s AS leaf, %[1]s AS start, CASE
     WHEN %[1]s IS NULL OR %[1]s = '-infinity' THEN 'not_started'
     WHEN %[2]s THEN 'future'
     WHEN (%[3]s) IS NOT TRUE THEN 'scheduled'
@@ -97,7 +97,7 @@ FROM (SELECT t.tableoid AS leaf, %[1]s AS start, CASE
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
   FROM %[6]s AS t WHERE %[7]s OFFSET 0) s%[10]s`, // OFFSET 0: else every FILTER computes the state anew
-		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), and(r.within(b, s), r.where(b, r.category)), r.instantOf(b), heldState, grouped, leaf)
+		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), and(r.within(b, s), r.where(b, r.category)), r.instantOf(b), heldState, grouped, leaf, group)
 	return b.query(sql)
 }
 

@@ -133,22 +133,19 @@ func (r rule) isDue(bound string, p policy.Period) bool {
 	return ok && !r.later(t, p).After(r.options.AsOf.Add(Slack))
 }
 
-// future are the spans of the starts after the as-of. Partitions that were made
-// ahead of time and are empty are not asked.
+// future are the spans of the starts after the as-of.
 func (r rule) future(leaves []catalog.Leaf) []span {
-	var found []span
-	rest := slices.ContainsFunc(r.table.Leaves, func(l catalog.Leaf) bool { return l.Default && l.Bytes > 0 })
-	for len(leaves) > 0 {
-		if upper, ok := r.instant(leaves[0].Upper); !ok || upper.After(r.options.AsOf) {
-			break
-		}
-		leaves = leaves[1:]
+	i := slices.IndexFunc(leaves, func(l catalog.Leaf) bool {
+		upper, ok := r.instant(l.Upper)
+		return !ok || upper.After(r.options.AsOf)
+	})
+	if i < 0 {
+		return []span{{kind: ahead}}
 	}
-	for _, g := range grouped(leaves) {
-		if rest || slices.ContainsFunc(g.leaves, func(l catalog.Leaf) bool { return l.Bytes > 0 }) {
-			g.kind = ahead
-			found = append(found, g.span)
-		}
+	var found []span
+	for _, g := range grouped(leaves[i:]) {
+		g.kind = ahead
+		found = append(found, g.span)
 	}
 	return found
 }

@@ -2,7 +2,7 @@
 
 -- count for delete
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."logged_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."logged_at" AS start, CASE
     WHEN t."logged_at" IS NULL
     OR t."logged_at" = '-infinity' THEN 'not_started'
     WHEN t."logged_at" > $1::timestamptz THEN 'future'
@@ -528,7 +528,7 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 
 -- count for delete
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."reviewed_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
     WHEN t."reviewed_at" IS NULL
     OR t."reviewed_at" = '-infinity' THEN 'not_started'
     WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
@@ -691,7 +691,7 @@ SELECT 'report', $11::text, $7::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 
 -- count for delete
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."verified_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
     WHEN t."verified_at" IS NULL
     OR t."verified_at" = '-infinity' THEN 'not_started'
     WHEN t."verified_at" > $1::timestamptz THEN 'future'
@@ -1200,7 +1200,7 @@ SELECT 'report', $13::text, $9::text, $14::text, $4::text, $3::uuid, coalesce(su
 
 -- count for delete
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."relationship_ended_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN t."relationship_ended_at" IS NULL
     OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
     WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
@@ -1293,7 +1293,7 @@ FROM (SELECT t.tableoid AS leaf, t."relationship_ended_at" AS start, CASE
 
 -- count for redact
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."relationship_ended_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN t."relationship_ended_at" IS NULL
     OR t."relationship_ended_at" = '-infinity' THEN 'not_started'
     WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
@@ -1936,7 +1936,7 @@ SELECT 'report', $24::text, $20::text, $25::text, NULL, $3::uuid, coalesce(sum(n
 
 -- count for delete
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."rejected_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
     WHEN t."rejected_at" IS NULL
     OR t."rejected_at" = '-infinity' THEN 'not_started'
     WHEN t."rejected_at" > $1::timestamptz THEN 'future'

@@ -2,7 +2,7 @@
 
 -- count for delete
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
-FROM (SELECT t.tableoid AS leaf, t."last_seen_at" AS start, CASE
+FROM (SELECT 0::oid AS leaf, t."last_seen_at" AS start, CASE
     WHEN t."last_seen_at" IS NULL
     OR t."last_seen_at" = '-infinity' THEN 'not_started'
     WHEN t."last_seen_at" > $1::timestamptz THEN 'future'
