@@ -121,7 +121,7 @@ func (b *planBench) load(ctx context.Context) error {
 		var sql strings.Builder
 		for day := from; day < min(from+50, 10); day++ {
 			name := fmt.Sprintf("bench.days_%05d", day+b.partitions)
-			date := time.Now().UTC().Truncate(24 * time.Hour).AddDate(0, 0, day)
+			date := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, day)
 			fmt.Fprintf(&sql, "create table %s partition of bench.days for values from ('%s') to ('%s'); ", name, date.Format(time.RFC3339), date.AddDate(0, 0, 1).Format(time.RFC3339))
 			if day < 0 {
 				fmt.Fprintf(&sql, "insert into %s select i, timestamptz '%s' + i * interval '10 minutes', 't' || i %% 100, 'u' || i from generate_series(0, 99) i; ", name, date.Format(time.RFC3339))

@@ -13,23 +13,23 @@ const MostHolds = 20
 
 // HeldBy tells which legal holds keep rows of the part, those with the most
 // rows first: hold_id, rows. A row under two holds counts for both.
-func (p Part) HeldBy() Query {
+func (p *Part) HeldBy() Query {
 	r, b := p.rule, bind(0)
 	var shapes []string
 	for _, hold := range r.holds(b) {
-		shapes = append(shapes, fmt.Sprintf("SELECT h.hold_id, count(*) AS n FROM %s AS t CROSS JOIN LATERAL (%s) AS h WHERE %s GROUP BY 1",
+		shapes = append(shapes, fmt.Sprintf("SELECT sweeper_hold, count(*) AS n FROM %s AS t CROSS JOIN LATERAL (%s) AS h(sweeper_hold) WHERE %s GROUP BY 1",
 			r.from(), strings.Replace(hold, "SELECT FROM", "SELECT h.hold_id FROM", 1), and(p.rows(b), p.counted(b))))
 	}
-	return b.query(fmt.Sprintf("SELECT hold_id, sum(n)::bigint FROM (%s) s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d", strings.Join(shapes, "\nUNION ALL "), MostHolds))
+	return b.query(fmt.Sprintf("SELECT sweeper_hold, sum(n)::bigint FROM (%s) s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d", strings.Join(shapes, "\nUNION ALL "), MostHolds))
 }
 
 // rows are those that would go if nothing held or blocked them.
-func (p Part) rows(b *binder) string {
+func (p *Part) rows(b *binder) string {
 	return and(p.rule.within(b, p.span), p.rule.goes(b, p.disposition))
 }
 
 // counted leaves out what is held under the deletion already.
-func (p Part) counted(b *binder) string {
+func (p *Part) counted(b *binder) string {
 	if p.disposition != Redact || p.rule.category.Delete == nil {
 		return "true"
 	}
@@ -48,7 +48,7 @@ func (c *Category) Blockers() []string {
 
 // BlockedBy counts the rows of the part that each of the Blockers keeps, in one
 // row. A row that two of them keep counts for both.
-func (p Part) BlockedBy() Query {
+func (p *Part) BlockedBy() Query {
 	r, b := p.rule, bind(0)
 	references := r.references(b)
 	counts := make([]string, len(references))
@@ -67,14 +67,14 @@ type ChildCount struct {
 
 // Children counts the child rows that go along with the rows of the part, for
 // each table that the policy declares. Children that are kept are none of them.
-func (p Part) Children() []ChildCount {
+func (p *Part) Children() []ChildCount {
 	return p.children(p.rule.category.Children, func(b *binder, inner string) string {
 		return fmt.Sprintf("EXISTS (SELECT FROM %s AS t WHERE %s)", p.rule.from(), and(p.rule.within(b, p.span), p.rule.full(b, p.disposition), inner))
 	}, "t", 1)
 }
 
 // children counts those whose parents, called parent, are the ones of exists.
-func (p Part) children(declared []policy.Child, exists func(b *binder, inner string) string, parent string, depth int) []ChildCount {
+func (p *Part) children(declared []policy.Child, exists func(b *binder, inner string) string, parent string, depth int) []ChildCount {
 	var found []ChildCount
 	for _, child := range declared {
 		if depth == 1 && child.On != p.disposition || child.Action == "keep" {

@@ -244,8 +244,21 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $5::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -323,8 +336,21 @@ SELECT NOT EXISTS (SELECT
           AND (h.relation IS NULL
             OR h.relation = $8::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-          AND (t."workspace_id" IS NULL
-            OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")))));
+          AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          WHERE h.tenant IS NOT NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END))));
 --   $1 = '6001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
@@ -416,8 +442,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -503,8 +542,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -590,8 +642,21 @@ FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $5::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -668,8 +733,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -753,8 +831,21 @@ FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $5::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -831,8 +922,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -916,8 +1020,21 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $5::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -995,8 +1112,21 @@ SELECT NOT EXISTS (SELECT
           AND (h.relation IS NULL
             OR h.relation = $8::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-          AND (t."workspace_id" IS NULL
-            OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")))));
+          AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          WHERE h.tenant IS NOT NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $7::text)
+          AND (h.relation IS NULL
+            OR h.relation = $8::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END))));
 --   $1 = '7001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
@@ -1088,8 +1218,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1175,8 +1318,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1267,8 +1423,21 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $9::oid)
         AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -1376,8 +1545,21 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $14::oid)
         AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz
+        AND CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN CASE WHEN (timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz
       AND t."relationship_ended_at" > '-infinity')
     AND ((t."status" = $4::text) IS NOT TRUE
       OR (t."rejected_at" < $3::timestamptz - $5::interval + interval '4 days'
@@ -1489,8 +1671,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -1613,8 +1808,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $15::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $16::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -1741,8 +1949,21 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $19::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $20::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $20::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $18::text)
+      AND (h.relation IS NULL
+        OR h.relation = $19::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1902,8 +2123,21 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND CASE WHEN k.type = $23::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $22::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $22::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $23::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $20::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $23::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2003,8 +2237,21 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $9::oid)
         AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -2095,8 +2342,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $13::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
