@@ -54,6 +54,7 @@ type DroppedLeaf struct {
 type KeptLeaf struct {
 	Partition string     `json:"partition"`
 	Reason    string     `json:"reason"`
+	Rows      *int64     `json:"rows"`  // that keep it; nil: not its rows do
 	Until     *time.Time `json:"until"` // when its bound lets it go; nil: not its bound keeps it
 }
 
@@ -187,9 +188,9 @@ func (d *Detail) partitions(c *plan.Category, s purge.States) {
 		t := s.Leaves[l.OID]
 		switch young := t.NotStarted + t.Future + t.Scheduled; {
 		case t.Held > 0:
-			d.Kept = append(d.Kept, KeptLeaf{Partition: l.Text, Reason: fmt.Sprintf("rows in it are under a legal hold: %d", t.Held)})
+			d.Kept = append(d.Kept, KeptLeaf{Partition: l.Text, Reason: "rows in it are under a legal hold", Rows: &t.Held})
 		case young > 0:
-			d.Kept = append(d.Kept, KeptLeaf{Partition: l.Text, Reason: fmt.Sprintf("rows in it are not due: %d", young)})
+			d.Kept = append(d.Kept, KeptLeaf{Partition: l.Text, Reason: "rows in it are not due", Rows: &young})
 		default:
 			d.Dropped = append(d.Dropped, DroppedLeaf{l.Text, t.Due})
 		}

@@ -26,14 +26,11 @@ type Preview struct {
 // when it is not zero; of all categories, or of one when only names it. It
 // changes nothing, and the server would let it change nothing.
 func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only string) (*Preview, error) {
-	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper plan", func(server) error { return nil })
+	conn, err := cfg.openToRead(ctx, "sweeper plan")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, `set default_transaction_read_only = on`); err != nil {
-		return nil, pg.Wrap("make the session read-only", err)
-	}
 	p, _, err := build(ctx, conn, cfg, set, asOf)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,12 @@ func kept(all []sweeper.KeptLeaf) []string {
 	var lines []string
 	for _, reason := range reasons {
 		these := by[reason]
-		text := named(these, func(k sweeper.KeptLeaf) string { return k.Partition })
+		text := named(these, func(k sweeper.KeptLeaf) string {
+			if k.Rows != nil {
+				return fmt.Sprintf("%s (%d rows)", k.Partition, *k.Rows)
+			}
+			return k.Partition
+		})
 		if next := slices.MinFunc(these, func(x, y sweeper.KeptLeaf) int { return until(x).Compare(until(y)) }); next.Until != nil {
 			text += fmt.Sprintf("; the next one, %s, not before %s", next.Partition, shown(*next.Until))
 		}

@@ -56,7 +56,7 @@ func (r rule) count(disposition string) Count {
 	var spans []span
 	spans, c.Whole = r.spans(disposition)
 	for _, s := range spans {
-		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), Reach: s.kind == reach, rule: r, disposition: disposition, span: s})
+		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), rule: r, disposition: disposition, span: s})
 	}
 	if !c.Whole && len(r.category.Where) > 0 {
 		c.Middle = r.middle(disposition)
@@ -68,10 +68,10 @@ func (r rule) count(disposition string) Count {
 func (r rule) sort(disposition string, s span) Query {
 	b := bind(0)
 	switch s.kind {
-	case waiting:
-		return b.query(fmt.Sprintf("SELECT 0::oid, count(*), 0, 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.within(b, s), r.where(b, r.category))))
-	case ahead:
-		return b.query(fmt.Sprintf("SELECT 0::oid, 0, count(*), 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.within(b, s), r.where(b, r.category))))
+	case spanWaiting:
+		return b.query(fmt.Sprintf("SELECT 0::oid, count(*), 0, 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.inside(b, s), r.where(b, r.category))))
+	case spanAhead:
+		return b.query(fmt.Sprintf("SELECT 0::oid, 0, count(*), 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.inside(b, s), r.where(b, r.category))))
 	}
 	blocked := "false"
 	if disposition == Delete {
@@ -97,7 +97,7 @@ FROM (SELECT %[11]s AS leaf, %[1]s AS start, CASE
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
   FROM %[6]s AS t WHERE %[7]s OFFSET 0) s%[10]s`, // OFFSET 0: else every FILTER computes the state anew
-		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), and(r.within(b, s), r.where(b, r.category)), r.instantOf(b), heldState, grouped, leaf, group)
+		start, future, r.goes(b, disposition), held(r.holds(b)), blocked, r.from(), and(r.inside(b, s), r.where(b, r.category)), r.instantOf(b), heldState, grouped, leaf, group)
 	return b.query(sql)
 }
 

@@ -25,7 +25,7 @@ func (p *Part) HeldBy() Query {
 
 // rows are those that would go if nothing held or blocked them.
 func (p *Part) rows(b *binder) string {
-	return and(p.rule.within(b, p.span), p.rule.goes(b, p.disposition))
+	return and(p.rule.inside(b, p.span), p.rule.goes(b, p.disposition))
 }
 
 // counted leaves out what is held under the deletion already.
@@ -69,7 +69,7 @@ type ChildCount struct {
 // each table that the policy declares. Children that are kept are none of them.
 func (p *Part) Children() []ChildCount {
 	return p.children(p.rule.category.Children, func(b *binder, inner string) string {
-		return fmt.Sprintf("EXISTS (SELECT FROM %s AS t WHERE %s)", p.rule.from(), and(p.rule.within(b, p.span), p.rule.full(b, p.disposition), inner))
+		return fmt.Sprintf("EXISTS (SELECT FROM %s AS t WHERE %s)", p.rule.from(), and(p.rule.inside(b, p.span), p.rule.full(b, p.disposition), inner))
 	}, "t", 1)
 }
 

@@ -90,8 +90,6 @@ type Count struct {
 // partitions that it has nothing to ask.
 type Part struct {
 	Query
-	Reach bool // rows in it may be due
-
 	rule        rule
 	disposition string
 	span        span

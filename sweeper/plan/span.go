@@ -22,10 +22,10 @@ const leavesAtOnce = 100
 
 // kinds of spans.
 const (
-	all     = ""        // whatever the state
-	reach   = "reach"   // has started, and may be due
-	waiting = "waiting" // no start
-	ahead   = "ahead"   // starts after the as-of
+	spanAll     = ""        // whatever the state
+	spanReach   = "reach"   // has started, and may be due
+	spanWaiting = "waiting" // no start
+	spanAhead   = "ahead"   // starts after the as-of
 )
 
 // span is some of a table's rows, by their starts. Its bounds are those of
@@ -37,23 +37,23 @@ type span struct {
 	bySlack      bool
 }
 
-// within is the condition for the rows of a span. Its bounds, the as-of and
+// inside is the condition for the rows of a span. Its bounds, the as-of and
 // latest are constants to the planner, which leaves out the partitions that
 // they exclude.
-func (r rule) within(b *binder, s span) string {
+func (r rule) inside(b *binder, s span) string {
 	start := column(r.start().Name)
 	var parts []string
 	switch s.kind {
-	case all:
-	case waiting:
+	case spanAll:
+	case spanWaiting:
 		return start + " IS NULL"
-	case reach:
+	case spanReach:
 		parts = append(parts, fmt.Sprintf("%s <= %s", start, r.wallAsOf(b)))
 		if s.bySlack {
 			latest, _ := r.constant(r.latest(s.early))
 			parts = append(parts, r.early(b, s.early), fmt.Sprintf("%s < %s", start, b.text(latest, r.start().Plain)))
 		}
-	case ahead:
+	case spanAhead:
 		parts = append(parts, fmt.Sprintf("%s > %s", start, r.wallAsOf(b)))
 	}
 	if s.lower != "" {
@@ -100,18 +100,18 @@ func (r rule) spans(disposition string) (found []span, whole bool) {
 		return []span{{}}, true
 	}
 	if !r.start().NotNull {
-		found = append(found, span{kind: waiting})
+		found = append(found, span{kind: spanWaiting})
 	}
 	leaves, ok := r.ordered()
 	if !byBounds || !ok {
-		return append(found, span{kind: reach, early: period, bySlack: true}, span{kind: ahead}), false
+		return append(found, span{kind: spanReach, early: period, bySlack: true}, span{kind: spanAhead}), false
 	}
 	n := 0
 	for n < len(leaves) && (leaves[n].Lower == "" || r.isDue(leaves[n].Lower, period)) {
 		n++
 	}
 	for i := 0; i < max(n, 1); {
-		s := span{kind: reach, early: period, bySlack: n == 0 || !r.isDue(leaves[i].Upper, period)}
+		s := span{kind: spanReach, early: period, bySlack: n == 0 || !r.isDue(leaves[i].Upper, period)}
 		j := i
 		for j < n && j-i < leavesAtOnce && s.bySlack != r.isDue(leaves[j].Upper, period) {
 			j++
@@ -140,11 +140,11 @@ func (r rule) future(leaves []catalog.Leaf) []span {
 		return !ok || upper.After(r.options.AsOf)
 	})
 	if i < 0 {
-		return []span{{kind: ahead}}
+		return []span{{kind: spanAhead}}
 	}
 	var found []span
 	for _, g := range grouped(leaves[i:]) {
-		g.kind = ahead
+		g.kind = spanAhead
 		found = append(found, g.span)
 	}
 	return found
@@ -215,7 +215,7 @@ func (r rule) middle(disposition string) []Query {
 		b := bind(0)
 		start := column(r.start().Name)
 		found = append(found, b.query(fmt.Sprintf("SELECT FROM %s AS t WHERE %s AND %s <= %s AND NOT (%s)",
-			r.from(), and(r.within(b, g.span), r.where(b, r.category)), start, r.wallAsOf(b), r.early(b, r.period(disposition)))))
+			r.from(), and(r.inside(b, g.span), r.where(b, r.category)), start, r.wallAsOf(b), r.early(b, r.period(disposition)))))
 	}
 	return found
 }
@@ -226,7 +226,7 @@ func (r rule) atLeast() []Query {
 	for _, g := range r.everything() {
 		b := bind(1)
 		found = append(found, b.query(fmt.Sprintf("SELECT count(*) FROM (SELECT FROM %s AS t WHERE %s LIMIT $1::bigint) s",
-			r.from(), and(r.within(b, g.span), r.where(b, r.category)))))
+			r.from(), and(r.inside(b, g.span), r.where(b, r.category)))))
 	}
 	return found
 }

@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Forecast is how the rows of a category are counted by the month in which they
+// fall due for a disposition.
+type Forecast struct {
+	Disposition string
+	Months      []time.Time // the first moment of each, in the policy's zone; the as-of is in the first
+
+	// Parts count the rows of some starts each: the index of the month, rows,
+	// how many of them are due already, how many are under a legal hold now.
+	// Rows that fall due after the last month are not counted. To be planned
+	// with its parameters' values, as those of [Count].
+	Parts []Query
+}
+
+// Forecasts counts the rows that fall due in the month of the as-of and the
+// months after it, by the same arithmetic that decides when they go.
+func (c *Category) Forecasts(months int) []Forecast {
+	var found []Forecast
+	if c.Policy.Delete != nil {
+		found = append(found, c.rule.forecast(Delete, months))
+	}
+	if c.Policy.Redact != nil {
+		found = append(found, c.rule.forecast(Redact, months))
+	}
+	return found
+}
+
+func (r rule) forecast(disposition string, months int) Forecast {
+	f := Forecast{Disposition: disposition}
+	zone, err := time.LoadLocation(r.category.Timezone)
+	if err != nil {
+		zone = time.UTC // the loader knows the zones that the server knows
+	}
+	year, month, _ := r.options.AsOf.In(zone).Date()
+	for i := range months + 1 {
+		f.Months = append(f.Months, time.Date(year, month+time.Month(i), 1, 0, 0, 0, 0, zone))
+	}
+	spans, _ := r.until(f.Months[months]).spans(disposition)
+	for _, s := range spans {
+		if s.kind == spanAll || s.kind == spanReach {
+			f.Parts = append(f.Parts, r.fall(disposition, s, f.Months))
+		}
+	}
+	f.Months = f.Months[:months]
+	return f
+}
+
+// until is the rule at the last moment before t.
+func (r rule) until(t time.Time) rule {
+	r.options.AsOf = t.Add(-time.Microsecond)
+	return r
+}
+
+// dueNow is that the row is due at the rule's as-of, whatever holds it.
+func (r rule) dueNow(b *binder, disposition string) string {
+	period := r.period(disposition)
+	parts := []string{r.early(b, period), r.due(b, r.category, period)}
+	if disposition == Delete {
+		parts = append(parts, r.agreed(b))
+	}
+	return "(" + and(parts...) + ") IS TRUE"
+}
+
+// fall counts the rows of a span by months, of which the last is only the end
+// of the one before.
+func (r rule) fall(disposition string, s span, months []time.Time) Query {
+	b := bind(0)
+	end := r.until(months[len(months)-1])
+	where := []string{end.inside(b, s), end.early(b, r.period(disposition)), r.where(b, r.category)}
+	if disposition == Redact {
+		where = append(where, "("+r.pending(b)+")")
+		if r.category.Delete != nil {
+			where = append(where, fmt.Sprintf("(%s AND %s) IS NOT TRUE", r.early(b, *r.category.Delete), r.leaves(b)))
+		}
+	}
+	month := []string{"CASE WHEN t.sweeper_overdue THEN 0"}
+	for i, m := range months[1:] {
+		month = append(month, fmt.Sprintf("WHEN %s THEN %d", r.until(m).dueNow(b, disposition), i))
+	}
+	inner := fmt.Sprintf(`SELECT min(%[1]s) AS %[2]s, (%[3]s) AS sweeper_overdue, count(*) AS sweeper_rows, count(*) FILTER (WHERE %[4]s) AS sweeper_held
+    FROM %[5]s AS t WHERE %[6]s GROUP BY %[7]s, 2`, column(r.start().Name), column(r.start().Name)[2:], r.dueNow(b, disposition), held(r.holds(b)), r.from(), and(where...), r.day(b))
+	if !r.byDay() {
+		inner = fmt.Sprintf(`SELECT t.*, (%s) AS sweeper_overdue, 1 AS sweeper_rows, CASE WHEN %s THEN 1 ELSE 0 END AS sweeper_held FROM %s AS t WHERE %s`,
+			r.dueNow(b, disposition), held(r.holds(b)), r.from(), and(where...))
+	}
+	return b.query(fmt.Sprintf(`SELECT month, sum(n)::bigint, coalesce(sum(n) FILTER (WHERE overdue), 0)::bigint, sum(held)::bigint
+FROM (SELECT %s END AS month, t.sweeper_rows AS n, t.sweeper_overdue AS overdue, t.sweeper_held AS held
+  FROM (%s) AS t OFFSET 0) s WHERE month IS NOT NULL GROUP BY 1`, strings.Join(month, " "), inner))
+}
+
+// byDay tells whether all rows that start on one day of the wall clock fall due
+// on one day: a period counts in whole days. So it is enough to ask for one of
+// them, apart from those that are due already. Where another category has its
+// say too, each row is asked.
+func (r rule) byDay() bool {
+	_, isTime := r.constant(r.options.AsOf)
+	return isTime && len(r.others) == 0
+}
+
+// day is the day of the start on the wall clock of the policy's zone.
+func (r rule) day(b *binder) string {
+	start := column(r.start().Name)
+	if r.start().Base == "timestamptz" {
+		return fmt.Sprintf("timezone(%s, %s)::date", b.text(r.category.Timezone, "text"), start)
+	}
+	return start + "::date"
+}
