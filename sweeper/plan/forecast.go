@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
 )
 
 // Forecast is how the rows of a category are counted by the month in which they
@@ -80,19 +82,23 @@ func (r rule) fall(disposition string, s span, months []time.Time) Query {
 			where = append(where, fmt.Sprintf("(%s AND %s) IS NOT TRUE", r.early(b, *r.category.Delete), r.leaves(b)))
 		}
 	}
-	month := []string{"CASE WHEN t.sweeper_overdue THEN 0"}
+	overdue, isHeld := r.dueNow(b, disposition), held(r.holds(b))
+	source, n := fmt.Sprintf("%s AS t WHERE %s", r.from(), and(where...)), "1"
+	if r.byDay() {
+		start := r.start().Name
+		source = fmt.Sprintf(`(SELECT min(%s) AS %s, %s AS sweeper_overdue, count(*) AS sweeper_rows, count(*) FILTER (WHERE %s) AS sweeper_held
+    FROM %s GROUP BY %s, 2) AS t`, column(start), catalog.Quote(start), overdue, isHeld, source, r.day(b))
+		overdue, n, isHeld = "t.sweeper_overdue", "t.sweeper_rows", "t.sweeper_held"
+	} else {
+		isHeld += "::int"
+	}
+	month := []string{fmt.Sprintf("CASE WHEN %s THEN 0", overdue)}
 	for i, m := range months[1:] {
 		month = append(month, fmt.Sprintf("WHEN %s THEN %d", r.until(m).dueNow(b, disposition), i))
 	}
-	inner := fmt.Sprintf(`SELECT min(%[1]s) AS %[2]s, (%[3]s) AS sweeper_overdue, count(*) AS sweeper_rows, count(*) FILTER (WHERE %[4]s) AS sweeper_held
-    FROM %[5]s AS t WHERE %[6]s GROUP BY %[7]s, 2`, column(r.start().Name), column(r.start().Name)[2:], r.dueNow(b, disposition), held(r.holds(b)), r.from(), and(where...), r.day(b))
-	if !r.byDay() {
-		inner = fmt.Sprintf(`SELECT t.*, (%s) AS sweeper_overdue, 1 AS sweeper_rows, CASE WHEN %s THEN 1 ELSE 0 END AS sweeper_held FROM %s AS t WHERE %s`,
-			r.dueNow(b, disposition), held(r.holds(b)), r.from(), and(where...))
-	}
 	return b.query(fmt.Sprintf(`SELECT month, sum(n)::bigint, coalesce(sum(n) FILTER (WHERE overdue), 0)::bigint, sum(held)::bigint
-FROM (SELECT %s END AS month, t.sweeper_rows AS n, t.sweeper_overdue AS overdue, t.sweeper_held AS held
-  FROM (%s) AS t OFFSET 0) s WHERE month IS NOT NULL GROUP BY 1`, strings.Join(month, " "), inner))
+FROM (SELECT %s END AS month, %s AS n, %s AS overdue, %s AS held
+  FROM %s OFFSET 0) s WHERE month IS NOT NULL GROUP BY 1`, strings.Join(month, " "), n, overdue, isHeld, source))
 }
 
 // byDay tells whether all rows that start on one day of the wall clock fall due
