@@ -98,8 +98,13 @@ func ask(ctx context.Context, conn *pgx.Conn, check plan.Check) (ok bool, err er
 	begin += `; set local statement_timeout = '5s'`
 	if check.Setup == nil {
 		begin += `; set local transaction_read_only = on`
-	} else if conn.PgConn().ParameterStatus("is_superuser") == "on" {
-		begin += `; set local role sweeper_daemon`
+	} else {
+		if conn.PgConn().TxStatus() == 'I' { // a session that only reads, reads and writes for this one question
+			begin += `; set local transaction_read_only = off`
+		}
+		if conn.PgConn().ParameterStatus("is_superuser") == "on" {
+			begin += `; set local role sweeper_daemon`
+		}
 	}
 	if _, err = conn.Exec(ctx, begin); err == nil {
 		if err = setUp(ctx, conn, check); err == nil {

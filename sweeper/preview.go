@@ -14,14 +14,15 @@ import (
 type Preview struct {
 	Plan     *plan.Plan
 	States   map[string][]purge.States // by category
+	Details  map[string][]Detail       // by category, in the order of its States
 	Warnings []*policy.Error           // of what works, and works badly
 }
 
 // Plan tells what a sweep would do, as of the database's clock or as of asOf
 // when it is not zero; of all categories, or of one when only names it. It
-// changes nothing.
+// changes nothing, and the server would let it change nothing.
 func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only string) (*Preview, error) {
-	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper plan", func(server) error { return nil })
+	conn, err := cfg.openToRead(ctx, "sweeper plan")
 	if err != nil {
 		return nil, err
 	}
@@ -39,10 +40,18 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
-	preview := &Preview{Plan: p, States: map[string][]purge.States{}}
+	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Detail{}}
 	for _, c := range p.Categories() {
 		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
-		if preview.States[c.Policy.Name], err = purge.Count(ctx, conn, c); err != nil {
+		states, err := purge.Count(ctx, conn, c)
+		if err != nil {
+			return nil, err
+		}
+		if err := estimateScheduled(ctx, conn, c, states); err != nil {
+			return nil, err
+		}
+		preview.States[c.Policy.Name] = states
+		if preview.Details[c.Policy.Name], err = detail(ctx, conn, cfg, c, states); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +26,25 @@ type planRow struct {
 	NotStarted  int64   `json:"not_started"`
 	Future      int64   `json:"future"`
 	Scheduled   int64   `json:"scheduled"`
-	Partitions  int64   `json:"partitions"` // that would go whole, if the rows in them allow it
+	Partitions  int64   `json:"partitions"` // that go whole, as far as the rows in them are known now
 	Children    int64   `json:"children"`
 	Batches     int64   `json:"batches"` // estimated
 	Walk        *string `json:"walk"`    // NULL: no step, nothing can be due
 	Coverage    string  `json:"coverage"`
 	PlanHash    string  `json:"plan_hash"`
+
+	// What is behind the numbers; for people it stands in lines below the table.
+	ScheduledEstimated bool                  `json:"scheduled_estimated" table:"-"`
+	HeldBy             []sweeper.HeldBy      `json:"held_by" table:"-"`
+	BlockedBy          []sweeper.BlockedBy   `json:"blocked_by" table:"-"`
+	ChildTables        []sweeper.ChildRows   `json:"child_tables" table:"-"`
+	DroppedPartitions  []sweeper.DroppedLeaf `json:"dropped_partitions" table:"-"`
+	KeptPartitions     []sweeper.KeptLeaf    `json:"kept_partitions" table:"-"`
+	WalkReason         *string               `json:"walk_reason" table:"-"`
+	WALBytes           int64                 `json:"wal_bytes" table:"-"`       // estimated
+	Seconds            float64               `json:"seconds" table:"-"`         // estimated
+	RowsPerSecond      float64               `json:"rows_per_second" table:"-"` // that seconds counts with
+	RateFrom           string                `json:"rate_from" table:"-"`       // runs, default
 }
 
 // planFlags are what the command line says.
@@ -47,7 +61,9 @@ func newPlan(a *app) *cobra.Command {
 		Long: `Counts the rows of each category by their state, and shows how they would go: one row
 for each category, relation and disposition. It changes nothing.
 Numbers are as of the database's clock, or of --as-of; a date there means its start.
-plan_hash is what an approval is bound to.`,
+Of large tables the number of scheduled rows is an estimate (scheduled_estimated in JSON).
+plan_hash is what an approval is bound to. JSON and CSV also name the holds, foreign keys,
+children and partitions behind the numbers, and estimate time and write-ahead log.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&flags.category, "category", "", "this category alone")
@@ -91,41 +107,56 @@ func (a *app) preview(ctx context.Context, flags planFlags) (*sweeper.Preview, s
 func planRows(p *sweeper.Preview, cfg sweeper.Config) []planRow {
 	rows := []planRow{}
 	for _, c := range p.Plan.Categories() {
-		for _, s := range p.States[c.Policy.Name] {
+		for i, s := range p.States[c.Policy.Name] {
+			d := p.Details[c.Policy.Name][i]
 			r := planRow{
 				Category: c.Policy.Name, Relation: c.Table.Text, Disposition: s.Disposition,
 				Due: s.Due, Held: s.Held, Blocked: s.Blocked, NotStarted: s.NotStarted, Future: s.Future, Scheduled: s.Scheduled,
-				Batches: (s.Due + int64(cfg.BatchRows) - 1) / int64(cfg.BatchRows), Coverage: coverage(c), PlanHash: c.Hash,
+				Partitions: int64(len(d.Dropped)), Children: d.ChildCount(),
+				Batches: (s.Due + int64(cfg.BatchRows) - 1) / int64(cfg.BatchRows), Walk: walks(c, s.Disposition), Coverage: coverage(c), PlanHash: c.Hash,
+				ScheduledEstimated: s.Estimated, HeldBy: listed(d.HeldBy), BlockedBy: listed(d.BlockedBy), ChildTables: listed(d.Children),
+				DroppedPartitions: listed(d.Dropped), KeptPartitions: listed(d.Kept),
+				WALBytes: d.Estimate.WALBytes, Seconds: math.Round(d.Estimate.Seconds*1000) / 1000,
+				RowsPerSecond: math.Round(d.Estimate.RowsPerSecond), RateFrom: "default",
 			}
-			r.Partitions, r.Walk = ways(c, s.Disposition)
+			if d.WalkWhy != "" {
+				r.WalkReason = &d.WalkWhy
+			}
+			if d.Estimate.Measured {
+				r.RateFrom = "runs"
+			}
 			rows = append(rows, r)
 		}
 	}
 	return rows
 }
 
-// ways tells how the rows of a disposition go: the partitions that go whole,
-// and the walks of its steps, each once, in the order of the alphabet.
-func ways(c *plan.Category, disposition string) (partitions int64, walk *string) {
-	var walks []string
+// listed is an empty list in the place of none.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// walks are those of the steps of a disposition, each once, in the order of the
+// alphabet.
+func walks(c *plan.Category, disposition string) *string {
+	var found []string
 	for _, s := range c.Steps {
-		whole := s.Kind == plan.DropPartition
-		if s.Kind != disposition && (!whole || disposition != plan.Delete) {
+		if s.Kind != disposition && (s.Kind != plan.DropPartition || disposition != plan.Delete) {
 			continue
 		}
-		if whole {
-			partitions++
-		}
-		if !slices.Contains(walks, s.Walk) {
-			walks = append(walks, s.Walk)
+		if !slices.Contains(found, s.Walk) {
+			found = append(found, s.Walk)
 		}
 	}
-	if len(walks) == 0 {
-		return partitions, nil
+	if len(found) == 0 {
+		return nil
 	}
-	slices.Sort(walks)
-	all := strings.Join(walks, ", ")
-	return partitions, &all
+	slices.Sort(found)
+	all := strings.Join(found, ", ")
+	return &all
 }
 
 func coverage(c *plan.Category) string {
@@ -139,8 +170,11 @@ func coverage(c *plan.Category) string {
 func (a *app) tellPlan(p *sweeper.Preview) {
 	a.say("as of %s", shown(p.Plan.AsOf))
 	for _, c := range p.Plan.Categories() {
-		for _, s := range p.States[c.Policy.Name] {
+		for i, s := range p.States[c.Policy.Name] {
 			a.say("%s: %s takes what started up to %s (%s)", c.Policy.Name, s.Disposition, shown(s.Cutoff), period(c.Policy, s))
+			for _, line := range details(s, p.Details[c.Policy.Name][i]) {
+				a.say("%s: %s: %s", c.Policy.Name, s.Disposition, line)
+			}
 		}
 		if !c.Covered {
 			a.say("%s: awaiting coverage, so nothing goes yet; the owner of %s runs: %s", c.Policy.Name, c.Table.Name, c.Publish)

@@ -19,17 +19,25 @@ func TestPlan(t *testing.T) {
 
 	got := s.must(t, "plan", "-o", "json")
 	rows := objects(t, got)
-	want := "category relation disposition due held blocked not_started future scheduled partitions children batches walk coverage plan_hash"
+	want := "category relation disposition due held blocked not_started future scheduled partitions children batches walk coverage plan_hash " +
+		"scheduled_estimated held_by blocked_by child_tables dropped_partitions kept_partitions walk_reason wal_bytes seconds rows_per_second rate_from"
 	if got.stderr != "" || len(rows) != 1 || keys(rows[0]) != fields(want) {
 		t.Fatalf("%+v", got)
 	}
 	hash := rows[0]["plan_hash"]
 	delete(rows[0], "plan_hash")
+	if bytes, _ := rows[0]["wal_bytes"].(float64); bytes < 278*120 || bytes > 278*1000 {
+		t.Errorf("wal_bytes %v", rows[0]["wal_bytes"])
+	}
+	delete(rows[0], "wal_bytes")
 	held := 3.0 // of 720 to 1000 each hundredth: 799, 899, 999
 	wantRow := map[string]any{
 		"category": "events", "relation": "app.events", "disposition": "delete", "due": eventsDue - held, "held": held, "blocked": 0.0,
 		"not_started": 1.0, "future": 1.0, "scheduled": 719.0, "partitions": 0.0, "children": 0.0, "batches": 1.0,
 		"walk": "start", "coverage": "covered",
+		"scheduled_estimated": false, "held_by": []any{map[string]any{"hold_id": 1.0, "rows": held}}, "blocked_by": []any{}, "child_tables": []any{},
+		"dropped_partitions": []any{}, "kept_partitions": []any{}, "walk_reason": `start: index "events_at_idx" is in the order of "at"`,
+		"seconds": 0.006, "rows_per_second": 50000.0, "rate_from": "default",
 	}
 	if diff := cmp.Diff(wantRow, rows[0]); diff != "" {
 		t.Error(diff)
@@ -46,6 +54,18 @@ func TestPlan(t *testing.T) {
 	t.Logf("\n%s%s", table.stdout, table.stderr)
 	if !strings.Contains(table.stderr, "sweeper: events: delete takes what started up to ") || !strings.Contains(table.stderr, "(P30D)\n") {
 		t.Errorf("the cutoff is missing: %s", table.stderr)
+	}
+	for _, want := range []string{
+		"sweeper: events: delete: held by hold 1 (3 rows)\n", "sweeper: events: delete: start: index \"events_at_idx\" is in the order of \"at\"\n",
+		" of write-ahead log, at 50000 rows/s (no run of this database tells how fast it is)\n",
+	} {
+		if !strings.Contains(table.stderr, want) {
+			t.Errorf("%q is missing: %s", want, table.stderr)
+		}
+	}
+	later := objects(t, s.must(t, "plan", "--as-of", time.Now().AddDate(0, 0, 2).Format(time.RFC3339), "-o", "json"))
+	if due := later[0]["due"].(float64); due < 320 || due > 330 || later[0]["future"] != 0.0 {
+		t.Errorf("in two days %v rows will be due, %v lie in the future", due, later[0]["future"])
 	}
 	early := objects(t, s.must(t, "plan", "--as-of", time.Now().AddDate(0, 0, -2).Format(time.RFC3339), "-o", "json"))
 	if due := early[0]["due"].(float64); due < 225 || due > 235 {
@@ -93,11 +113,28 @@ func TestPlanPartitions(t *testing.T) {
 	s.must(t, "install")
 	s.db.Exec(t, "grant "+owner+" to sweeper_owner")
 	rows := objects(t, s.must(t, "plan", "-o", "json"))
+	dropped := []any{map[string]any{"partition": "app.events_1", "rows": 30.0}, map[string]any{"partition": "app.events_2", "rows": 29.0}}
+	if diff := cmp.Diff(dropped, rows[0]["dropped_partitions"]); diff != "" {
+		t.Error(diff)
+	}
+	kept := []any{map[string]any{"partition": "app.events_3", "reason": "not due by its bound", "rows": nil, "until": "2099-01-31T00:00:00Z"}}
+	if diff := cmp.Diff(kept, rows[0]["kept_partitions"]); diff != "" {
+		t.Error(diff)
+	}
 	if rows[0]["partitions"] != 2.0 || rows[0]["walk"] != "blocks, partition" || rows[0]["due"] != 100.0 {
 		t.Errorf("%v", rows[0])
 	}
 	if got := s.must(t, "plan", "--sql"); !strings.Contains(got.stdout, "drop_partition of app.events, partition app.events_1, walk partition: drop\nSELECT sweeper.drop_partition(") {
 		t.Errorf("no drop in\n%s", got.stdout)
+	}
+	people := s.must(t, "plan").stderr
+	for _, want := range []string{
+		"events: delete: partitions that go whole: app.events_1 (30 rows), app.events_2 (29 rows)\n",
+		"events: delete: partitions that stay, since not due by its bound: app.events_3; the next one, app.events_3, not before 2099-01-31 00:00:00 UTC\n",
+	} {
+		if !strings.Contains(people, want) {
+			t.Errorf("%q is not in\n%s", want, people)
+		}
 	}
 	// A table that the publications do not hold yet.
 	s.db.Exec(t, "alter publication sweeper drop table app.events")

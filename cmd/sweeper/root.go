@@ -18,7 +18,7 @@ import (
 
 // allVerbs makes the commands, one file each.
 var allVerbs = []func(*app) *cobra.Command{
-	newInstall, newUninstall, newLint, newPlan, newExplain, newSweep, newRun, newApprove, newStatus, newHealth, newHold, newLog, newDemo, newVersion,
+	newInstall, newUninstall, newLint, newPlan, newExplain, newForecast, newSweep, newRun, newApprove, newStatus, newHealth, newHold, newLog, newDemo, newVersion,
 }
 
 // app is what a verb works with in place of the process's globals.

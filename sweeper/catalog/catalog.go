@@ -48,7 +48,8 @@ type Table struct {
 	IsPartition bool
 	HasChildren bool // inheritance that is no partitioning
 	Rules       []string
-	Rows        int64 // estimate, partitions included; -1 unknown
+	Rows        int64 // estimate by size and statistics, partitions included
+	Bytes       int64 // of its rows on disk, partitions included, without indexes and TOAST
 
 	// Hidden are the commands, of SELECT, UPDATE and DELETE, from which row
 	// security could hide rows: those for which no permissive policy is "true",
@@ -127,6 +128,8 @@ type Leaf struct {
 	Triggers        []Trigger // the leaf's own, without those that it has from the root
 	OwnerMember     bool
 	Owner           string
+	Rows            int64 // as Table.Rows; -1 unknown
+	Bytes           int64 // as Table.Bytes; of many leaves as of the last VACUUM or ANALYZE
 }
 
 // ForeignKey is one end of a foreign key.

@@ -2,43 +2,91 @@ package catalog
 
 import (
 	"context"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// A leaf's bounds are read as the server prints them. The session's settings
-// are pinned, so the text of a bound is the same everywhere.
-var leavesSQL = `
-select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), t.parentrelid = r.oid, c.relkind::text, c.relpersistence::text,
-       coalesce(b.bound = 'DEFAULT', false),
-       coalesce(substring(b.bound from 'FROM \(''([^'']*)''\)'), ''),
-       coalesce(substring(b.bound from 'TO \(''([^'']*)''\)'), ''),
-       c.relreplident::text,
-       array(select a.attname::text from pg_index i cross join unnest(i.indkey::int[]) with ordinality k(attnum, n)
-               join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-              where i.indrelid = c.oid and k.n <= i.indnkeyatts and i.indimmediate and i.indisvalid
-                and case c.relreplident when 'i' then i.indisreplident when 'n' then false else i.indisprimary end
-              order by k.n),
-       exists (select from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
-       coalesce((select pg_has_role(o.oid, c.relowner, 'usage') from pg_roles o where o.rolname = 'sweeper_owner'), false),
-       pg_get_userbyid(c.relowner)
-  from pg_class r
- cross join lateral (` + treeSQL("r.oid") + `) t
-  join pg_class c on c.oid = t.relid
-  join pg_namespace n on n.oid = c.relnamespace
- cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as bound offset 0) b
- where r.oid = any($1) and r.relkind = 'p' and c.relkind <> 'p'
- order by r.oid, 10, n.nspname, c.relname`
+// fewLeaves is up to how many leaves of a table have their files looked at: of
+// thousands that takes longer than everything else here.
+const fewLeaves = "100"
 
+// A leaf's bounds are read as the server prints them. The session's settings
+// are pinned, so the text of a bound is the same everywhere. The leaves are
+// found first: the planner would rather print the bounds of all there is.
+var leavesSQL = `
+with recursive tree(root, relid, parentrelid) as (
+    select r.oid, i.inhrelid, i.inhparent
+      from pg_class r join pg_inherits i on i.inhparent = r.oid and not i.inhdetachpending
+     where r.oid = any($1) and r.relkind = 'p'
+    union all
+    select t.root, i.inhrelid, i.inhparent from tree t join pg_inherits i on i.inhparent = t.relid and not i.inhdetachpending),
+leaf as materialized (
+    select t.root, t.parentrelid, n.nspname, c.oid, c.relname, c.relkind, c.relpersistence, c.relpartbound, c.relreplident, c.relowner, c.relpages, c.reltuples,
+           count(*) over (partition by t.root) <= ` + fewLeaves + ` as few
+      from tree t join pg_class c on c.oid = t.relid join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind <> 'p'),
+keys as materialized (
+    select i.indrelid, array_agg(a.attname::text order by k.n) as columns
+      from leaf c
+      join pg_index i on i.indrelid = c.oid and i.indimmediate and i.indisvalid
+       and case c.relreplident when 'i' then i.indisreplident when 'n' then false else i.indisprimary end
+     cross join unnest(i.indkey::int[]) with ordinality k(attnum, n)
+      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+     where k.n <= i.indnkeyatts
+     group by i.indrelid)
+select c.root, c.oid, c.nspname, c.relname, format('%I.%I', c.nspname, c.relname), c.parentrelid = c.root, c.relkind::text, c.relpersistence::text,
+       coalesce(pg_get_expr(c.relpartbound, 0), ''),
+       c.relreplident::text,
+       coalesce(k.columns, '{}'),
+       c.oid in (select g.tgrelid from pg_trigger g where not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
+       coalesce(pg_has_role((select o.oid from pg_roles o where o.rolname = 'sweeper_owner'), c.relowner, 'usage'), false),
+       pg_get_userbyid(c.relowner),
+       ` + sizeSQL(`case when c.few then pg_relation_size(c.oid) when c.reltuples >= 0 then c.relpages::bigint * current_setting('block_size')::int end`) + `
+  from leaf c
+  left join keys k on k.indrelid = c.oid
+ order by c.root, c.nspname, c.relname`
+
+// lower and upper find the bounds of a partition by a single column.
+var (
+	lower = regexp.MustCompile(`FROM \('([^']*)'\)`)
+	upper = regexp.MustCompile(`TO \('([^']*)'\)`)
+)
+
+func bound(of *regexp.Regexp, text string) string {
+	if found := of.FindStringSubmatch(text); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// readLeaves gives them in the order of their lower bounds as texts.
 func readLeaves(ctx context.Context, q Querier, oids []uint32, tables map[uint32]*Table) error {
-	return each(ctx, q, "partitions", leavesSQL, oids, func(row pgx.Rows) error {
+	unknown := map[uint32]int64{} // leaves of which nothing tells how many rows they have
+	err := each(ctx, q, "partitions", leavesSQL, oids, func(row pgx.Rows) error {
 		var oid uint32
+		var bounds string
 		var l Leaf
-		if err := row.Scan(&oid, &l.OID, &l.Name.Schema, &l.Name.Relation, &l.Text, &l.Direct, &l.Kind, &l.Persistence, &l.Default, &l.Lower, &l.Upper,
-			&l.Identity, &l.IdentityColumns, &l.DeleteTriggers, &l.OwnerMember, &l.Owner); err != nil {
+		if err := row.Scan(&oid, &l.OID, &l.Name.Schema, &l.Name.Relation, &l.Text, &l.Direct, &l.Kind, &l.Persistence, &bounds,
+			&l.Identity, &l.IdentityColumns, &l.DeleteTriggers, &l.OwnerMember, &l.Owner, &l.Bytes, &l.Rows); err != nil {
 			return err
 		}
-		tables[oid].Leaves = append(tables[oid].Leaves, l)
+		l.Default, l.Lower, l.Upper = bounds == "DEFAULT", bound(lower, bounds), bound(upper, bounds)
+		if l.Rows < 0 {
+			unknown[oid]++
+		}
+		t := tables[oid]
+		t.Leaves, t.Rows, t.Bytes = append(t.Leaves, l), t.Rows+max(l.Rows, 0), t.Bytes+l.Bytes
 		return nil
 	})
+	for oid, n := range unknown {
+		t := tables[oid]
+		t.Rows += t.Rows * n / max(1, int64(len(t.Leaves))-n)
+	}
+	for _, t := range tables {
+		slices.SortStableFunc(t.Leaves, func(a, b Leaf) int { return strings.Compare(a.Lower, b.Lower) })
+	}
+	return err
 }

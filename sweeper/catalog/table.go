@@ -40,9 +40,7 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
               where has_table_privilege(u.oid, c.oid, k.command)
                  or k.command <> 'DELETE' and has_any_column_privilege(u.oid, c.oid, k.command)),
        array(select w.rulename::text from pg_rewrite w where w.ev_class = c.oid order by 1),
-       case when c.relkind = 'p' then
-           (select coalesce(sum(greatest(l.reltuples, 0)), 0)::bigint from (` + treeSQL("c.oid") + `) t join pg_class l on l.oid = t.relid where l.relkind <> 'p')
-           else c.reltuples::bigint end,
+       ` + sizeSQL("case when c.relkind = 'p' then 0 else pg_relation_size(c.oid) end") + `,
        c.relreplident::text,
        coalesce(p.partstrat::text, ''),
        array(select coalesce(a.attname, '')::text from unnest(p.partattrs::int[]) with ordinality k(attnum, n)
@@ -57,6 +55,14 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
  cross join purger u
   left join pg_partitioned_table p on p.partrelid = c.oid`
 
+// sizeSQL gives bytes and estimated rows of pg_class's c. The pages that came
+// since the last ANALYZE hold as many rows as the others; those of a table that
+// was never analysed are taken to hold 80. Without bytes the rows are -1.
+func sizeSQL(bytes string) string {
+	return `coalesce(` + bytes + `, 0), coalesce(case when ` + bytes + ` = 0 then 0 else greatest(1, ` + bytes + ` / current_setting('block_size')::int *
+            case when c.relpages > 0 and c.reltuples >= 0 then c.reltuples / c.relpages else 80 end)::bigint end, -1)`
+}
+
 func readTables(ctx context.Context, q Querier, names []Name) ([]*Table, error) {
 	schemas, relations := texts(names)
 	rows, err := q.Query(ctx, tablesSQL, schemas, relations)
@@ -67,7 +73,7 @@ func readTables(ctx context.Context, q Querier, names []Name) ([]*Table, error) 
 		t := &Table{}
 		return t, row.Scan(&t.OID, &t.Name.Schema, &t.Name.Relation, &t.Text, &t.Kind, &t.Persistence,
 			&t.Owner, &t.OwnerSuper, &t.OwnerMember, &t.IsPartition, &t.HasChildren, &t.Hidden, &t.Purger, &t.Purging, &t.May, &t.Rules,
-			&t.Rows, &t.Identity, &t.Strategy, &t.PartitionKey, &t.Publications)
+			&t.Bytes, &t.Rows, &t.Identity, &t.Strategy, &t.PartitionKey, &t.Publications)
 	})
 	return tables, pg.Wrap("read the catalogue of tables", err)
 }

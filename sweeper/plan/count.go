@@ -47,9 +47,31 @@ func (r rule) from() string {
 	return "ONLY " + r.table.Name.Quoted()
 }
 
-// count sorts the rows of the category into its states, first match wins.
-func (r rule) count(disposition string) Query {
+// count is how the rows of the category are sorted into their states, first
+// match wins.
+func (r rule) count(disposition string) Count {
+	c := Count{Disposition: disposition, Estimate: r.table.Rows}
+	c.Cutoff = r.cutoffOf(disposition)
+	var spans []span
+	spans, c.Whole = r.spans(disposition)
+	for _, s := range spans {
+		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), rule: r, disposition: disposition, span: s})
+	}
+	if !c.Whole && len(r.category.Where) > 0 {
+		c.Middle = r.middle(disposition)
+	}
+	return c
+}
+
+// sort counts the rows of a span by their states.
+func (r rule) sort(disposition string, s span) Query {
 	b := bind(0)
+	switch {
+	case s.kind == spanWaiting: // none of them has begun
+		return b.query(fmt.Sprintf("SELECT 0::oid, count(*), 0, 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.inside(b, s), r.where(b, r.category))))
+	case s.kind == spanAhead && r.category.Start.Unit == "": // an integer can be no time
+		return b.query(fmt.Sprintf("SELECT 0::oid, 0, count(*), 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.inside(b, s), r.where(b, r.category))))
+	}
 	blocked := "false"
 	if disposition == Delete {
 		blocked = any1(r.references(b))
@@ -66,17 +88,21 @@ func (r rule) count(disposition string) Query {
 		from += " CROSS JOIN LATERAL " + r.picked(r.category) + "(sweeper_start)"
 		k.name = "event.sweeper_start"
 	}
-	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), %[8]s, %[9]s
-FROM (SELECT %[1]s AS start, CASE
-    WHEN (%[11]s) IS NOT TRUE THEN 'not_started'
+	leaf, group, grouped := "0::oid", "0::oid", ""
+	if r.table.Kind == catalog.KindPartitioned {
+		leaf, group, grouped = "t.tableoid", "leaf", " GROUP BY leaf"
+	}
+	sql := fmt.Sprintf(`SELECT %[12]s, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), %[8]s
+FROM (SELECT %[11]s AS leaf, %[1]s AS start, CASE
+    WHEN (%[13]s) IS NOT TRUE THEN 'not_started'
     WHEN %[1]s > %[2]s THEN 'future'
     WHEN (%[3]s) IS NOT TRUE THEN 'scheduled'
-    WHEN %[4]s THEN %[10]s
+    WHEN %[4]s THEN %[9]s
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
-  FROM %[6]s WHERE %[7]s OFFSET 0) s`, // OFFSET 0: else every FILTER computes the state anew
-		k.name, k.of(r.asOf(b)), r.goes(b, disposition), held(r.holds(b)), blocked, from, r.where(b, r.category),
-		k.instant("min(start) FILTER (WHERE state = 'due')"), r.cutoff(b, r.period(disposition)), heldState, k.known())
+  FROM %[6]s WHERE %[7]s OFFSET 0) s%[10]s`, // OFFSET 0: else every FILTER computes the state anew
+		k.name, k.of(r.asOf(b)), r.goes(b, disposition), held(r.holds(b)), blocked, from, and(r.inside(b, s), r.where(b, r.category)),
+		k.instant("min(start) FILTER (WHERE state = 'due')"), heldState, grouped, leaf, group, k.known())
 	return b.query(sql)
 }
 

@@ -103,7 +103,9 @@ func render(p *plan.Plan) string {
 		for _, c := range level {
 			fmt.Fprintf(&b, "-- category %s of %s, level %d\n\n", c.Policy.Name, c.Table.Text, i)
 			for _, count := range c.Counts {
-				statement(&b, "count for "+count.Disposition, 0, count.Query)
+				for _, part := range count.Parts {
+					statement(&b, "count for "+count.Disposition, 0, part.Query)
+				}
 			}
 			for _, s := range c.Steps {
 				steps(&b, s)

@@ -72,16 +72,32 @@ type Category struct {
 	Counts  []Count
 	Steps   []Step
 
-	windows string // of the tenants, as the hash takes them
+	// AtLeast counts rows of the category until they are $1; each query the
+	// rows that the others do not have.
+	AtLeast []Query
+
+	rule rule
 }
 
-// Count is the query that counts the states of a category's rows under one
-// disposition. Its columns: not_started, future, scheduled, held, blocked,
-// due, total, oldest (the oldest due start as text).
+// Count is how the rows of a category are counted under one disposition.
 type Count struct {
 	Disposition string
+	Cutoff      Query   // as-of less the period, for people
+	Parts       []Part  // no row is in two of them
+	Whole       bool    // every row is in one; else those that are only scheduled are missing
+	Estimate    int64   // !Whole: rows of the table by its size and statistics
+	Middle      []Query // !Whole and a where: SELECTs of the missing rows, for the planner's estimate of their number
+}
+
+// Part counts some of the rows. Its columns: leaf (an oid, 0 for a plain
+// table), not_started, future, scheduled, held, blocked, due, oldest (the
+// oldest due start). To be planned with its parameters' values: they spare the
+// partitions that it has nothing to ask.
+type Part struct {
 	Query
-	Cutoff Query // the cutoff alone, which needs no row
+	rule        rule
+	disposition string
+	span        span
 }
 
 // Step is one action on one relation, or on one partition of it.
@@ -164,15 +180,15 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 		c.Publish = PublishSQL(publication, t)
 	}
 	r := rule{category: pc, table: t, catalog: cat, others: others(pc, set), options: o}
+	c.rule, c.AtLeast = r, r.atLeast()
 	if pc.Delete != nil {
-		c.Counts = append(c.Counts, Count{Delete, r.count(Delete), r.cutoffOf(Delete)})
+		c.Counts = append(c.Counts, r.count(Delete))
 		c.Steps = append(c.Steps, r.deleteSteps()...)
 	}
 	if pc.Redact != nil {
-		c.Counts = append(c.Counts, Count{Redact, r.count(Redact), r.cutoffOf(Redact)})
+		c.Counts = append(c.Counts, r.count(Redact))
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
 	}
-	c.windows = r.fingerprint()
 	c.Hash = c.hash(set.SHA256, nil)
 	return c
 }
@@ -219,7 +235,7 @@ func (c *Category) hash(policies [32]byte, dropped []string) string {
 	h := sha256.New()
 	// The zone can come from the environment, which the policies' hash does not cover.
 	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", policies, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
-	h.Write([]byte(c.windows))
+	h.Write([]byte(c.rule.fingerprint()))
 	for _, col := range c.Table.Columns {
 		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -34,11 +35,10 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		return r.finish(ctx, pool, o, cmp.Or(r.begin(ctx, pool, o, 0), err)) // a failure leaves its row too
 	}
 	r.cutoffs = map[string]time.Time{}
-	var due, total int64
+	var due int64
 	for _, s := range before {
 		r.cutoffs[s.Disposition] = s.Cutoff
 		due += s.Due
-		total = max(total, s.Total)
 	}
 	r.cutoffs[plan.DropPartition] = r.cutoffs[plan.Delete]
 	o.add(before)
@@ -50,7 +50,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 			return r.finish(ctx, pool, o, err)
 		}
 	}
-	state, reason, err := r.guard(ctx, pool, due, total)
+	state, reason, err := r.guard(ctx, pool, due)
 	if state != "" || err != nil {
 		o.State, o.StopReason = state, reason
 		return r.finish(ctx, pool, o, err)
@@ -135,15 +135,21 @@ func (r *run) blockers() string {
 }
 
 // guard tells whether the run may purge at all; a state other than "" ends it.
-func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due, total int64) (state, reason string, err error) {
+// No estimate of the table's size lets a run pass: the rows are counted, up to
+// as many as make the due ones a small enough share.
+func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, reason string, err error) {
 	share := r.category.Policy.Limits.MaxShare
 	switch {
 	case !r.category.Covered:
 		return Failed, "awaiting coverage: nothing of the table is in the publication yet, so a purge would leave no evidence; its owner runs: " + r.category.Publish, nil
 	case r.category.Policy.Mode == "observe":
 		return Observed, fmt.Sprintf("mode is observe: %d rows would go", due), nil
-	case r.AutoApprove || share == 0 || float64(due) <= share*float64(total):
+	case r.AutoApprove || share == 0 || due == 0:
 		return "", "", nil
+	}
+	total, err := atLeast(ctx, pool, r.category, int64(math.Ceil(float64(due)/share))+1)
+	if err != nil || float64(due) <= share*float64(total) {
+		return "", "", err
 	}
 	var approved bool
 	err = pool.QueryRow(ctx, `select exists (select from sweeper.approvals where category = $1 and plan_hash = $2 and expires_at > now() and max_rows >= $3)`,

@@ -11,7 +11,15 @@ import (
 
 // Querier is a connection, a pool or a transaction.
 type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Valued are the arguments of q with the mode in which the server plans with
+// their values. A generic plan would open and lock every partition there is.
+func Valued(q plan.Query, first ...any) []any {
+	args := append([]any{pgx.QueryExecModeExec}, first...)
+	return append(args, q.Args...)
 }
 
 // Count sorts the rows of a category into their states, one entry for each
@@ -19,12 +27,57 @@ type Querier interface {
 func Count(ctx context.Context, q Querier, c *plan.Category) ([]States, error) {
 	all := make([]States, 0, len(c.Counts))
 	for _, count := range c.Counts {
-		s := States{Disposition: count.Disposition}
-		err := q.QueryRow(ctx, count.SQL, count.Args...).Scan(&s.NotStarted, &s.Future, &s.Scheduled, &s.Held, &s.Blocked, &s.Due, &s.Total, &s.Oldest, &s.Cutoff)
+		s, err := countOne(ctx, q, count)
 		if err != nil {
 			return nil, pg.Wrap("count the rows of category "+c.Policy.Name, err)
 		}
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+func countOne(ctx context.Context, q Querier, c plan.Count) (States, error) {
+	s := States{Disposition: c.Disposition, Leaves: map[uint32]Tally{}, Parts: make([]Tally, len(c.Parts))}
+	if err := q.QueryRow(ctx, c.Cutoff.SQL, Valued(c.Cutoff)...).Scan(&s.Cutoff); err != nil {
+		return s, err
+	}
+	for i, part := range c.Parts {
+		rows, err := q.Query(ctx, part.SQL, Valued(part.Query)...)
+		if err != nil {
+			return s, err
+		}
+		var leaf uint32
+		var t Tally
+		_, err = pgx.ForEachRow(rows, []any{&leaf, &t.NotStarted, &t.Future, &t.Scheduled, &t.Held, &t.Blocked, &t.Due, &t.Oldest}, func() error {
+			s.Parts[i].add(t)
+			l := s.Leaves[leaf]
+			l.add(t)
+			s.Leaves[leaf] = l
+			return nil
+		})
+		if err != nil {
+			return s, err
+		}
+		s.add(s.Parts[i])
+	}
+	s.Total = s.rows()
+	if !c.Whole {
+		s.Estimated, s.Total = true, max(s.Total, c.Estimate)
+		s.Scheduled += s.Total - s.rows()
+	}
+	return s, nil
+}
+
+// atLeast counts rows of a category, and stops when they are enough.
+func atLeast(ctx context.Context, q Querier, c *plan.Category, enough int64) (rows int64, err error) {
+	for _, part := range c.AtLeast {
+		var n int64
+		if err := q.QueryRow(ctx, part.SQL, Valued(part, enough-rows)...).Scan(&n); err != nil {
+			return rows, pg.Wrap("count the rows of category "+c.Policy.Name, err)
+		}
+		if rows += n; rows >= enough {
+			break
+		}
+	}
+	return rows, nil
 }

@@ -107,18 +107,43 @@ type Outcome struct {
 	dropped int64      // of Deleted, the rows of partitions that went whole
 }
 
+// Tally is how many rows are in which state.
+type Tally struct {
+	NotStarted int64
+	Future     int64
+	Scheduled  int64
+	Held       int64
+	Blocked    int64
+	Due        int64
+	Oldest     *time.Time // the oldest start that is due
+}
+
+func (t *Tally) rows() int64 {
+	return t.NotStarted + t.Future + t.Scheduled + t.Held + t.Blocked + t.Due
+}
+
+func (t *Tally) add(o Tally) {
+	t.NotStarted += o.NotStarted
+	t.Future += o.Future
+	t.Scheduled += o.Scheduled
+	t.Held += o.Held
+	t.Blocked += o.Blocked
+	t.Due += o.Due
+	if o.Oldest != nil && (t.Oldest == nil || o.Oldest.Before(*t.Oldest)) {
+		t.Oldest = o.Oldest
+	}
+}
+
 // States are the rows of a category under one disposition, by their state.
 type States struct {
 	Disposition string
-	NotStarted  int64
-	Future      int64
-	Scheduled   int64
-	Held        int64
-	Blocked     int64
-	Due         int64
-	Total       int64
-	Oldest      *time.Time // the oldest start that is due
-	Cutoff      time.Time  // as-of less the period: for people, nothing compares with it
+	Tally
+	Total     int64     // rows of the category
+	Estimated bool      // Total and Scheduled are estimates; the other states never are
+	Cutoff    time.Time // as-of less the period: for people, nothing compares with it
+
+	Parts  []Tally          // of each part of the count
+	Leaves map[uint32]Tally // of each partition, by oid, as far as it can hold due rows
 }
 
 // run is one category's run in flight.

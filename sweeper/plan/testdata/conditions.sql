@@ -1,8 +1,8 @@
 -- category applicants of kyc.applicants, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamp AT TIME ZONE $2::text, timezone($2::text, timezone($2::text, $1::timestamptz) - $3::interval)
-FROM (SELECT event.sweeper_start AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamp AT TIME ZONE $2::text
+FROM (SELECT 0::oid AS leaf, event.sweeper_start AS start, CASE
     WHEN (event.sweeper_start > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN event.sweeper_start > timezone($2::text, $1::timestamptz) THEN 'future'
     WHEN ((SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
@@ -37,8 +37,8 @@ FROM (SELECT event.sweeper_start AS start, CASE
 --   $5 = '2000'
 
 -- count for redact
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamp AT TIME ZONE $2::text, timezone($2::text, timezone($2::text, $1::timestamptz) - $4::interval)
-FROM (SELECT event.sweeper_start AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamp AT TIME ZONE $2::text
+FROM (SELECT 0::oid AS leaf, event.sweeper_start AS start, CASE
     WHEN (event.sweeper_start > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN event.sweeper_start > timezone($2::text, $1::timestamptz) THEN 'future'
     WHEN ((SELECT event.start < timezone($2::text, $1::timestamptz) - $4::interval + interval '4 days'
@@ -263,8 +263,8 @@ SELECT 'report', $11::text, $9::text, $12::text, NULL, $2::uuid, coalesce(sum(n)
 -- category epochs of kyc.epochs, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), timezone('UTC', timestamp 'epoch' + min(start) FILTER (WHERE state = 'due') * interval '1 millisecond'), timezone($5::text, timezone($5::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), timezone('UTC', timestamp 'epoch' + min(start) FILTER (WHERE state = 'due') * interval '1 millisecond')
+FROM (SELECT 0::oid AS leaf, t."at" AS start, CASE
     WHEN (t."at" >= 631152000000
       AND t."at" < 4102444800000) IS NOT TRUE THEN 'not_started'
     WHEN t."at" > (extract(epoch

@@ -1,8 +1,8 @@
 -- category audit_logs of kyc.audit_events, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."logged_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."logged_at" AS start, CASE
     WHEN (t."logged_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."logged_at" > $1::timestamptz THEN 'future'
     WHEN (t."logged_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -210,8 +210,8 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n
 -- category biometric_data of kyc.biometrics, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."captured_at" AS start, CASE
+SELECT leaf, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
     WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
     WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -279,13 +279,26 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
     FROM "kyc"."biometrics" AS t
-    WHERE true OFFSET 0) s;
+    WHERE true OFFSET 0) s GROUP BY leaf;
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '30 days'
 --   $3 = 'UTC'
@@ -365,8 +378,21 @@ SELECT NOT EXISTS (SELECT
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-          AND (t."workspace_id" IS NULL
-            OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")))));
+          AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          WHERE h.tenant IS NOT NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $8::text)
+          AND (h.relation IS NULL
+            OR h.relation = $9::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END))));
 --   $1 = '6001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
@@ -465,8 +491,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -559,8 +598,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -583,8 +635,8 @@ SELECT 'report', $13::text, $10::text, $14::text, $4::text, $3::uuid, coalesce(s
 -- category case_reviews of kyc.reviews, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."reviewed_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
     WHEN (t."reviewed_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
     WHEN (t."reviewed_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -652,8 +704,21 @@ FROM (SELECT t."reviewed_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -737,8 +802,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -759,8 +837,8 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 -- category document_images of kyc.documents, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."verified_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
     WHEN (t."verified_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."verified_at" > $1::timestamptz THEN 'future'
     WHEN (t."verified_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -828,8 +906,21 @@ FROM (SELECT t."verified_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -913,8 +1004,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -935,8 +1039,8 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 -- category liveness of kyc.liveness, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."captured_at" AS start, CASE
+SELECT leaf, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
     WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
     WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -1004,13 +1108,26 @@ FROM (SELECT t."captured_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
         AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $7::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $6::oid)
+        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
     FROM "kyc"."liveness" AS t
-    WHERE true OFFSET 0) s;
+    WHERE true OFFSET 0) s GROUP BY leaf;
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '7 days'
 --   $3 = 'UTC'
@@ -1090,8 +1207,21 @@ SELECT NOT EXISTS (SELECT
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
           AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-          AND (t."workspace_id" IS NULL
-            OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")))));
+          AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+        OR EXISTS (SELECT
+          FROM sweeper.legal_holds h
+          JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+          AND k.part = 'subject'
+          AND k.type = $10::oid
+          WHERE h.tenant IS NOT NULL
+          AND h.released_at IS NULL
+          AND (h.expires_at IS NULL
+            OR h.expires_at > now())
+          AND (h.category IS NULL
+            OR h.category = $8::text)
+          AND (h.relation IS NULL
+            OR h.relation = $9::oid)
+          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END))));
 --   $1 = '7001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
@@ -1190,8 +1320,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1284,8 +1427,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1308,8 +1464,8 @@ SELECT 'report', $13::text, $10::text, $14::text, $4::text, $3::uuid, coalesce(s
 -- category approved_applicants of kyc.applicants, level 1
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."relationship_ended_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
     WHEN (t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -1389,8 +1545,21 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -1415,8 +1584,8 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
 --   $12 = '2950'
 
 -- count for redact
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($1::text, timezone($1::text, $3::timestamptz) - $7::interval)
-FROM (SELECT t."relationship_ended_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
     WHEN (t."relationship_ended_at" < $3::timestamptz - $7::interval + interval '4 days'
@@ -1520,8 +1689,21 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $16::oid)
+        AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $5::text
         AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
@@ -1662,8 +1844,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $15::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -1818,8 +2013,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $17::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $16::oid)
+      AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -1969,8 +2177,21 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $12::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $12::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $22::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2178,8 +2399,21 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $14::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $14::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $24::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $15::text)
+      AND (h.relation IS NULL
+        OR h.relation = $23::oid)
+      AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2212,8 +2446,8 @@ SELECT 'report', $25::text, $15::text, $26::text, NULL, $3::uuid, coalesce(sum(n
 -- category rejected_applicants of kyc.applicants, level 1
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."rejected_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
     WHEN (t."rejected_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."rejected_at" > $1::timestamptz THEN 'future'
     WHEN (t."rejected_at" < $1::timestamptz - $2::interval + interval '4 days'
@@ -2293,8 +2527,21 @@ FROM (SELECT t."rejected_at" AS start, CASE
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
-        AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN 'held'
+        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $5::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -2400,8 +2647,21 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
-      AND (t."workspace_id" IS NULL
-        OR CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id"))
+      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $15::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")

@@ -1,8 +1,8 @@
 -- category sessions of public.sessions, level 0
 
 -- count for delete
-SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamptz, timezone($3::text, timezone($3::text, $1::timestamptz) - $2::interval)
-FROM (SELECT t."last_seen_at" AS start, CASE
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
+FROM (SELECT 0::oid AS leaf, t."last_seen_at" AS start, CASE
     WHEN (t."last_seen_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."last_seen_at" > $1::timestamptz THEN 'future'
     WHEN (t."last_seen_at" < $1::timestamptz - $2::interval + interval '4 days'
