@@ -589,6 +589,12 @@ var badLanguage = map[string]bad{
 			`p.yaml:4:95: category a redacts column "e" of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where`,
 		},
 	},
+	"start of both": {
+		bothOver("start_from: at, redact: {after: P1D, columns: {at: zero}}", "start_from: at, delete: {after: P2D}"),
+		[]string{
+			`p.yaml:3:66: "at" is the start column; without it the row would never be due again`,
+		},
+	},
 	"start of another category": {
 		bothOver("start_from: at, redact: {after: P1D, columns: {n: zero}, set: {done_at: 1}}", "start_from: done_at, delete: {after: P2D}"),
 		[]string{
