@@ -11,8 +11,8 @@ import (
 var leavesSQL = `
 select r.oid, c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), t.parentrelid = r.oid, c.relkind::text, c.relpersistence::text,
        coalesce(b.bound = 'DEFAULT', false),
-       coalesce(substring(b.bound from 'FROM \(''([^'']*)''\)'), ''),
-       coalesce(substring(b.bound from 'TO \(''([^'']*)''\)'), ''),
+       coalesce(substring(b.bound from 'FROM \(''([^'']*)''\)'), substring(b.bound from 'FROM \((\d+)\)'), ''),
+       coalesce(substring(b.bound from 'TO \(''([^'']*)''\)'), substring(b.bound from 'TO \((\d+)\)'), ''),
        c.relreplident::text,
        array(select a.attname::text from pg_index i cross join unnest(i.indkey::int[]) with ordinality k(attnum, n)
                join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
