@@ -71,7 +71,7 @@ func keepsLocks(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set)
 		if !locks {
 			continue // most have none, and need not be readable for ever
 		}
-		former, err := policy.Parse(files, policy.Defaults{Timezone: cfg.Timezone, AllowRawSQL: true})
+		former, err := policy.Parse(files, policy.Defaults{Timezone: cfg.Timezone, AllowRawSQL: true, Former: true})
 		if err != nil {
 			refused = append(refused, &SetupError{
 				fmt.Sprintf("policy version %.12s, which was in force and may have locked categories, cannot be read any more: %s", v.sha256, headOf(err)),

@@ -212,7 +212,7 @@ func TestPartitions(t *testing.T) {
 		"zoned", "local", "days", "numbers", "words", "pairs", "computed", "deep")
 	for name, want := range map[string][]string{
 		"zoned": {"Z rest default", "z1  … 2023-12-31 23:00:00+00", "z2 2023-12-31 23:00:00+00 … 2024-02-01 12:30:15.000001+00", "z3 2024-02-01 12:30:15.000001+00 … infinity", "z4 infinity … "},
-		"local": {"l1 0044-03-15 00:00:00 BC … 1999-12-31 23:59:59.5"}, "days": {"d1 2024-02-28 … 2024-03-01"}, "numbers": {"n1  … "}, "words": {"w1  … "},
+		"local": {"l1 0044-03-15 00:00:00 BC … 1999-12-31 23:59:59.5"}, "days": {"d1 2024-02-28 … 2024-03-01"}, "numbers": {"n1 1 … 1000"}, "words": {"w1  … "},
 		"pairs": {"p1  … "}, "computed": {"c1 2024-01-01 … 2024-02-01"}, "deep": {"deep_1_eu below", "deep_1_rest default below"},
 	} {
 		var got []string

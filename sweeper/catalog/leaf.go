@@ -51,13 +51,13 @@ select c.root, c.oid, c.nspname, c.relname, format('%I.%I', c.nspname, c.relname
 
 // lower and upper find the bounds of a partition by a single column.
 var (
-	lower = regexp.MustCompile(`FROM \('([^']*)'\)`)
-	upper = regexp.MustCompile(`TO \('([^']*)'\)`)
+	lower = regexp.MustCompile(`FROM \((?:'([^']*)'|(\d+))\)`)
+	upper = regexp.MustCompile(`TO \((?:'([^']*)'|(\d+))\)`)
 )
 
 func bound(of *regexp.Regexp, text string) string {
 	if found := of.FindStringSubmatch(text); found != nil {
-		return found[1]
+		return found[1] + found[2] // in quotes, or an integer of four bytes, which has none
 	}
 	return ""
 }

@@ -73,7 +73,8 @@ func (r rule) reach(b *binder, k clock, c policy.Category, disposition string) s
 
 // byWindow replaces the policy's condition plain by that of the tenant's window,
 // for the rows of tenants that have one. A redaction of rows that are deleted
-// later comes at the smaller of the two. wall is the start on the wall clock.
+// later comes at the smaller of the two. A window never ends before the floor of
+// the policy nor after its ceiling. wall is the start on the wall clock.
 func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall string) string {
 	tenant, ok := r.table.Column(c.Tenant)
 	if !ok {
@@ -83,8 +84,18 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 	// The first subquery does not read the row, so the server hashes it once; the
 	// second is for the rows that it finds alone.
 	has := fmt.Sprintf("%s %s ANY (SELECT %s FROM %s)", name, equal, value, windows)
-	own := fmt.Sprintf("(SELECT bool_and(timezone(%s, %s + w.retention) <= %s) FROM %s AND %s %s %s)",
-		b.text(c.Timezone, "text"), wall, r.asOf(b), windows, value, equal, name)
+	ends := func(window string) string {
+		return fmt.Sprintf("timezone(%s, %s + %s) <= %s", b.text(c.Timezone, "text"), wall, window, r.asOf(b))
+	}
+	// The policy's bounds may have moved since the window was set.
+	bounded := ends("w.retention")
+	if least := c.Window.Min; least != nil {
+		bounded += " AND " + ends(b.text(least.Interval(), "interval"))
+	}
+	if most := c.Window.Max; most != nil {
+		bounded += " OR " + ends(b.text(most.Interval(), "interval"))
+	}
+	own := fmt.Sprintf("(SELECT bool_and(%s) FROM %s AND %s %s %s)", bounded, windows, value, equal, name)
 	if disposition == Redact && c.Delete != nil {
 		return fmt.Sprintf("(%s OR CASE WHEN %s THEN %s ELSE false END)", plain, has, own)
 	}

@@ -106,6 +106,25 @@ func wallOf(typ string) string {
 	return "at"
 }
 
+// TestSecondsInFourBytes has partitions of a narrow integer, whose bounds the
+// server prints without quotes: what is due goes whole, and the rest by rows.
+func TestSecondsInFourBytes(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, `create schema app; create table app.events (id int, at int, who text, primary key (id, at)) partition by range (at);
+		create table app.old partition of app.events for values from (1262304000) to (1293840000); create table app.mid partition of app.events for values from (1577836800) to (1735689600); create table app.new partition of app.events for values from (1735689600) to (maxvalue);
+		insert into app.events select i, 1262304000 + i * 86400, 'u' from generate_series(0, 364) i; insert into app.events values (1000, 1609459199, 'u'), (1001, 1609459200, 'u'), (1002, 1609459201, 'u'), (1003, 2147483647, 'u')`,
+		one("UTC", "    delete: {after: P5Y}\n"), inUnit("s"))
+	owner := b.db.Role(t, "owner", "")
+	b.db.Exec(t, fmt.Sprintf(`grant %[1]s to sweeper_owner; grant all on schema app to %[1]s; alter table app.events owner to %[1]s; alter table app.old owner to %[1]s`, owner))
+	o := b.run(t, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))["events"]
+	if got := b.text(t, `select string_agg(id::text, ' ' order by id) from app.events`); got != "1002 1003" {
+		t.Errorf("left are %s", got)
+	}
+	if o.State != "succeeded" || o.PartitionsDropped != 1 || o.Deleted != 367 {
+		t.Errorf("got %+v", o)
+	}
+}
+
 // TestNeverStarted has the starts that are no start, and those at the end of
 // the calendar, whose due instant cannot be computed. None may go, and none may
 // stop the rows beside them.

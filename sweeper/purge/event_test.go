@@ -30,7 +30,6 @@ const started = "    delete: {after: P5Y}\n"
 // say of it, by both picks, and in every type that a start can have.
 func TestStartInAnotherTable(t *testing.T) {
 	t.Parallel()
-	const per = 1000
 	for typ, literal := range map[string]func(day string) string{
 		"timestamptz": func(day string) string { return "'" + day + "'" },
 		"timestamp":   func(day string) string { return "'" + day + "'" },

@@ -65,6 +65,27 @@ func TestTenantWindows(t *testing.T) {
 	}
 }
 
+// TestWindowsStayWithinThePolicy moves floor and ceiling after the windows were
+// set: one that they forbid now ends where they do.
+func TestWindowsStayWithinThePolicy(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, `create schema app; create table app.events (id text primary key, at timestamptz, who text, org text);
+		insert into app.events select o || ' ' || y, timestamptz '2026-01-01' - y * interval '1 year', 'u', o from unnest(array['short', 'long', 'plain']) o, unnest(array[1, 3, 6, 8]) y`, one("UTC", "    delete: {after: P5Y}\n"), tenants)
+	b.window(t, "short", "1 mon")
+	b.window(t, "long", "50 years")
+	c := &b.set.Categories[0]
+	c.Window.Min, c.Window.Max = &policy.Period{Years: 2}, &policy.Period{Years: 7}
+	b.set.SHA256[0]++
+	b.install(t)
+	b.run(t, in2026)
+	if got := b.text(t, `select string_agg(id, ', ' order by id) from app.events`); got != "long 1, long 3, long 6, plain 1, plain 3, short 1" {
+		t.Errorf("left are %s", got)
+	}
+	if _, err := b.admin.Exec(t.Context(), `select sweeper.set_tenant_retention('events', 'short', '1 mon', 'test', 'contract')`); err == nil {
+		t.Error("the new floor does not count for a new window")
+	}
+}
+
 // TestTenantsOfEveryType finds a window by the tenant as the column's type reads
 // it, also under a collation of the column's own.
 func TestTenantsOfEveryType(t *testing.T) {
