@@ -172,6 +172,29 @@ func TestTrialOfPartitions(t *testing.T) {
 	}
 }
 
+// TestTrialByKey finds rows again by keys of types that have their own operators.
+func TestTrialByKey(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ ddl, columns, key string }{
+		"citext":          {`create extension citext schema public;`, `id public.citext`, `id`},
+		"enum":            {`create type app.mood as enum ('1', '2', '3');`, `id app.mood`, `id`},
+		"domain and uuid": {`create domain app.code as varchar(5);`, `id app.code, other uuid default gen_random_uuid()`, `other, id`},
+		"char and time":   {``, `id char(4), "T t" timestamptz default now()`, `id, "T t"`},
+		"numeric":         {``, `id numeric(6, 2)`, `id`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, "create schema app;"+c.ddl+`create table app.people (`+c.columns+`, at timestamptz not null default '2015-01-01', who text constraint named check (who like 'c%'), primary key (`+c.key+`)); insert into app.people (id, who) values ('1', 'canary'), ('2', 'canary');`,
+				redactPeople(`who: {mask: {keep_last: 1}}`))
+			b.db.Exec(t, `grant usage on schema app, public to sweeper_daemon`)
+			_, err := sweeper.Lint(t.Context(), b.cfg, b.set)
+			if got, want := head(err), `policies.yaml:9:9: check constraint "named" of app.people refuses what the redaction makes of rows that were tried`; got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
 // TestTrialWarnsOfSomeRows has one row refuse: that is for the sweep to name,
 // and the policies come into force. So it is once the set has redacted rows, and
 // only those that refuse are left.
