@@ -188,11 +188,14 @@ func TestWarnings(t *testing.T) {
 			`policies.yaml:5:17: no index of app.events, which has about 100001 rows, begins with "at", so that each sweep reads the whole table; its owner runs: CREATE INDEX ON "app"."events" ("at");`,
 		}},
 		"large, an index": {plainTable + `alter table app.events alter at set not null; create index on app.events (at, id); insert into app.events select i, now() from generate_series(1, 100001) i; analyze app.events`, plain, nil},
-		"children": {plainTable + `alter table app.events alter at set not null; create table app.kids (id int primary key, parent int references app.events); create table app.loose (id int primary key, event int); create table app.led (id int primary key, event int); create index on app.led (event)`,
-			withChild("match: {parent: id}", "app.loose, match: {event: id}", "app.led, match: {event: id}"), []string{
+		"children": {
+			plainTable + `alter table app.events alter at set not null; create table app.kids (id int primary key, parent int references app.events); create table app.loose (id int primary key, event int); create table app.led (id int primary key, event int); create index on app.led (event)`,
+			withChild("match: {parent: id}", "app.loose, match: {event: id}", "app.led, match: {event: id}"),
+			[]string{
 				inTable + `foreign key "kids_parent_fkey" of app.kids has no index, so that each delete from app.events reads that whole table; its owner runs: CREATE INDEX ON "app"."kids" ("parent");`,
 				`policies.yaml:9:17: no index of app.loose begins with what its rows are found by, and no foreign key is declared, so that each batch reads that whole table; its owner runs: CREATE INDEX ON "app"."loose" ("event");`,
-			}},
+			},
+		},
 		"events without an index": {plainTable + `create table app.calls (id int primary key, event int, ended_at timestamptz)`, strings.Replace(plain, "start_from: at", "start_from: {table: app.calls, column: ended_at, match: {event: id}}", 1), []string{
 			`policies.yaml:5:25: no index of app.calls begins with what its rows are found by, so that each batch reads that whole table; its owner runs: CREATE INDEX ON "app"."calls" ("event");`,
 		}},
@@ -209,10 +212,13 @@ func TestWarnings(t *testing.T) {
 			`policies.yaml:6:5: column "birth" of app.events looks like personal data, and the redaction does not name it; redact it, or say keep`,
 		}},
 		"personal data, not redacted": {`create table app.events (id int primary key, at timestamptz not null, email text)`, plain, nil},
-		"personal data of a child": {plainTable + `alter table app.events alter at set not null; create table app.kids (id int primary key, parent int, email text, phone text); create index on app.kids (parent)`,
-			withChild("match: {parent: id}, action: redact, columns: {email: zero}"), []string{
+		"personal data of a child": {
+			plainTable + `alter table app.events alter at set not null; create table app.kids (id int primary key, parent int, email text, phone text); create index on app.kids (parent)`,
+			withChild("match: {parent: id}, action: redact, columns: {email: zero}"),
+			[]string{
 				`policies.yaml:8:64: column "phone" of app.kids looks like personal data, and the redaction does not name it; redact it, or say keep`,
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

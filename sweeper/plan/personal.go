@@ -24,9 +24,20 @@ var personalWords = strings.Fields(`
 
 // personalPairs do so when their words follow one another.
 var personalPairs = [][2]string{
-	{"user", "agent"}, {"national", "id"}, {"national", "number"}, {"tax", "id"}, {"tax", "number"}, {"device", "id"},
-	{"social", "security"}, {"driver", "license"}, {"driver", "licence"}, {"driving", "license"}, {"driving", "licence"},
-	{"identity", "number"}, {"personal", "number"}, {"account", "number"},
+	{"user", "agent"},
+	{"national", "id"},
+	{"national", "number"},
+	{"tax", "id"},
+	{"tax", "number"},
+	{"device", "id"},
+	{"social", "security"},
+	{"driver", "license"},
+	{"driver", "licence"},
+	{"driving", "license"},
+	{"driving", "licence"},
+	{"identity", "number"},
+	{"personal", "number"},
+	{"account", "number"},
 }
 
 // things have names that are nobody's.
