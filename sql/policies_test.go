@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
 var postures = []struct {
@@ -34,6 +35,48 @@ func TestPostureBoundaries(t *testing.T) {
 	for _, c := range postures {
 		if got := pgtest.QueryOne[string](t, conn, `select sweeper.posture($1::text::interval)`, c.retention); got != c.want {
 			t.Errorf("posture(%v): got %q, want %q", c.retention, got, c.want)
+		}
+	}
+}
+
+// TestPostureIsOne holds that what lint prints of a file is what the database
+// says of the window.
+func TestPostureIsOne(t *testing.T) {
+	t.Parallel()
+	conn := installed(t).Conn(t, "sweeper_daemon")
+	periods := []*policy.Period{nil}
+	for _, p := range []policy.Period{
+		{},
+		{Days: 89},
+		{Days: 90},
+		{Months: 3},
+		{Months: 2, Days: 30},
+		{Weeks: 12, Days: 5},
+		{Weeks: 13},
+		{Days: 179},
+		{Days: 180},
+		{Months: 6},
+		{Days: 359},
+		{Days: 360},
+		{Months: 11, Days: 29},
+		{Years: 1},
+		{Months: 84},
+		{Years: 7},
+		{Days: 2520},
+		{Days: 2521},
+		{Years: 6, Months: 12, Days: 1},
+		{Years: 200},
+	} {
+		periods = append(periods, &p)
+	}
+	for _, p := range periods {
+		var interval *string
+		if p != nil {
+			text := p.Interval()
+			interval = &text
+		}
+		if got, want := policy.Posture(p), pgtest.QueryOne[string](t, conn, `select sweeper.posture($1::text::interval)`, interval); got != want {
+			t.Errorf("Posture(%v): got %q, the database says %q", p, got, want)
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,11 @@ type lintRow struct {
 	Category string  `json:"category"`
 	Table    string  `json:"table"`
 	Start    *string `json:"start_from"`
+	Restrict *string `json:"restrict_after"`
 	Redact   *string `json:"redact_after"`
 	Delete   *string `json:"delete_after"`
+	Minimum  *string `json:"basis_minimum"`
+	Posture  string  `json:"posture"`
 	Mode     string  `json:"mode"`
 	Enabled  bool    `json:"enabled"`
 	File     string  `json:"file"`
@@ -32,7 +37,12 @@ func newLint(a *app) *cobra.Command {
 		Long: `Checks policy files or directories, those of SWEEPER_POLICIES unless some are named,
 and then whether they fit the catalogue of SWEEPER_DATABASE_URL. All errors come at once.
 Without a database, or with --offline, the files alone are checked.
--o json prints the effective values, defaults filled in.`,
+Warnings go to stderr and do not fail, unless --strict makes them: windows that the
+basis of a category speaks against, categories in each other's way, keys that this
+version does not apply yet.
+-o json prints the effective values of every key, defaults filled in, with the minimum
+that the basis asks for and the posture of the window.
+Exit codes: 0 valid, 2 not valid, or warnings with --strict.`,
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "check the files alone")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail on warnings too")
@@ -46,12 +56,16 @@ Without a database, or with --offline, the files alone are checked.
 		if err != nil {
 			return err
 		}
-		var warnings []*policy.Error
+		warnings := set.Warnings()
 		if !offline {
-			if warnings, err = a.lint(cmd.Context(), cfg, set); err != nil {
+			more, err := a.lint(cmd.Context(), cfg, set)
+			if err != nil {
+				a.warn(warnings)
 				return err
 			}
+			warnings = append(warnings, more...)
 		}
+		a.warn(warnings)
 		if err := a.printPolicies(*output, set); err != nil {
 			return err
 		}
@@ -63,18 +77,24 @@ Without a database, or with --offline, the files alone are checked.
 	return cmd
 }
 
-// lint checks the policies against the database, if one is named, and prints
-// the warnings with the place in the policy file that each is about.
+// warn prints warnings with the place in the policy file that each is about, in
+// the order of the files.
+func (a *app) warn(warnings []*policy.Error) {
+	slices.SortStableFunc(warnings, func(x, y *policy.Error) int {
+		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+	})
+	for _, w := range warnings {
+		_, _ = io.WriteString(a.stderr, "warning: "+cleanLines(w.Error())+"\n")
+	}
+}
+
+// lint checks the policies against the database, if one is named.
 func (a *app) lint(ctx context.Context, cfg sweeper.Config, set policy.Set) ([]*policy.Error, error) {
 	if cfg.DatabaseURL.IsZero() {
 		a.say("no database is named, so the files alone were checked (SWEEPER_DATABASE_URL)")
 		return nil, nil
 	}
-	warnings, err := sweeper.Lint(ctx, cfg, set)
-	for _, w := range warnings {
-		_, _ = io.WriteString(a.stderr, "warning: "+cleanLines(w.Error())+"\n")
-	}
-	return warnings, err
+	return sweeper.Lint(ctx, cfg, set)
 }
 
 func (a *app) printPolicies(f format, set policy.Set) error {
@@ -83,15 +103,24 @@ func (a *app) printPolicies(f format, set policy.Set) error {
 	}
 	rows := make([]lintRow, 0, len(set.Categories))
 	for _, c := range set.Categories {
-		r := lintRow{Category: c.Name, Table: c.Table, Mode: c.Mode, Enabled: c.Enabled, File: c.At.File, Line: c.At.Line}
+		r := lintRow{
+			Category: c.Name, Table: c.Table, Posture: policy.Posture(c.Delete),
+			Mode: c.Mode, Enabled: c.Enabled, File: c.At.File, Line: c.At.Line,
+		}
 		if c.Start.Column != "" {
 			r.Start = &c.Start.Column
+		}
+		if c.Restrict != nil {
+			r.Restrict = text(c.Restrict.After)
 		}
 		if c.Redact != nil {
 			r.Redact = text(c.Redact.After)
 		}
 		if c.Delete != nil {
 			r.Delete = text(*c.Delete)
+		}
+		if least := c.StatutoryMinimum(); least != nil {
+			r.Minimum = text(*least)
 		}
 		rows = append(rows, r)
 	}

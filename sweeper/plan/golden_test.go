@@ -25,6 +25,9 @@ func TestGolden(t *testing.T) {
 		t.Fatalf("samples %v, %v", samples, err)
 	}
 	for _, sample := range samples {
+		if filepath.Base(sample) == "regulations.yaml" {
+			continue // no policy
+		}
 		name := strings.TrimSuffix(filepath.Base(sample), ".yaml")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -189,7 +189,6 @@ func TestLintRedaction(t *testing.T) {
 		"unique, mixed":         {unique("((org || nick))"), redacting("nick: zero"), nil},
 		"unique in part":        {unique("(nick) where nick <> ''"), redacting("nick: zero"), nil},
 		"included":              {unique("(org) include (nick)"), redacting("nick: zero"), nil},
-		"two minds":             {people, redacting("nick: zero") + "  second: {table: app.events, start_from: at, redact: {after: P2Y, columns: {nick: {set: x}}}}\n", []string{`policies.yaml:10:78: category events redacts column "nick" of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where`}},
 		"one mind":              {people, redacting("nick: zero") + "  second: {table: app.events, start_from: at, redact: {after: P2Y, columns: {nick: zero}}}\n", nil},
 		"two minds, other rows": {people, redacting("nick: zero") + "    where: [{column: org, op: eq, value: a}]\n  second: {table: app.events, start_from: at, where: [{column: org, op: in, value: [b, c]}], redact: {after: P2Y, columns: {nick: {set: x}}}}\n", nil},
 	})

@@ -93,13 +93,13 @@ var badMeaning = map[string]bad{
 	"unknown redactions": {
 		category("redact: {after: P1D, columns: {a: nul, b: 5, c: [x], d: {sett: 1}, e: {}, f: {set: 1, hmac: '%s'}, g: true}}"),
 		[]string{
-			`p.yaml:6:39: "nul" is no redaction; write "null", zero, keep, {set: value} or {hmac: "redacted-%s"}`,
-			`p.yaml:6:47: 5 is no redaction; write "null", zero, keep, {set: value} or {hmac: "redacted-%s"}`,
+			`p.yaml:6:39: "nul" is no redaction; write "null", zero, keep, {set: value}, {hmac: "redacted-%s"}, {truncate: year}, {mask: {keep_last: 2}} or {json: {$.a: remove}}`,
+			`p.yaml:6:47: 5 is no redaction; write "null", zero, keep, {set: value}, {hmac: "redacted-%s"}, {truncate: year}, {mask: {keep_last: 2}} or {json: {$.a: remove}}`,
 			`p.yaml:6:50: "c" takes a text or a mapping, not a list`,
 			`p.yaml:6:62: unknown key "sett"; did you mean "set"?`,
 			`p.yaml:6:72: "e" is empty; give it a value or remove it`,
 			`p.yaml:6:79: "f" takes one key, not 2`,
-			`p.yaml:6:107: true is no redaction; write "null", zero, keep, {set: value} or {hmac: "redacted-%s"}`,
+			`p.yaml:6:107: true is no redaction; write "null", zero, keep, {set: value}, {hmac: "redacted-%s"}, {truncate: year}, {mask: {keep_last: 2}} or {json: {$.a: remove}}`,
 		},
 	},
 	"set null": {
@@ -244,44 +244,6 @@ var badMeaning = map[string]bad{
 			"p.yaml:6:31: a column name is missing",
 			`p.yaml:7:19: "start_from" takes a text or a mapping, not an empty value`,
 			`p.yaml:8:31: "start_from" takes a text or a mapping, not a number`,
-		},
-	},
-	"start later": {
-		"version: 1\n" +
-			"categories:\n" +
-			"  a: {table: a.b, start_from: {column: x, unit: ms}, delete: {after: P1D}}\n" +
-			"  b: {table: a.b, start_from: {column: x, table: c.d, match: {e: f}, pick: max}, delete: {after: P1D}}\n" +
-			"  c: {table: a.b, start_from: {column: x, pick: max}, delete: {after: P1D}}\n",
-		[]string{
-			`p.yaml:3:43: "unit" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:4:43: "table" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:4:55: "match" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:4:70: "pick" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:5:19: "pick" needs "table" beside it`,
-			`p.yaml:5:43: "pick" is part of the policy language but this version does not apply it; remove it`,
-		},
-	},
-	"later": {
-		category("delete: {after: P5Y}", "override: {reason: a, approver: b}", "restrict: {after: P1D, columns: [a]}", "children: [{table: x.y, match: {a: b}}]", "window: {min: P1D}", "lock: false", "notify: {before: P1D}", "review: none", "bulk_filter: [a]", "where_sql: a", "limits: {max_rows_per_run: 0, rows_per_second: 0, max_dead_share: 0}", "partitions: detach", "manifest: digest", "evidence: row", "redact: {after: P1D, columns: {a: {truncate: year}, b: {mask: {keep_last: 2}}, c: {json: {$.a: remove}}}}"),
-		[]string{
-			`p.yaml:7:5: "override" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:8:5: "restrict" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:9:5: "children" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:10:5: "window" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:11:5: "lock" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:12:5: "notify" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:13:5: "review" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:14:5: "bulk_filter" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:15:5: "where_sql" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:16:14: "max_rows_per_run" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:16:35: "rows_per_second" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:16:55: "max_dead_share" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:17:17: "partitions: detach" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:18:15: "manifest: digest" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:19:15: "evidence: row" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:20:40: "truncate" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:20:61: "mask" is part of the policy language but this version does not apply it; remove it`,
-			`p.yaml:20:88: "json" is part of the policy language but this version does not apply it; remove it`,
 		},
 	},
 	"choices": {

@@ -41,7 +41,8 @@ func TestBadInputs(t *testing.T) {
 	inputs := maps.Clone(badYAML)
 	maps.Copy(inputs, badNames)
 	maps.Copy(inputs, badMeaning)
-	if want := len(badYAML) + len(badNames) + len(badMeaning); len(inputs) != want {
+	maps.Copy(inputs, badLanguage)
+	if want := len(badYAML) + len(badNames) + len(badMeaning) + len(badLanguage); len(inputs) != want {
 		t.Fatalf("%d inputs under %d names", want, len(inputs))
 	}
 	for name, tt := range inputs {

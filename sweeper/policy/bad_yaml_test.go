@@ -260,7 +260,7 @@ var badYAML = map[string]bad{
 	"category without value": {
 		"version: 1\ncategories:\n  c:\n",
 		[]string{
-			`p.yaml:3:3: category "c" is empty; it needs table, start_from, and redact or delete`,
+			`p.yaml:3:3: category "c" is empty; it needs table, start_from, and restrict, redact or delete`,
 		},
 	},
 	"category is a text": {
@@ -285,13 +285,7 @@ var badYAML = map[string]bad{
 		"version: 1\ncategories:\n  c: {notes: x}\n",
 		[]string{
 			`p.yaml:3:3: category "c" has no table; write table: schema.name`,
-			`p.yaml:3:3: "c" needs at least one of redact, delete`,
-		},
-	},
-	"only restrict": {
-		category("restrict: {after: P1D, columns: [x]}"),
-		[]string{
-			`p.yaml:6:5: "restrict" is part of the policy language but this version does not apply it; remove it`,
+			`p.yaml:3:3: "c" needs at least one of restrict, redact, delete`,
 		},
 	},
 	"start missing": {

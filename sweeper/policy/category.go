@@ -161,7 +161,9 @@ func (r *reader) whole(path string, c *Category, e *entry) {
 	if (n.get("redact") == nil) == (c.Redact == nil) && (n.get("delete") == nil) == (c.Delete == nil && !c.Unlimited) {
 		r.bounded(path, c, n)
 		r.announced(path, c, n)
-		r.legal(path, c, n)
+		if !r.defaults.Former {
+			r.legal(path, c, n)
+		}
 	}
 	if c.Redact != nil {
 		r.untouchable(path+".redact", c, n.get("redact").val)
@@ -174,7 +176,7 @@ func (r *reader) whole(path string, c *Category, e *entry) {
 func (r *reader) order(path string, c *Category, n *node) {
 	compare := func(key string, earlier Period, other string, later Period, otherwise string) {
 		if start, longer := exceeds(earlier, later); longer {
-			r.fail(path+"."+key+".after", n.get(key).val.get("after").val.at, "%s.after %s is longer than %s.after %s for a start on %s; %s",
+			r.judge(path+"."+key+".after", n.get(key).val.get("after").val.at, "%s.after %s is longer than %s.after %s for a start on %s; %s",
 				key, earlier, other, later, start.Format(time.DateOnly), otherwise)
 		}
 	}

@@ -84,7 +84,7 @@ func (r *reader) descend(path string, children []Child, e *entry, above lineage)
 		}
 		r.followed(at, c, n, above)
 		id := identity{c.Schema, c.Relation, fmt.Sprint(c.Match), c.On}
-		if first, twice := seen[id]; twice {
+		if first, twice := seen[id]; twice && c.Relation != "" && len(c.Match) > 0 {
 			r.fail(at+".table", n.at, "%s is listed twice with the same match and on (first at line %d); give it once", quote(c.Table), first.line)
 		}
 		seen[id] = n.at

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -99,4 +100,9 @@ func blank(r rune) string {
 		return "  "
 	}
 	return " "
+}
+
+// byPlace orders errors as they stand in the files.
+func byPlace(a, b *Error) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,7 +41,7 @@ p.yaml:6:43: "P5" is not a period; write e.g. P5Y, "18 months", "90 days"
 		"after lines of every kind": {
 			"\ufeff# ü\r\n" + strings.ReplaceAll(category("notes: |", "  é: [", "  \t*x", "description: >-", "  folded", "", "  text", `basis: "two`, `  lines"`, "mode: no"), "\n", "\r\n"),
 			`
-p.yaml:4:3: "c" needs at least one of redact, delete
+p.yaml:4:3: "c" needs at least one of restrict, redact, delete
     c:
     ^
 p.yaml:16:11: unknown value "no"; known here: enforce, observe
@@ -106,5 +108,56 @@ func TestNearest(t *testing.T) {
 		if got := meant(word, known); got != want {
 			t.Errorf("meant(%.20q) = %q, want %q", word, got, want)
 		}
+	}
+}
+
+// TestFailInsideChildren holds that the catalogue's errors about children find
+// their place at any depth: a column that is a key where the key stands, the
+// rest where its value stands.
+func TestFailInsideChildren(t *testing.T) {
+	t.Parallel()
+	set, err := Parse([]File{{Path: "p.yaml", Source: []byte(category("delete: {after: P5Y}",
+		"children:", "  - table: a.d", "    match: {up: id}", "    action: redact", "    columns: {n: zero, m: {json: {$.a: remove}}}", "    set: {s: 1}",
+		"    children:", "      - {table: a.e, match: {d: id}, on: redact, action: redact, columns: {k: zero}, objects: {column: o, bucket: b}}"))}}, Defaults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"children.0.table":                     "p.yaml:8:16",
+		"children.0.match.up":                  "p.yaml:9:21",
+		"children.0.columns.n":                 "p.yaml:11:19",
+		"children.0.set.s":                     "p.yaml:12:15",
+		"children.0.children.0.table":          "p.yaml:14:21",
+		"children.0.children.0.columns.k":      "p.yaml:14:80",
+		"children.0.children.0.objects.column": "p.yaml:14:108",
+		"children.1.table":                     "p.yaml:3:3",
+	} {
+		if got := set.Categories[0].Fail(key, "x").Position.String(); got != want {
+			t.Errorf("Fail(%q) is at %s, want %s", key, got, want)
+		}
+	}
+}
+
+// TestManyCategoriesOverOneTable holds that comparing each with each stays cheap.
+func TestManyCategoriesOverOneTable(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	var b strings.Builder
+	b.WriteString("version: 1\ncategories:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  c%d: {table: s.t, start_from: at, where: [{column: k, op: eq, value: v%d}], redact: {after: P1D, columns: {a: zero, b: {set: %d}}}, delete: {after: P5Y}}\n", i, i, i)
+	}
+	begin := time.Now()
+	set, err := Parse([]File{{Path: "p.yaml", Source: []byte(b.String())}}, Defaults{})
+	if err != nil || len(set.Categories) != n {
+		t.Fatalf("%d categories, %v", len(set.Categories), err)
+	}
+	if w := set.Warnings(); len(w) > 0 {
+		t.Errorf("%d warnings, the first %v", len(w), w[0])
+	}
+	if took := time.Since(begin); took > time.Minute {
+		t.Errorf("took %s", took)
+	} else {
+		t.Logf("%d categories over one table in %s", n, took)
 	}
 }

@@ -34,7 +34,7 @@ func (c *collector) file(f File, zone string) {
 		}
 	}
 	for _, p := range r.problems {
-		if rest, ok := strings.CutPrefix(p.path, "categories."); ok {
+		if rest, ok := strings.CutPrefix(p.path, "categories."); ok && !p.judgement {
 			name, _, _ := strings.Cut(rest, ".")
 			c.broken[name] = true
 		}
@@ -45,6 +45,9 @@ func (c *collector) file(f File, zone string) {
 // together judges what only several categories show. One that is wrong by itself
 // is left out: what it was meant to say is not known.
 func (c *collector) together() {
+	if c.defaults.Former {
+		return
+	}
 	var whole []*Category
 	for i := range c.set.Categories {
 		if one := &c.set.Categories[i]; !c.broken[one.Name] {
@@ -52,6 +55,7 @@ func (c *collector) together() {
 		}
 	}
 	c.errs = append(c.errs, contradictions(whole)...)
+	c.errs = append(c.errs, circles(whole)...)
 }
 
 // top reads the keys of a file. It takes any tree: what has the wrong form was

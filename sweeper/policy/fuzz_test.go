@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // FuzzParse holds for any bytes: no panic, and either a set or errors that each
 // have a file and a place inside it and are harmless to a terminal.
 func FuzzParse(f *testing.F) {
-	for _, inputs := range []map[string]bad{badYAML, badNames, badMeaning} {
+	for _, inputs := range []map[string]bad{badYAML, badNames, badMeaning, badLanguage} {
 		for _, in := range inputs {
 			if len(in.source) < 4096 {
 				f.Add([]byte(in.source))
@@ -27,10 +28,15 @@ func FuzzParse(f *testing.F) {
 		f.Add(source)
 	}
 	f.Add([]byte(everything))
+	f.Add(whole(f))
 	f.Fuzz(func(t *testing.T, source []byte) {
-		set, err := Parse([]File{{Path: "f.yaml", Source: source}}, Defaults{})
+		set, err := Parse([]File{{Path: "f.yaml", Source: source}}, Defaults{AllowRawSQL: true})
 		if err == nil {
 			checkSet(t, set)
+			set.Warnings()
+			if back := Shrunk(set, set); back != nil {
+				t.Errorf("a set takes back what it says itself: %v", back)
+			}
 			return
 		}
 		lines := 1 + strings.Count(strings.ReplaceAll(string(source), "\r\n", "\n"), "\n")
@@ -64,10 +70,10 @@ func checkSet(t *testing.T, set Set) {
 		t.Error("neither errors nor categories")
 	}
 	for _, c := range set.Categories {
-		if c.Schema == "" || c.Relation == "" || c.Timezone == "" || c.Redact == nil && c.Delete == nil && c.Start.Column != "" && c.Ats["delete"].Line == 0 {
+		if c.Schema == "" || c.Relation == "" || c.Timezone == "" || c.Restrict == nil && c.Redact == nil && c.Delete == nil && !c.Unlimited {
 			t.Errorf("incomplete: %+v", c)
 		}
-		if (c.Redact != nil || c.Delete != nil) && c.Start.Column == "" {
+		if (c.Restrict != nil || c.Redact != nil || c.Delete != nil) && c.Start.Column == "" {
 			t.Errorf("no start: %+v", c)
 		}
 		for _, w := range c.Where {
@@ -84,14 +90,60 @@ func checkSet(t *testing.T, set Set) {
 		}
 		if c.Redact != nil {
 			for _, r := range c.Redact.Columns {
-				if r.Strategy == "" || r.Strategy == SetValue && r.Value == nil || r.Strategy == HMAC && strings.Count(r.Format, "%s") != 1 {
-					t.Errorf("incomplete redaction: %+v", r)
-				}
+				checkRedaction(t, r)
 			}
+		}
+		checkChildren(t, c.Children)
+		if f := c.Start.From; f != nil && (f.Schema == "" || f.Relation == "" || len(f.Match) == 0 || f.Pick != "max" && f.Pick != "min") {
+			t.Errorf("start elsewhere %+v", f)
+		}
+		if l := c.Limits; l.MaxRowsPerRun < 0 || l.MaxShare < 0 || l.MaxShare > 1 || l.RowsPerSecond < 0 || l.MaxDeadShare < 0 || l.MaxDeadShare > 1 {
+			t.Errorf("limits %+v", l)
+		}
+		if _, err := json.Marshal(c); err != nil {
+			t.Error(err)
 		}
 		if (c.Schedule.Cron == "") == (c.Schedule.Every == 0) {
 			t.Errorf("schedule %+v", c.Schedule)
 		}
+	}
+}
+
+func checkRedaction(t *testing.T, r Redaction) {
+	t.Helper()
+	whole := false
+	switch r.Strategy {
+	case Null, Zero, Keep:
+		whole = true
+	case SetValue:
+		whole = r.Value != nil
+	case HMAC:
+		whole = strings.Count(r.Format, "%s") == 1
+	case Truncate:
+		whole = r.Unit != ""
+	case Mask:
+		whole = r.KeepLast >= 0
+	case JSON:
+		whole = len(r.Paths) > 0
+		for _, p := range r.Paths {
+			whole = whole && len(p.Steps) > 0 && !p.Steps[0].Each && (p.Action == "remove" || p.Action == "null")
+		}
+	}
+	if !whole || r.Column == "" {
+		t.Errorf("incomplete redaction: %+v", r)
+	}
+}
+
+func checkChildren(t *testing.T, children []Child) {
+	t.Helper()
+	for _, c := range children {
+		if c.Schema == "" || c.Relation == "" || len(c.Match) == 0 || c.On == "" || c.Action == "" || (c.Action == "redact") != (len(c.Columns) > 0) {
+			t.Errorf("incomplete child: %+v", c)
+		}
+		for _, r := range c.Columns {
+			checkRedaction(t, r)
+		}
+		checkChildren(t, c.Children)
 	}
 }
 

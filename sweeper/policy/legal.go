@@ -31,9 +31,9 @@ func (r *reader) legal(path string, c *Category, n *node) {
 	for _, b := range c.breaches(law) {
 		disposition, _, _ := strings.Cut(b.key, ".")
 		if at := n.get(disposition); at != nil {
-			r.fail(path+"."+b.key, at.val.get("after").val.at, "%s; %s, or write override: {reason, approver}", b.sentence, b.mend)
+			r.judge(path+"."+b.key, at.val.get("after").val.at, "%s; %s, or write override: {reason, approver}", b.sentence, b.mend)
 		} else {
-			r.fail(path+".basis", basis.val.at, "%s; %s, or write override: {reason, approver}", b.sentence, b.mend)
+			r.judge(path+".basis", basis.val.at, "%s; %s, or write override: {reason, approver}", b.sentence, b.mend)
 		}
 	}
 }

@@ -1,12 +1,9 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // relationName is a table by its two names.
@@ -62,12 +59,12 @@ func (c *Category) outcomes() []outcome {
 	for _, r := range c.Redact.Columns {
 		what := fmt.Sprint(r.Strategy, r.Format, r.Unit, r.KeepLast, r.Paths)
 		if r.Strategy == SetValue {
-			what = fmt.Sprintf("set %T %v", r.Value, r.Value)
+			what = fmt.Sprint("set ", r.Value)
 		}
 		all = append(all, outcome{r.Column, "redact.columns." + r.Column, what})
 	}
 	for _, s := range c.Redact.Set {
-		all = append(all, outcome{s.Column, "redact.set." + s.Column, fmt.Sprintf("set %T %v", s.Value, s.Value)})
+		all = append(all, outcome{s.Column, "redact.set." + s.Column, fmt.Sprint("set ", s.Value)})
 	}
 	return all
 }
@@ -245,80 +242,4 @@ func (c *Category) outlived(at string, child Child, other *Category) []*Error {
 	}
 	return []*Error{c.Fail(at+".table", "category %s keeps %s %s, longer than the %s after which it would go as a child: rows with such children are blocked until then",
 		other.Name, child.Table, keeps, *c.Delete)}
-}
-
-// covers tells whether each row of b is a row of a, as far as their conditions
-// show it: all that a asks for, b asks for too.
-func covers(a, b *Category) bool {
-	if a.WhereSQL != "" && a.WhereSQL != b.WhereSQL {
-		return false
-	}
-	for _, x := range a.Where {
-		if !slices.ContainsFunc(b.Where, func(y Condition) bool { return sameCondition(x, y) }) {
-			return false
-		}
-	}
-	return true
-}
-
-// sameCondition compares two conditions; the order of a list does not matter.
-func sameCondition(x, y Condition) bool {
-	return x.Column == y.Column && x.Op == y.Op && slices.Equal(sortedTexts(x.Values), sortedTexts(y.Values))
-}
-
-func sortedTexts(values []any) []string {
-	all := make([]string, len(values))
-	for i, v := range values {
-		all[i] = fmt.Sprintf("%T %v", v, v)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// disjoint tells whether no row can be in both categories, as far as the lists of
-// values that they ask for on one column, or its NULLs, show it.
-func disjoint(a, b *Category) bool {
-	listed := func(c Condition) bool { return c.Op == "eq" || c.Op == "in" }
-	for _, x := range a.Where {
-		for _, y := range b.Where {
-			if x.Column != y.Column {
-				continue
-			}
-			if (x.Op == "is_null") != (y.Op == "is_null") {
-				return true
-			}
-			if listed(x) && excludes(y, x) || listed(y) && excludes(x, y) {
-				return true
-			}
-			if listed(x) && listed(y) && !slices.ContainsFunc(x.Values, func(v any) bool {
-				return slices.ContainsFunc(y.Values, func(w any) bool { return maybeEqual(v, w) })
-			}) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// excludes tells whether c leaves out all values that listed asks for.
-func excludes(c, listed Condition) bool {
-	if c.Op != "ne" && c.Op != "not_in" {
-		return false
-	}
-	out := sortedTexts(c.Values)
-	return !slices.ContainsFunc(sortedTexts(listed.Values), func(v string) bool { return !slices.Contains(out, v) })
-}
-
-// maybeEqual tells whether a type could read two values as one: here it is not
-// known whether the column's folds case, or holds numbers.
-func maybeEqual(v, w any) bool {
-	a, b := strings.TrimSpace(fmt.Sprint(v)), strings.TrimSpace(fmt.Sprint(w))
-	x, err := strconv.ParseFloat(a, 64)
-	y, also := strconv.ParseFloat(b, 64)
-	return strings.EqualFold(a, b) || err == nil && also == nil && x == y
-}
-
-// byPlace orders errors as they stand in the files.
-func byPlace(a, b *Error) int {
-	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,7 +27,7 @@ categories:
       Two
       lines
     notes: 'it''s'
-    basis: aml_eu
+    basis: gdpr
     table: '"KYC"."a.b ""c"""'
     subject: id
     tenant: Workspace
@@ -67,7 +66,7 @@ func TestParse(t *testing.T) {
 	}
 	want := []Category{
 		{
-			Name: "first", Description: "Two\nlines\n", Notes: "it's", Basis: "aml_eu", Timezone: "Europe/Berlin",
+			Name: "first", Description: "Two\nlines\n", Notes: "it's", Basis: "gdpr", Timezone: "Europe/Berlin",
 			Table: `"KYC"."a.b ""c"""`, Schema: "KYC", Relation: `a.b "c"`, Subject: "id", Tenant: "Workspace",
 			Where: []Condition{
 				{"a", "in", []any{int64(1), 2.5, true, "abc", "5", 1000.0, "2024-01-01", int64(-7), "yes", "null"}},
@@ -87,38 +86,15 @@ func TestParse(t *testing.T) {
 				Set: []Assignment{{"state", "redacted"}, {"n", false}},
 			},
 			Delete: &Period{Years: 1, Months: 6}, Partitions: "rows", Manifest: "none", Evidence: "batch",
-			Schedule: Schedule{Every: 90 * time.Minute}, Mode: "observe",
+			Schedule: Schedule{Every: 90 * time.Minute}, Review: "none", Mode: "observe",
 		},
 		{
 			Name: "second", Timezone: "Europe/Berlin", Table: "App.Events", Schema: "App", Relation: "Events",
 			Start: Start{Column: "created at"}, Unlimited: true, Manifest: "count", Evidence: "batch",
-			Schedule: Schedule{Cron: "0 3 * * *"}, Limits: Limits{MaxShare: 0.2}, Mode: "enforce", Enabled: true,
+			Schedule: Schedule{Cron: "0 3 * * *"}, Review: "none", Limits: Limits{MaxShare: 0.2}, Mode: "enforce", Enabled: true,
 		},
 	}
 	if diff := cmp.Diff(want, set.Categories, cmpopts.IgnoreFields(Category{}, "At", "Ats")); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestEffectiveJSON(t *testing.T) {
-	t.Parallel()
-	set, err := Parse([]File{{Path: "p.yaml", Source: []byte(everything)}}, Defaults{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := json.Marshal(set.Categories)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `[{"basis":"aml_eu","category":"first","delete":{"after":"P1Y6M"},"description":"Two\nlines\n","enabled":false,"evidence":"batch",
-"file":"p.yaml","limits":{"max_share":0},"line":12,"manifest":"none","mode":"observe","notes":"it's","partitions":"rows",
-"redact":{"after":"P90D","columns":{"a":"zero","h":{"hmac":"x-%s@invalid"},"m":"keep","v":{"set":5},"z":"null"},"set":{"n":false,"state":"redacted"}},
-"schedule":{"every":"1h30m0s"},"start_from":{"column":"ended_at","event":"relationship_end"},"subject":"id","table":"\"KYC\".\"a.b \"\"c\"\"\"","tenant":"Workspace",
-"timezone":"Europe/Berlin","where":[{"column":"a","op":"in","value":[1,2.5,true,"abc","5",1000,"2024-01-01",-7,"yes","null"]},{"column":"b","op":"ne","value":""},{"column":"c","op":"is_null"}]},
-{"basis":null,"category":"second","delete":{"after":"unlimited"},"description":null,"enabled":true,"evidence":"batch","file":"p.yaml","limits":{"max_share":0.2},"line":8,
-"manifest":"count","mode":"enforce","notes":null,"partitions":null,"redact":null,"schedule":"0 3 * * *","start_from":{"column":"created at","event":null},"subject":null,
-"table":"App.Events","tenant":null,"timezone":"Europe/Berlin","where":[]}]`
-	if diff := cmp.Diff(strings.ReplaceAll(want, "\n", ""), string(got)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -253,5 +229,23 @@ func TestAliasBomb(t *testing.T) {
 	got := reasons(t, err)
 	if len(got) != 51 || !strings.HasPrefix(got[0], "p.yaml:2:4: anchors are not allowed") || !strings.HasPrefix(got[2], "p.yaml:3:8: aliases are not allowed") {
 		t.Errorf("%d errors: %q", len(got), got)
+	}
+}
+
+// TestProcessAndPurge holds that what is done with may go at once, and that a
+// category may do nothing but hide.
+func TestProcessAndPurge(t *testing.T) {
+	t.Parallel()
+	set, err := Parse([]File{{Path: "p.yaml", Source: []byte(bothOver(
+		"start_from: sent_at, redact: {after: P0D, columns: {n: zero}}, delete: {after: P0D}", "start_from: sent_at, restrict: {after: P0D, columns: [n]}"))}}, Defaults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := set.Categories[0], set.Categories[1]
+	if *a.Delete != (Period{}) || a.Redact.After != (Period{}) || Posture(a.Delete) != "Below floor" {
+		t.Errorf("at once: %v %v", a.Delete, a.Redact)
+	}
+	if b.Restrict == nil || b.Restrict.After != (Period{}) || b.Delete != nil || b.Redact != nil || Posture(b.Delete) != "Unlimited" {
+		t.Errorf("hidden: %+v", b)
 	}
 }

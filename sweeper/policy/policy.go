@@ -208,6 +208,11 @@ type Defaults struct {
 	Timezone string // SWEEPER_TIMEZONE; "" is UTC
 
 	AllowRawSQL bool // SWEEPER_ALLOW_RAW_SQL permits where_sql
+
+	// Former reads policies that were in force once. They stay readable: what the
+	// catalogue of regulations says today, and what categories say about each
+	// other, is not held against them.
+	Former bool
 }
 
 // byBaseName orders files so that it does not matter where they lie.

@@ -130,15 +130,15 @@ func (r *reader) untouchable(path string, c *Category, redact *node) {
 		switch {
 		case e.key == "": // has no name, and was reported
 		case e.key == start:
-			r.fail(path, e.at, "%s is the start column; without it the row would never be due again", quote(e.key))
+			r.judge(path, e.at, "%s is the start column; without it the row would never be due again", quote(e.key))
 		case e.key == c.Tenant:
-			r.fail(path, e.at, "%s is the tenant column; without it holds and windows of the tenant would no longer apply", quote(e.key))
+			r.judge(path, e.at, "%s is the tenant column; without it holds and windows of the tenant would no longer apply", quote(e.key))
 		case c.Start.From != nil && matches(c.Start.From.Match, Match.own, e.key):
-			r.fail(path, e.at, "%s leads to the start in %s; without it the row would never be due again", quote(e.key), c.Start.From.Table)
+			r.judge(path, e.at, "%s leads to the start in %s; without it the row would never be due again", quote(e.key), c.Start.From.Table)
 		default:
 			for i := range c.Children {
 				if matches(c.Children[i].Match, Match.own, e.key) {
-					r.fail(path, e.at, "%s leads to the rows of %s; without it they would stay when the row goes", quote(e.key), c.Children[i].Table)
+					r.judge(path, e.at, "%s leads to the rows of %s; without it they would stay when the row goes", quote(e.key), c.Children[i].Table)
 					return
 				}
 			}

@@ -60,7 +60,7 @@ type verdict struct {
 }
 
 func (v verdict) fail(path string, at place, format string, args ...any) {
-	v.r.problems = append(v.r.problems, problem{path, at, fmt.Sprintf(format, args...), true})
+	v.r.problems = append(v.r.problems, problem{path: path, at: at, reason: fmt.Sprintf(format, args...), structure: true})
 }
 
 // translate turns the leaves of a validation error into problems.
@@ -116,7 +116,11 @@ func (v verdict) keys(e *jsonschema.ValidationError) bool {
 func (v verdict) value(e *jsonschema.ValidationError) bool {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
-		v.fail(v.path, v.n.at, "%s takes %s, not %s", v.name, kindNames(k.Want), kindName(k.Got))
+		got := kindName(k.Got)
+		if k.Got == "number" && slices.Equal(k.Want, []string{"integer"}) {
+			got = v.n.describe()
+		}
+		v.fail(v.path, v.n.at, "%s takes %s, not %s", v.name, kindNames(k.Want), got)
 	case *kind.Enum:
 		v.fail(v.path, v.n.at, "%s", badChoice(v.n, k.Want))
 	case *kind.Pattern:

@@ -2,6 +2,15 @@ package policy
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,94 +45,185 @@ func TestSchemaDescribesEveryKey(t *testing.T) {
 	walk("", schema, false)
 }
 
-// wholeLanguage is the whole policy language; the schema knows all of it, though this
-// version does not apply all.
-const wholeLanguage = `
-version: 1
-timezone: UTC
-controller: Example Ltd
-categories:
-  kyc_applicants:
-    description: Applicants after the end of the business relationship
-    notes: reviewed 2026-10
-    basis: aml_eu
-    override: {reason: "…", approver: "…"}
-    table: kyc.applicants
-    subject: id
-    tenant: workspace_id
-    where: [{column: status, op: in, value: [approved, closed]}]
-    start_from: {event: relationship_end, column: relationship_ended_at}
-    restrict: {after: P30D, columns: [email, phone]}
-    redact:
-      after: P90D
-      columns:
-        full_name: "null"
-        email: {hmac: "redacted-%s@invalid"}
-        birth_date: {truncate: year}
-        phone: {mask: {keep_last: 2}}
-        profile: {json: {"$.passport": remove, "$.notes": "null"}}
-        selfie: zero
-        iban: keep
-      set: {retention_status: redacted}
-    delete: {after: P5Y}
-    children:
-      - table: kyc.documents
-        match: {applicant_id: id}
-        on: delete
-        action: delete
-        objects: {column: object_key, bucket: documents}
-      - {table: kyc.reviews, match: {applicant_id: id}, action: nullify}
-    window: {min: P3M, max: P84M, allowed_days: []}
-    lock: false
-    partitions: drop
-    manifest: count
-    schedule: "0 3 * * *"
-    notify: {before: P30D}
-    review: none
-    bulk_filter: [status, created_at]
-    limits: {max_rows_per_run: 0, max_share: 0.2, rows_per_second: 0, max_dead_share: 0}
-    evidence: batch
-    mode: enforce
-    enabled: true
-  other:
-    table: kyc.sessions
-    start_from: {table: kyc.relationships, column: ended_at, match: {applicant_id: id}, pick: max}
-    where_sql: "a = 1"
-    delete: {after: unlimited}
-    partitions: detach
-    manifest: digest
-    evidence: row
-    review: required
-    schedule: {every: 1h}
-  third:
-    table: kyc.epochs
-    start_from: {column: at, unit: ms}
-    delete: {after: 1 year 6 months}
-`
+// whole is the sample of every key of the language.
+func whole(t testing.TB) []byte {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join("testdata", "whole.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
 
-// TestSchemaKnowsTheLanguage holds that the only complaints about the whole
-// language are keys that this version does not apply, and that none of those goes
-// by in silence.
-func TestSchemaKnowsTheLanguage(t *testing.T) {
-	t.Parallel()
-	_, err := Parse([]File{{Path: "p.yaml", Source: []byte(wholeLanguage)}}, Defaults{AllowRawSQL: true})
-	got := reasons(t, err)
-	for _, line := range got {
-		if !strings.HasSuffix(line, "is part of the policy language but this version does not apply it; remove it") {
-			t.Error(line)
+// wholeTree is the sample as plain values, in which keys can be left out.
+func wholeTree(t *testing.T) map[string]any {
+	t.Helper()
+	r := &reader{}
+	text, _ := r.clean(whole(t))
+	return r.parse(text).plain().(map[string]any)
+}
+
+// known follows value through the schema and calls visit for each key that the
+// schema names, with its path inside its definition: in is what holds the key.
+func known(schema map[string]any, path string, at map[string]any, value any, visit func(path, key string, in map[string]any)) {
+	for at["$ref"] != nil {
+		path = strings.TrimPrefix(at["$ref"].(string), "#/$defs/")
+		at = schema["$defs"].(map[string]any)[path].(map[string]any)
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		properties, _ := at["properties"].(map[string]any)
+		rest, _ := at["additionalProperties"].(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			if inner, ok := properties[key].(map[string]any); ok {
+				visit(join(path, key), key, value)
+				known(schema, join(path, key), inner, value[key], visit)
+			} else if rest != nil {
+				known(schema, join(path, "*"), rest, value[key], visit)
+			}
+		}
+	case []any:
+		if items, ok := at["items"].(map[string]any); ok {
+			for _, item := range value {
+				known(schema, path, items, item, visit)
+			}
 		}
 	}
-	for _, l := range later {
-		word := l[strings.LastIndexByte(l, '.')+1:]
-		if key, value, ok := strings.Cut(l, "="); ok {
-			word = key + ": " + value
+}
+
+// allPaths lists every key that a definition names, by its path inside it.
+func allPaths(path string, at map[string]any, into map[string]bool) {
+	properties, _ := at["properties"].(map[string]any)
+	for key, inner := range properties {
+		into[join(path, key)] = true
+		allPaths(join(path, key), inner.(map[string]any), into)
+	}
+	for key, below := range map[string]string{"additionalProperties": join(path, "*"), "items": path} {
+		if inner, ok := at[key].(map[string]any); ok {
+			allPaths(below, inner, into)
 		}
-		found := false
-		for _, line := range got {
-			found = found || strings.Contains(line, `"`+word+`"`)
+	}
+}
+
+// allKeys lists every key that a schema names, without its conditions.
+func allKeys(v any, into map[string]bool) {
+	m, _ := v.(map[string]any)
+	for k, inner := range m {
+		switch k {
+		case "if", "then", "examples", "enum", "default":
+		case "properties":
+			for name, p := range inner.(map[string]any) {
+				into[name] = true
+				allKeys(p, into)
+			}
+		case "anyOf", "allOf":
+		default:
+			allKeys(inner, into)
 		}
-		if !found {
-			t.Errorf("%s is not refused", l)
+	}
+}
+
+// TestSchemaAndLoaderAgree holds that the schema lets the whole language pass,
+// that the sample has each of its keys, and that the loader reads each: without
+// it the file means something else, or is refused.
+func TestSchemaAndLoaderAgree(t *testing.T) {
+	t.Parallel()
+	var schema map[string]any
+	if err := json.Unmarshal(policies.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	load := func(tree any) (Set, error) {
+		source, err := json.Marshal(tree)
+		if err != nil {
+			t.Fatal(err)
 		}
+		set, err := Parse([]File{{Path: "whole.json", Source: source}}, Defaults{AllowRawSQL: true})
+		set.SHA256, set.Files = [32]byte{}, nil
+		for i := range set.Categories {
+			set.Categories[i].At, set.Categories[i].Ats, set.Categories[i].NotApplied = Position{}, nil, nil
+		}
+		return set, err
+	}
+	tree := wholeTree(t)
+	want, err := load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, missing := make(map[string]bool), make(map[string]bool)
+	allPaths("", schema, missing)
+	for name, definition := range schema["$defs"].(map[string]any) {
+		allPaths(name, definition.(map[string]any), missing)
+	}
+	known(schema, "", schema, tree, func(path, key string, in map[string]any) {
+		value := in[key]
+		delete(missing, path)
+		delete(in, key)
+		got, err := load(tree)
+		in[key] = value
+		if err != nil || !reflect.DeepEqual(want, got) {
+			seen[path] = true
+		} else if !seen[path] {
+			seen[path] = false // unless it is read elsewhere
+		}
+	})
+	for at, read := range seen {
+		if !read {
+			t.Errorf("the loader does not read %s", at)
+		}
+	}
+	if len(seen) < 70 {
+		t.Errorf("only %d keys were tried", len(seen))
+	}
+	if len(missing) > 0 {
+		t.Errorf("the sample does not have %v", slices.Sorted(maps.Keys(missing)))
+	}
+}
+
+// TestLoaderReadsNoKeyBesideTheSchema looks for keys that a reader asks for and
+// the schema would refuse.
+func TestLoaderReadsNoKeyBesideTheSchema(t *testing.T) {
+	t.Parallel()
+	names := make(map[string]bool)
+	for _, source := range [][]byte{policies.Schema, policies.RegulationsSchema} {
+		var schema any
+		if err := json.Unmarshal(source, &schema); err != nil {
+			t.Fatal(err)
+		}
+		allKeys(schema, names)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 1 {
+				return true
+			}
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			literal, isLiteral := call.Args[0].(*ast.BasicLit)
+			if ok && isLiteral && method.Sel.Name == "get" {
+				key, err := strconv.Unquote(literal.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if asked++; !names[key] {
+					t.Errorf("%s reads %q, which the schema does not know", name, key)
+				}
+			}
+			return true
+		})
+	}
+	if asked < 50 {
+		t.Errorf("only %d keys are asked for: has get another name now?", asked)
 	}
 }

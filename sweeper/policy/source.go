@@ -28,6 +28,7 @@ type problem struct {
 	at        place
 	reason    string
 	structure bool
+	judgement bool // the thing was read, and is not allowed
 }
 
 // reader reads one file and collects what is wrong with it.
@@ -41,6 +42,13 @@ type reader struct {
 // fail notes that what stands at path, in the place at, is wrong.
 func (r *reader) fail(path string, at place, format string, args ...any) {
 	r.problems = append(r.problems, problem{path: path, at: at, reason: fmt.Sprintf(format, args...)})
+}
+
+// judge notes that what stands at path is not allowed, though it can be read and
+// compared with the rest.
+func (r *reader) judge(path string, at place, format string, args ...any) {
+	r.fail(path, at, format, args...)
+	r.problems[len(r.problems)-1].judgement = true
 }
 
 // position makes a place public; one outside the file becomes the nearest inside.

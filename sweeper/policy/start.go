@@ -39,17 +39,10 @@ func (r *reader) match(path string, e *entry) []Match {
 		return nil
 	}
 	var all []Match
-	own := make(map[string]*entry)
 	for i := range e.val.entries() {
 		pair := &e.val.pairs[i]
 		r.columnKey(path, pair)
-		m := Match{Other: pair.key, Own: r.column(join(path, pair.key), pair)}
-		if first := own[m.Own]; first != nil && m.Own != "" {
-			r.fail(join(path, pair.key), pair.val.at, "%s is matched twice (first with %s at line %d); each column has one counterpart",
-				quote(m.Own), quote(first.key), first.at.line)
-		}
-		own[m.Own] = pair
-		all = append(all, m)
+		all = append(all, Match{Other: pair.key, Own: r.column(join(path, pair.key), pair)})
 	}
 	return all
 }

@@ -40,11 +40,13 @@ func (r *reader) window(path string, e *entry) Window {
 		if start, more := exceeds(*w.Min, *w.Max); more {
 			r.fail(path+".min", e.val.get("min").val.at, "window.min %s is longer than window.max %s for a start on %s; no window is allowed",
 				*w.Min, *w.Max, start.Format(time.DateOnly))
+			w.Min, w.Max = nil, nil
 		}
 	}
 	if days := e.val.get("allowed_days"); days != nil {
 		for i := range days.val.items {
-			if v, ok := number(&entry{val: days.val.items[i]}); ok {
+			v, ok := number(&entry{val: days.val.items[i]})
+			if ok && v == float64(int(v)) && v >= 0 && v <= maxYears*daysPerYear+1 && !slices.Contains(w.AllowedDays, int(v)) {
 				w.AllowedDays = append(w.AllowedDays, int(v))
 			}
 		}
@@ -73,14 +75,14 @@ func (r *reader) bounded(path string, c *Category, n *node) {
 	}
 	w := c.Window
 	if c.Unlimited && (w.Max != nil || len(w.AllowedDays) > 0) {
-		r.fail(path+".delete.after", n.get("delete").val.get("after").val.at,
+		r.judge(path+".delete.after", n.get("delete").val.get("after").val.at,
 			"delete.after unlimited is outside of window, which has an end; write a period, or remove delete if the window is that of redact.after")
 		return
 	}
 	p, key := c.life()
 	if p == nil {
 		if n.get("delete") == nil && n.get("redact") == nil {
-			r.fail(path+".window", e.at, "window bounds delete.after, or redact.after where nothing is deleted, and neither is given; remove it")
+			r.judge(path+".window", e.at, "window bounds delete.after, or redact.after where nothing is deleted, and neither is given; remove it")
 		}
 		return
 	}
@@ -88,16 +90,16 @@ func (r *reader) bounded(path string, c *Category, n *node) {
 	at := n.get(disposition).val.get("after").val.at
 	if w.Min != nil {
 		if start, under := exceeds(*w.Min, *p); under {
-			r.fail(path+"."+key, at, "%s %s is shorter than window.min %s for a start on %s; keep longer, or lower the floor", key, *p, *w.Min, start.Format(time.DateOnly))
+			r.judge(path+"."+key, at, "%s %s is shorter than window.min %s for a start on %s; keep longer, or lower the floor", key, *p, *w.Min, start.Format(time.DateOnly))
 		}
 	}
 	if w.Max != nil {
 		if start, over := exceeds(*p, *w.Max); over {
-			r.fail(path+"."+key, at, "%s %s is longer than window.max %s for a start on %s; keep shorter, or raise the ceiling", key, *p, *w.Max, start.Format(time.DateOnly))
+			r.judge(path+"."+key, at, "%s %s is longer than window.max %s for a start on %s; keep shorter, or raise the ceiling", key, *p, *w.Max, start.Format(time.DateOnly))
 		}
 	}
 	if len(w.AllowedDays) > 0 && (p.months() != 0 || !slices.Contains(w.AllowedDays, p.rest())) {
-		r.fail(path+"."+key, at, "%s %s is none of window.allowed_days; write one of %s", key, *p, listDays(w.AllowedDays))
+		r.judge(path+"."+key, at, "%s %s is none of window.allowed_days; write one of %s", key, *p, listDays(w.AllowedDays))
 	}
 }
 
@@ -130,16 +132,16 @@ func (r *reader) announced(path string, c *Category, n *node) {
 	p, key := c.life()
 	switch {
 	case *c.Notify == Period{}:
-		r.fail(path+".notify.before", at, "notify.before P0D is no time before; write e.g. P30D, or remove notify")
+		r.judge(path+".notify.before", at, "notify.before P0D is no time before; write e.g. P30D, or remove notify")
 	case p == nil:
-		r.fail(path+".notify.before", at, "notify announces what is to be deleted or redacted, and this category does neither; remove it")
+		r.judge(path+".notify.before", at, "notify announces what is to be deleted or redacted, and this category does neither; remove it")
 	default:
 		// Shorter by a day at least: what is announced on the day of its start is
 		// announced to nobody.
 		longer := *c.Notify
 		longer.Days++
 		if start, ok := exceeds(longer, *p); ok {
-			r.fail(path+".notify.before", at, "notify.before %s is not shorter than %s %s for a start on %s; write a shorter one",
+			r.judge(path+".notify.before", at, "notify.before %s is not shorter than %s %s for a start on %s; write a shorter one",
 				*c.Notify, key, *p, start.Format(time.DateOnly))
 		}
 	}
