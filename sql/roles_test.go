@@ -143,7 +143,7 @@ func TestReads(t *testing.T) {
 			return !slices.Contains([]string{"batches", "hold_keys", "hold_types", "operator_log", "policy_versions", "purge_rows", "relations"}, table)
 		},
 		"sweeper_logger": func(table string) bool {
-			return !slices.Contains([]string{"legal_holds", "hold_keys", "hold_types", "operator_log", "approvals"}, table)
+			return !slices.Contains([]string{"legal_holds", "hold_keys", "hold_types", "operator_log", "approvals", "tenant_retention"}, table)
 		},
 		"sweeper_daemon": func(string) bool { return true },
 	}
@@ -182,9 +182,9 @@ func TestExecute(t *testing.T) {
 		where p.pronamespace = 'sweeper'::regnamespace and g.grantee <> p.proowner group by g.grantee::regrole::text order by 1`)
 	want := []string{
 		"auditor: leaf_bytes leaf_null leaf_texts lp posture verify_chain",
-		"daemon: apply_hold approve_run drop_partition govern is_redaction_token leaf_bytes leaf_null leaf_texts lp posture redaction_hmac redaction_token release_hold verify_chain",
+		"daemon: apply_hold approve_run clear_tenant_retention drop_partition govern is_redaction_token leaf_bytes leaf_null leaf_texts lp posture redact_json redaction_hmac redaction_token release_hold set_tenant_retention verify_chain",
 		"logger: ensure_log_partitions leaf_bytes leaf_null leaf_texts lp verify_chain",
-		"operator: apply_hold approve_run posture release_hold",
+		"operator: apply_hold approve_run clear_tenant_retention posture release_hold set_tenant_retention",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

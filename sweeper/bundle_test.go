@@ -35,6 +35,12 @@ type bundle struct {
 // sweeps with the roles that a user would.
 func setup(t *testing.T, ddl, policies string, env ...string) *bundle {
 	t.Helper()
+	return setupWith(t, ddl, policies, nil, env...)
+}
+
+// setupWith changes the categories that were read from the policies.
+func setupWith(t *testing.T, ddl, policies string, change func(c *policy.Category), env ...string) *bundle {
+	t.Helper()
 	db := pgtest.Database(t)
 	b := &bundle{db: db, admin: db.Conn(t, ""), log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	db.Exec(t, ddl)
@@ -46,6 +52,11 @@ func setup(t *testing.T, ddl, policies string, env ...string) *bundle {
 		t.Fatal(err)
 	}
 	b.cfg, b.set = cfg, load(t, policies)
+	for i := range b.set.Categories {
+		if change != nil {
+			change(&b.set.Categories[i])
+		}
+	}
 	if _, err := sweeper.Install(t.Context(), cfg, b.log, b.set, false); err != nil {
 		t.Fatalf("install: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
@@ -42,6 +43,46 @@ func TestGolden(t *testing.T) {
 			golden(t, filepath.Join("testdata", name+".sql"), render(p))
 		})
 	}
+}
+
+// TestGoldenConditions holds the statements of what the samples do not use: an
+// integer start, one in another table, tenants' windows, raw SQL, and every
+// redaction.
+func TestGoldenConditions(t *testing.T) {
+	t.Parallel()
+	start := policy.Start{Column: "at", Unit: "ms"}
+	elsewhere := policy.Start{Column: "ended", From: &policy.Elsewhere{
+		Table: "kyc.relations", Schema: "kyc", Relation: "relations", Match: []policy.Match{{Other: "applicant_id", Own: "id"}}, Pick: "min",
+	}}
+	base := func(name, relation string, start policy.Start) policy.Category {
+		return policy.Category{Name: name, Timezone: "Europe/Berlin", Table: "kyc." + relation, Schema: "kyc", Relation: relation, Start: start, Delete: &policy.Period{Years: 5}, Manifest: "count", Mode: "enforce", Enabled: true}
+	}
+	epochs, applicants := base("epochs", "epochs", start), base("applicants", "applicants", elsewhere)
+	epochs.Tenant, epochs.WhereSQL = "workspace_id", "status <> 'open' OR status IS NULL"
+	applicants.Redact = &policy.Redact{After: policy.Period{Days: 90}, Columns: []policy.Redaction{
+		{Column: "born", Strategy: policy.Truncate, Unit: "year"},
+		{Column: "seen_at", Strategy: policy.Truncate, Unit: "hour"},
+		{Column: "phone", Strategy: policy.Mask, KeepLast: 2},
+		{Column: "profile", Strategy: policy.JSON, Paths: []policy.JSONPath{
+			{Steps: []policy.Step{{Member: "passport"}}, Action: "remove"}, {Steps: []policy.Step{{Member: "notes"}, {Each: true}, {Member: "text"}}, Action: "null"},
+		}},
+	}}
+	cat := &catalog.Catalog{Tables: map[catalog.Name]*catalog.Table{}}
+	for _, t := range []*catalog.Table{
+		table(1000, "kyc.epochs", []string{"id"}, "id int8", "at int8", "workspace_id text", "status text"),
+		table(2000, "kyc.applicants", []string{"id"}, "id uuid", "born date", "seen_at timestamptz", "phone text", "profile jsonb"),
+		table(3000, "kyc.relations", nil, "applicant_id uuid", "ended date"),
+	} {
+		cat.Tables[t.Name] = t
+	}
+	index(cat.Tables[catalog.Name{Schema: "kyc", Relation: "epochs"}], "at")
+	p, err := plan.Build(policy.Set{Categories: []policy.Category{applicants, epochs}}, cat, plan.Options{AsOf: asOf, BatchRows: 10000, Publication: "sweeper", Windows: []plan.Window{
+		{Category: "epochs", Tenant: "north", Retention: policy.Period{Years: 7}}, {Category: "epochs", Tenant: "south", Retention: policy.Period{Months: 3}}, {Category: "others", Tenant: "south", Retention: policy.Period{Days: 1}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, filepath.Join("testdata", "conditions.sql"), render(p))
 }
 
 func golden(t *testing.T, path, got string) {
@@ -88,7 +129,12 @@ func steps(b *strings.Builder, s plan.Step) {
 	statement(b, what+": drop", 5, s.Drop)
 	statement(b, what+": first", 0, s.First)
 	statement(b, what+": next", 2, s.Next)
-	statement(b, what+": batch", 3, s.Batch)
+	varying := 3
+	if s.Lock.SQL != "" {
+		varying = 2
+	}
+	statement(b, what+": lock", 2, s.Lock)
+	statement(b, what+": batch", varying, s.Batch)
 	statement(b, what+": split", 5, s.Split)
 	statement(b, what+": part", 5, s.Part)
 	if s.Rows != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
@@ -79,20 +80,32 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 		return plain
 	}
 	typ := b.text(fmt.Sprint(tenant.TypeOID), "oid")
-	value := fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
-	if tenant.Category == "S" {
-		value = "(" + value + `) COLLATE "default"` // else a column with a collation of its own would compare by none
-	}
+	name, equal, value := tenantKey(tenant, typ)
 	windows := fmt.Sprintf("sweeper.tenant_retention w WHERE w.category = %s AND w.type = %s", b.text(c.Name, "text"), typ)
 	// The first subquery does not read the row, so the server hashes it once; the
 	// second is for the rows that it finds alone.
-	has := fmt.Sprintf("%s %s ANY (SELECT %s FROM %s)", column(tenant.Name), operator(tenant, "="), value, windows)
+	has := fmt.Sprintf("%s %s ANY (SELECT %s FROM %s)", name, equal, value, windows)
 	own := fmt.Sprintf("(SELECT bool_and(timezone(%s, %s + w.retention) <= %s) FROM %s AND %s %s %s)",
-		b.text(c.Timezone, "text"), wall, r.asOf(b), windows, value, operator(tenant, "="), column(tenant.Name))
+		b.text(c.Timezone, "text"), wall, r.asOf(b), windows, value, equal, name)
 	if disposition == Redact && c.Delete != nil {
 		return fmt.Sprintf("(%s OR CASE WHEN %s THEN %s ELSE false END)", plain, has, own)
 	}
 	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", has, own, plain)
+}
+
+// tenantKey is how a tenant of a row compares with one that has a window. Of most
+// types the text that stands there is the only one of its value, and an index
+// finds it. Of the others it is read as the type, in a CASE, since those of
+// another type may hold what this one refuses.
+func tenantKey(tenant catalog.Column, typ string) (name, equal, value string) {
+	name = column(tenant.Name)
+	switch tenant.Base {
+	case "text", "varchar":
+		return name, "=", "w.value"
+	case "uuid", "int2", "int4", "int8":
+		return name + "::text", "=", "w.value"
+	}
+	return name, operator(tenant, "="), fmt.Sprintf("CASE WHEN w.type = %s THEN w.value::%s END", typ, tenant.BaseType)
 }
 
 // fingerprint is what the hash of a category's plan says of the windows.
@@ -103,4 +116,3 @@ func (r rule) fingerprint() string {
 	}
 	return s.String()
 }
-

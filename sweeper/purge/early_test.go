@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
 // TestNeverEarly runs each row twice: one microsecond before it is due it must
@@ -17,23 +18,23 @@ func TestNeverEarly(t *testing.T) {
 		"2023-01-31 23:59:59.999999", "2024-02-29 00:00:00", "2023-03-11 02:30:00", "2022-11-06 01:30:00",
 		"2023-12-31 12:00:00.000001", "2022-08-30 06:15:00", "2023-05-31 00:00:00",
 	}
-	for _, typ := range []string{"timestamptz", "timestamp", "date"} {
+	for _, typ := range []string{"timestamptz", "timestamp", "date", "s", "ms", "us"} {
 		for _, walk := range []string{"index", "blocks", "partitions"} {
 			for _, zone := range []string{"UTC", "America/New_York"} {
 				t.Run(typ+"/"+walk+"/"+zone, func(t *testing.T) {
 					t.Parallel()
 					const period = "1 year 1 month 3 days"
-					ddl := fmt.Sprintf(`create schema app; create table app.events (id text, at %s, who text, primary key (id));`, typ)
+					ddl := fmt.Sprintf(`create schema app; create table app.events (id text, at %s, who text, primary key (id));`, columnOf(typ))
 					switch walk {
 					case "index":
 						ddl += `create index on app.events (at)`
 					case "partitions":
 						ddl = fmt.Sprintf(`create schema app; create table app.events (id text, at %s, who text, primary key (id, at)) partition by range (at);
-							create table app.old partition of app.events for values from (minvalue) to ('2023-01-01');
-							create table app.mid partition of app.events for values from ('2023-01-01') to ('2023-06-01');
-							create table app.new partition of app.events for values from ('2023-06-01') to (maxvalue)`, typ)
+							create table app.old partition of app.events for values from (minvalue) to (%[2]s);
+							create table app.mid partition of app.events for values from (%[2]s) to (%[3]s);
+							create table app.new partition of app.events for values from (%[3]s) to (maxvalue)`, columnOf(typ), boundOf(typ, "2023-01-01"), boundOf(typ, "2023-06-01"))
 					}
-					b := setup(t, ddl, one(zone, "    delete: {after: P1Y1M3D}\n"))
+					b := setupWith(t, ddl, one(zone, "    delete: {after: P1Y1M3D}\n"), inUnit(typ))
 					for _, start := range starts {
 						b.db.Exec(t, fmt.Sprintf(`insert into app.events values ('x', %s, 'a')`, startOf(typ, start, zone)))
 						due := pgtest.QueryOne[time.Time](t, b.admin, fmt.Sprintf(`select timezone($1, %s + $2::interval) from app.events`, wallOf(typ)), zone, period)
@@ -52,22 +53,55 @@ func TestNeverEarly(t *testing.T) {
 	}
 }
 
+// perSecond are the units of integer starts, which the tests take for types.
+var perSecond = map[string]int64{"s": 1, "ms": 1_000, "us": 1_000_000}
+
+func columnOf(typ string) string {
+	if perSecond[typ] != 0 {
+		return "int8"
+	}
+	return typ
+}
+
+func inUnit(typ string) func(*policy.Category) {
+	return func(c *policy.Category) {
+		if perSecond[typ] != 0 {
+			c.Start.Unit = typ
+		}
+	}
+}
+
+func boundOf(typ, day string) string {
+	if per := perSecond[typ]; per != 0 {
+		at, _ := time.Parse(time.DateOnly, day)
+		return fmt.Sprint(at.Unix() * per)
+	}
+	return "'" + day + "'"
+}
+
+// startOf is the value of a start column for a wall-clock time in the zone.
 func startOf(typ, start, zone string) string {
-	switch typ {
-	case "timestamptz":
+	switch {
+	case typ == "timestamptz":
 		return fmt.Sprintf("timezone('%s', timestamp '%s')", zone, start)
-	case "date":
+	case typ == "date":
 		return fmt.Sprintf("date '%s'", start[:10])
+	case perSecond[typ] != 0:
+		return fmt.Sprintf("floor(extract(epoch from timezone('%s', timestamp '%s')) * %d)::int8", zone, start, perSecond[typ])
 	}
 	return fmt.Sprintf("timestamp '%s'", start)
 }
 
+// wallOf is the start at on the wall clock of the zone $1.
 func wallOf(typ string) string {
-	switch typ {
-	case "timestamptz":
+	switch {
+	case typ == "timestamptz":
 		return "timezone($1, at)"
-	case "date":
+	case typ == "date":
 		return "(at + 1)::timestamp"
+	case perSecond[typ] != 0:
+		return fmt.Sprintf("case when at between %[1]d and %[2]d then timezone($1, timestamptz '1970-01-01 00:00:00+00' + make_interval(secs => at / %[3]d) + at %% %[3]d * interval '%[4]d microseconds') end",
+			631152000*perSecond[typ], 4102444800*perSecond[typ]-1, perSecond[typ], 1_000_000/perSecond[typ])
 	}
 	return "at"
 }

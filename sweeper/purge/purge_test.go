@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,10 +35,21 @@ type bundle struct {
 
 func setup(t *testing.T, ddl, policies string) *bundle {
 	t.Helper()
+	return setupWith(t, ddl, policies, nil)
+}
+
+// setupWith changes the categories that were read from the policies.
+func setupWith(t *testing.T, ddl, policies string, change func(c *policy.Category)) *bundle {
+	t.Helper()
 	b := &bundle{db: pgtest.Database(t), log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))}
 	b.admin = b.db.Conn(t, "")
 	b.db.Exec(t, ddl)
 	b.policies(t, policies)
+	for i := range b.set.Categories {
+		if change != nil {
+			change(&b.set.Categories[i])
+		}
+	}
 	b.install(t)
 	return b
 }
@@ -70,20 +82,30 @@ func (b *bundle) policies(t *testing.T, text string) {
 
 func (b *bundle) plan(t *testing.T, asOf time.Time) *plan.Plan {
 	t.Helper()
-	var names []catalog.Name
-	for _, c := range b.set.Categories {
-		names = append(names, catalog.Name{Schema: c.Schema, Relation: c.Relation})
-	}
 	conn, err := pg.Connect(t.Context(), b.db.URL("sweeper_daemon"), "sweeper plan")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-	cat, err := catalog.Read(t.Context(), conn, names)
+	cat, err := catalog.Read(t.Context(), conn, plan.Tables(b.set))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Build(b.set, cat, plan.Options{AsOf: asOf, BatchRows: 1000, Publication: "sweeper", HMACKey: key})
+	rows, err := conn.Query(t.Context(), `select category, tenant, retention::text from sweeper.tenant_retention order by 1, 2`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	windows, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (w plan.Window, err error) {
+		var text string
+		if err = row.Scan(&w.Category, &w.Tenant, &text); err == nil {
+			w.Retention, err = policy.ParsePeriod(strings.ReplaceAll(text, "mon", "month"))
+		}
+		return w, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Build(b.set, cat, plan.Options{AsOf: asOf, BatchRows: 1000, Publication: "sweeper", HMACKey: key, Windows: windows})
 	if err != nil {
 		t.Fatal(err)
 	}

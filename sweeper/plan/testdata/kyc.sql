@@ -6,14 +6,14 @@ FROM (SELECT t."logged_at" AS start, CASE
     WHEN (t."logged_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."logged_at" > $1::timestamptz THEN 'future'
     WHEN (t."logged_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."logged_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."logged_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."logged_at") + $2::interval) <= $1::timestamptz END
         AND t."logged_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -74,14 +74,14 @@ WITH gone AS (DELETE
     WHERE t."logged_at" >= $1::timestamp with time zone
     AND t."logged_at" < $2::timestamp with time zone
     AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."logged_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid
-        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz END
       AND t."logged_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -133,14 +133,14 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."logged_at") + w.retention) <= $6::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid
-        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
       AND t."logged_at" > '-infinity')) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -157,14 +157,14 @@ WITH gone AS (DELETE
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."logged_at") + w.retention) <= $6::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid
-        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
       AND t."logged_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -215,14 +215,14 @@ FROM (SELECT t."captured_at" AS start, CASE
     WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
     WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."captured_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
         AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -301,14 +301,14 @@ SELECT NOT EXISTS (SELECT
     AND t.tableoid = $1::oid
     AND t."captured_at" >= $2::timestamp with time zone
     AND t."captured_at" < $3::timestamp with time zone
-    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $8::text
           AND w.type = $7::oid) THEN (SELECT bool_and(timezone($4::text, timezone($4::text, t."captured_at") + w.retention) <= $6::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $8::text
           AND w.type = $7::oid
-          AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
         AND t."captured_at" > '-infinity') IS NOT TRUE
       OR (EXISTS (SELECT
           FROM sweeper.legal_holds h
@@ -401,14 +401,14 @@ WITH gone AS (DELETE
     AND t."captured_at" >= $6::timestamp with time zone
     AND t."captured_at" < $7::timestamp with time zone
     AND t."captured_at" < $8::timestamptz - $9::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $12::text
         AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."captured_at") + w.retention) <= $8::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $12::text
         AND w.type = $11::oid
-        AND (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -495,14 +495,14 @@ WITH gone AS (DELETE
     AND t.ctid < $2::tid
     AND t.tableoid = $5::oid
     AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid
-        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -588,14 +588,14 @@ FROM (SELECT t."reviewed_at" AS start, CASE
     WHEN (t."reviewed_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
     WHEN (t."reviewed_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."reviewed_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."reviewed_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."reviewed_at") + $2::interval) <= $1::timestamptz END
         AND t."reviewed_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -673,14 +673,14 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t."reviewed_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."reviewed_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid
-        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."reviewed_at") + $5::interval) <= $4::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."reviewed_at") + $5::interval) <= $4::timestamptz END
       AND t."reviewed_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -764,14 +764,14 @@ FROM (SELECT t."verified_at" AS start, CASE
     WHEN (t."verified_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."verified_at" > $1::timestamptz THEN 'future'
     WHEN (t."verified_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."verified_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."verified_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."verified_at") + $2::interval) <= $1::timestamptz END
         AND t."verified_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -849,14 +849,14 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t."verified_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."verified_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid
-        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."verified_at") + $5::interval) <= $4::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."verified_at") + $5::interval) <= $4::timestamptz END
       AND t."verified_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -940,14 +940,14 @@ FROM (SELECT t."captured_at" AS start, CASE
     WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
     WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."captured_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
         AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -1026,14 +1026,14 @@ SELECT NOT EXISTS (SELECT
     AND t.tableoid = $1::oid
     AND t."captured_at" >= $2::timestamp with time zone
     AND t."captured_at" < $3::timestamp with time zone
-    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $8::text
           AND w.type = $7::oid) THEN (SELECT bool_and(timezone($4::text, timezone($4::text, t."captured_at") + w.retention) <= $6::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $8::text
           AND w.type = $7::oid
-          AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
         AND t."captured_at" > '-infinity') IS NOT TRUE
       OR (EXISTS (SELECT
           FROM sweeper.legal_holds h
@@ -1126,14 +1126,14 @@ WITH gone AS (DELETE
     AND t."captured_at" >= $6::timestamp with time zone
     AND t."captured_at" < $7::timestamp with time zone
     AND t."captured_at" < $8::timestamptz - $9::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $12::text
         AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."captured_at") + w.retention) <= $8::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $12::text
         AND w.type = $11::oid
-        AND (CASE WHEN w.type = $11::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."captured_at") + $9::interval) <= $8::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1220,14 +1220,14 @@ WITH gone AS (DELETE
     AND t.ctid < $2::tid
     AND t.tableoid = $5::oid
     AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid
-        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1313,26 +1313,26 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
     WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
     WHEN (t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $2::interval) <= $1::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
       AND t."status" = ANY (ARRAY[$6::text, $7::text])
       AND ((t."status" = $8::text) IS NOT TRUE
         OR (t."rejected_at" < $1::timestamptz - $9::interval + interval '4 days'
-          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
               AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $1::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
               AND w.type = $4::oid
-              AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $9::interval) <= $1::timestamptz END
+              AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $9::interval) <= $1::timestamptz END
             AND t."rejected_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -1421,14 +1421,14 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
     WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
     WHEN (t."relationship_ended_at" < $3::timestamptz - $7::interval + interval '4 days'
       AND ((timezone($1::text, timezone($1::text, t."relationship_ended_at") + $7::interval) <= $3::timestamptz
-          OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $5::text
             AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $5::text
             AND w.type = $4::oid
-            AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
+            AND w.value = t."workspace_id") ELSE false END)
         AND t."relationship_ended_at" > '-infinity')
       AND t."status" = ANY (ARRAY[$9::text, $10::text])
       AND (t."full_name" IS NOT NULL
@@ -1439,25 +1439,25 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
         OR t."birth_date" IS NOT NULL
         OR t."retention_status" IS DISTINCT
         FROM $15::text)
-      AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $5::text
             AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $5::text
             AND w.type = $4::oid
-            AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
+            AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
           AND t."relationship_ended_at" > '-infinity')
         AND ((t."status" = $6::text) IS NOT TRUE
           OR (t."rejected_at" < $3::timestamptz - $7::interval + interval '4 days'
-            AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+            AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
                 FROM sweeper.tenant_retention w
                 WHERE w.category = $8::text
                 AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."rejected_at") + w.retention) <= $3::timestamptz)
                 FROM sweeper.tenant_retention w
                 WHERE w.category = $8::text
                 AND w.type = $4::oid
-                AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
+                AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
               AND t."rejected_at" > '-infinity')))
         AND NOT (EXISTS (SELECT
             FROM "kyc"."documents" x
@@ -1521,25 +1521,25 @@ FROM (SELECT t."relationship_ended_at" AS start, CASE
           OR h.relation = $16::oid)
         AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
         AND (t."workspace_id" IS NULL
-          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          OR CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id"))) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $5::text
         AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $5::text
         AND w.type = $4::oid
-        AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
     AND ((t."status" = $6::text) IS NOT TRUE
       OR (t."rejected_at" < $3::timestamptz - $7::interval + interval '4 days'
-        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $8::text
             AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."rejected_at") + w.retention) <= $3::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $8::text
             AND w.type = $4::oid
-            AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
+            AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
           AND t."rejected_at" > '-infinity'))) THEN 'counted with the deletion' ELSE 'held' END
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
@@ -1586,26 +1586,26 @@ WITH gone AS (DELETE
     WHERE t."relationship_ended_at" >= $1::timestamp with time zone
     AND t."relationship_ended_at" < $2::timestamp with time zone
     AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."relationship_ended_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid
-        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
     AND t."status" = ANY (ARRAY[$9::text, $10::text])
     AND ((t."status" = $11::text) IS NOT TRUE
       OR (t."rejected_at" < $4::timestamptz - $12::interval + interval '4 days'
-        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $13::text
             AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."rejected_at") + w.retention) <= $4::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $13::text
             AND w.type = $7::oid
-            AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $12::interval) <= $4::timestamptz END
+            AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $12::interval) <= $4::timestamptz END
           AND t."rejected_at" > '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1701,26 +1701,26 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid
-        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
     AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND ((t."status" = $13::text) IS NOT TRUE
       OR (t."rejected_at" < $6::timestamptz - $14::interval + interval '4 days'
-        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $15::text
             AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."rejected_at") + w.retention) <= $6::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $15::text
             AND w.type = $9::oid
-            AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
+            AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
           AND t."rejected_at" > '-infinity')))) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -1742,26 +1742,26 @@ WITH gone AS (DELETE
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
         AND w.type = $9::oid
-        AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
       AND t."relationship_ended_at" > '-infinity')
     AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND ((t."status" = $13::text) IS NOT TRUE
       OR (t."rejected_at" < $6::timestamptz - $14::interval + interval '4 days'
-        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $15::text
             AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."rejected_at") + w.retention) <= $6::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $15::text
             AND w.type = $9::oid
-            AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
+            AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
           AND t."rejected_at" > '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1870,14 +1870,14 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
     AND t."relationship_ended_at" < $2::timestamp with time zone
     AND t."relationship_ended_at" < $9::timestamptz - $10::interval + interval '4 days'
     AND ((timezone($11::text, timezone($11::text, t."relationship_ended_at") + $10::interval) <= $9::timestamptz
-        OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default"
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $13::text
           AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."relationship_ended_at") + w.retention) <= $9::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $13::text
           AND w.type = $12::oid
-          AND (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
+          AND w.value = t."workspace_id") ELSE false END)
       AND t."relationship_ended_at" > '-infinity')
     AND t."status" = ANY (ARRAY[$14::text, $15::text])
     AND (t."full_name" IS NOT NULL
@@ -1888,25 +1888,25 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       OR t."birth_date" IS NOT NULL
       OR t."retention_status" IS DISTINCT
       FROM $8::text)
-    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default"
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $13::text
           AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."relationship_ended_at") + w.retention) <= $9::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $13::text
           AND w.type = $12::oid
-          AND (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."relationship_ended_at") + $18::interval) <= $9::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."relationship_ended_at") + $18::interval) <= $9::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
       AND ((t."status" = $19::text) IS NOT TRUE
         OR (t."rejected_at" < $9::timestamptz - $10::interval + interval '4 days'
-          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default"
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $20::text
               AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."rejected_at") + w.retention) <= $9::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $20::text
               AND w.type = $12::oid
-              AND (CASE WHEN w.type = $12::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz END
+              AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz END
             AND t."rejected_at" > '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
@@ -2010,14 +2010,14 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
     AND ((timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz
-        OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $10::text
           AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $10::text
           AND w.type = $9::oid
-          AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
+          AND w.value = t."workspace_id") ELSE false END)
       AND t."relationship_ended_at" > '-infinity')
     AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND (t."full_name" IS NOT NULL
@@ -2028,25 +2028,25 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
       OR t."birth_date" IS NOT NULL
       OR t."retention_status" IS DISTINCT
       FROM $17::text)
-    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $10::text
           AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."relationship_ended_at") + w.retention) <= $6::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $10::text
           AND w.type = $9::oid
-          AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $18::interval) <= $6::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $18::interval) <= $6::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
       AND ((t."status" = $19::text) IS NOT TRUE
         OR (t."rejected_at" < $6::timestamptz - $7::interval + interval '4 days'
-          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default"
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $20::text
               AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."rejected_at") + w.retention) <= $6::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $20::text
               AND w.type = $9::oid
-              AND (CASE WHEN w.type = $9::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $7::interval) <= $6::timestamptz END
+              AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $7::interval) <= $6::timestamptz END
             AND t."rejected_at" > '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
@@ -2079,14 +2079,14 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
     AND t.ctid <= $5::tid
     AND t."relationship_ended_at" < $11::timestamptz - $12::interval + interval '4 days'
     AND ((timezone($13::text, timezone($13::text, t."relationship_ended_at") + $12::interval) <= $11::timestamptz
-        OR CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default"
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $15::text
           AND w.type = $14::oid) THEN (SELECT bool_and(timezone($13::text, timezone($13::text, t."relationship_ended_at") + w.retention) <= $11::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $15::text
           AND w.type = $14::oid
-          AND (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE false END)
+          AND w.value = t."workspace_id") ELSE false END)
       AND t."relationship_ended_at" > '-infinity')
     AND t."status" = ANY (ARRAY[$16::text, $17::text])
     AND (t."full_name" IS NOT NULL
@@ -2097,25 +2097,25 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       OR t."birth_date" IS NOT NULL
       OR t."retention_status" IS DISTINCT
       FROM $10::text)
-    AND ((CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default"
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $15::text
           AND w.type = $14::oid) THEN (SELECT bool_and(timezone($13::text, timezone($13::text, t."relationship_ended_at") + w.retention) <= $11::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $15::text
           AND w.type = $14::oid
-          AND (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."relationship_ended_at") + $20::interval) <= $11::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."relationship_ended_at") + $20::interval) <= $11::timestamptz END
         AND t."relationship_ended_at" > '-infinity')
       AND ((t."status" = $21::text) IS NOT TRUE
         OR (t."rejected_at" < $11::timestamptz - $12::interval + interval '4 days'
-          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default"
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $22::text
               AND w.type = $14::oid) THEN (SELECT bool_and(timezone($13::text, timezone($13::text, t."rejected_at") + w.retention) <= $11::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $22::text
               AND w.type = $14::oid
-              AND (CASE WHEN w.type = $14::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."rejected_at") + $12::interval) <= $11::timestamptz END
+              AND w.value = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."rejected_at") + $12::interval) <= $11::timestamptz END
             AND t."rejected_at" > '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
@@ -2217,26 +2217,26 @@ FROM (SELECT t."rejected_at" AS start, CASE
     WHEN (t."rejected_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."rejected_at" > $1::timestamptz THEN 'future'
     WHEN (t."rejected_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $1::timestamptz)
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
           AND w.type = $4::oid
-          AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $2::interval) <= $1::timestamptz END
+          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $2::interval) <= $1::timestamptz END
         AND t."rejected_at" > '-infinity')
       AND t."status" = $6::text
       AND ((t."status" = ANY (ARRAY[$7::text, $8::text])) IS NOT TRUE
         OR (t."relationship_ended_at" < $1::timestamptz - $9::interval + interval '4 days'
-          AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default"
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
               AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $1::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
               AND w.type = $4::oid
-              AND (CASE WHEN w.type = $4::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $9::interval) <= $1::timestamptz END
+              AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $9::interval) <= $1::timestamptz END
             AND t."relationship_ended_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -2324,26 +2324,26 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t."rejected_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."rejected_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
         AND w.type = $7::oid
-        AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $5::interval) <= $4::timestamptz END
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $5::interval) <= $4::timestamptz END
       AND t."rejected_at" > '-infinity')
     AND t."status" = $9::text
     AND ((t."status" = ANY (ARRAY[$10::text, $11::text])) IS NOT TRUE
       OR (t."relationship_ended_at" < $4::timestamptz - $12::interval + interval '4 days'
-        AND (CASE WHEN t."workspace_id" = ANY (SELECT (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default"
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $13::text
             AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."relationship_ended_at") + w.retention) <= $4::timestamptz)
             FROM sweeper.tenant_retention w
             WHERE w.category = $13::text
             AND w.type = $7::oid
-            AND (CASE WHEN w.type = $7::oid THEN w.value::text END) COLLATE "default" = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $12::interval) <= $4::timestamptz END
+            AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $12::interval) <= $4::timestamptz END
           AND t."relationship_ended_at" > '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h

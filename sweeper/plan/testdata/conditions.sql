@@ -1,0 +1,505 @@
+-- category applicants of kyc.applicants, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamp AT TIME ZONE $2::text, timezone($2::text, timezone($2::text, $1::timestamptz) - $3::interval)
+FROM (SELECT event.sweeper_start AS start, CASE
+    WHEN (event.sweeper_start > '-infinity') IS NOT TRUE THEN 'not_started'
+    WHEN event.sweeper_start > timezone($2::text, $1::timestamptz) THEN 'future'
+    WHEN ((SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
+        AND (timezone($2::text, (event.start + 1)::timestamp + $3::interval) <= $1::timestamptz
+          AND event.start > '-infinity')
+        FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+          FROM "kyc"."relations" AS e
+          WHERE t."id" = e."applicant_id") AS event)) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $4::text)
+        AND (h.relation IS NULL
+          OR h.relation = $5::oid))) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."applicants" AS t CROSS
+    JOIN LATERAL (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+      FROM "kyc"."relations" AS e
+      WHERE t."id" = e."applicant_id") AS event(sweeper_start)
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = 'Europe/Berlin'
+--   $3 = '5 years'
+--   $4 = 'applicants'
+--   $5 = '2000'
+
+-- count for redact
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), min(start) FILTER (WHERE state = 'due')::timestamp AT TIME ZONE $2::text, timezone($2::text, timezone($2::text, $1::timestamptz) - $4::interval)
+FROM (SELECT event.sweeper_start AS start, CASE
+    WHEN (event.sweeper_start > '-infinity') IS NOT TRUE THEN 'not_started'
+    WHEN event.sweeper_start > timezone($2::text, $1::timestamptz) THEN 'future'
+    WHEN ((SELECT event.start < timezone($2::text, $1::timestamptz) - $4::interval + interval '4 days'
+        AND (timezone($2::text, (event.start + 1)::timestamp + $4::interval) <= $1::timestamptz
+          AND event.start > '-infinity')
+        FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+          FROM "kyc"."relations" AS e
+          WHERE t."id" = e."applicant_id") AS event)
+      AND (t."born" <> date_trunc('year', t."born"::timestamp)::date
+        OR t."seen_at" <> timezone($2::text, date_trunc('hour', timezone($2::text, t."seen_at")))
+        OR t."phone"::text COLLATE "C" <> repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2)
+        OR t."profile"::jsonb <> sweeper.redact_json(sweeper.redact_json(t."profile"::json, $5::text[], true), $6::text[], false)::jsonb)
+      AND ((SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
+          AND (timezone($2::text, (event.start + 1)::timestamp + $3::interval) <= $1::timestamptz
+            AND event.start > '-infinity')
+          FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+            FROM "kyc"."relations" AS e
+            WHERE t."id" = e."applicant_id") AS event)
+        AND NOT false) IS NOT TRUE) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid))) THEN CASE WHEN (SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
+      AND (timezone($2::text, (event.start + 1)::timestamp + $3::interval) <= $1::timestamptz
+        AND event.start > '-infinity')
+      FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+        FROM "kyc"."relations" AS e
+        WHERE t."id" = e."applicant_id") AS event) THEN 'counted with the deletion' ELSE 'held' END
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."applicants" AS t CROSS
+    JOIN LATERAL (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+      FROM "kyc"."relations" AS e
+      WHERE t."id" = e."applicant_id") AS event(sweeper_start)
+    WHERE true OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = 'Europe/Berlin'
+--   $3 = '5 years'
+--   $4 = '90 days'
+--   $5 = '{"passport"}'
+--   $6 = '{"notes",NULL,"text"}'
+--   $7 = 'applicants'
+--   $8 = '2000'
+
+-- delete of kyc.applicants, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND (SELECT event.start < timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days'
+      AND (timezone($4::text, (event.start + 1)::timestamp + $5::interval) <= $3::timestamptz
+        AND event.start > '-infinity')
+      FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+        FROM "kyc"."relations" AS e
+        WHERE t."id" = e."applicant_id") AS event)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $6::text)
+      AND (h.relation IS NULL
+        OR h.relation = $7::oid))),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = 'Europe/Berlin'
+--   $5 = '5 years'
+--   $6 = 'applicants'
+--   $7 = '2000'
+
+-- delete of kyc.applicants, walk blocks: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND (SELECT event.start < timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days'
+      AND (timezone($4::text, (event.start + 1)::timestamp + $5::interval) <= $3::timestamptz
+        AND event.start > '-infinity')
+      FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+        FROM "kyc"."relations" AS e
+        WHERE t."id" = e."applicant_id") AS event)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $6::text)
+      AND (h.relation IS NULL
+        OR h.relation = $7::oid))
+    RETURNING NULL::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $8::text, $6::text, $9::text, NULL, $2::uuid, coalesce(sum(n), 0), NULL::jsonb
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = 'Europe/Berlin'
+--   $5 = '5 years'
+--   $6 = 'applicants'
+--   $7 = '2000'
+--   $8 = 'delete'
+--   $9 = 'kyc.applicants'
+
+-- redact of kyc.applicants, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND (SELECT event.start < timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days'
+      AND (timezone($4::text, (event.start + 1)::timestamp + $5::interval) <= $3::timestamptz
+        AND event.start > '-infinity')
+      FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+        FROM "kyc"."relations" AS e
+        WHERE t."id" = e."applicant_id") AS event)
+    AND (t."born" <> date_trunc('year', t."born"::timestamp)::date
+      OR t."seen_at" <> timezone($4::text, date_trunc('hour', timezone($4::text, t."seen_at")))
+      OR t."phone"::text COLLATE "C" <> repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2)
+      OR t."profile"::jsonb <> sweeper.redact_json(sweeper.redact_json(t."profile"::json, $6::text[], true), $7::text[], false)::jsonb)
+    AND ((SELECT event.start < timezone($4::text, $3::timestamptz) - $8::interval + interval '4 days'
+        AND (timezone($4::text, (event.start + 1)::timestamp + $8::interval) <= $3::timestamptz
+          AND event.start > '-infinity')
+        FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+          FROM "kyc"."relations" AS e
+          WHERE t."id" = e."applicant_id") AS event)
+      AND NOT false) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = 'Europe/Berlin'
+--   $5 = '90 days'
+--   $6 = '{"passport"}'
+--   $7 = '{"notes",NULL,"text"}'
+--   $8 = '5 years'
+--   $9 = 'applicants'
+--   $10 = '2000'
+
+-- redact of kyc.applicants, walk blocks: batch
+WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "born" = date_trunc('year', t."born"::timestamp)::date, "seen_at" = timezone($3::text, date_trunc('hour', timezone($3::text, t."seen_at"))), "phone" = (repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2))::text, "profile" = sweeper.redact_json(sweeper.redact_json(t."profile"::json, $4::text[], true), $5::text[], false)::jsonb
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND (SELECT event.start < timezone($3::text, $6::timestamptz) - $7::interval + interval '4 days'
+      AND (timezone($3::text, (event.start + 1)::timestamp + $7::interval) <= $6::timestamptz
+        AND event.start > '-infinity')
+      FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+        FROM "kyc"."relations" AS e
+        WHERE t."id" = e."applicant_id") AS event)
+    AND (t."born" <> date_trunc('year', t."born"::timestamp)::date
+      OR t."seen_at" <> timezone($3::text, date_trunc('hour', timezone($3::text, t."seen_at")))
+      OR t."phone"::text COLLATE "C" <> repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2)
+      OR t."profile"::jsonb <> sweeper.redact_json(sweeper.redact_json(t."profile"::json, $4::text[], true), $5::text[], false)::jsonb)
+    AND ((SELECT event.start < timezone($3::text, $6::timestamptz) - $8::interval + interval '4 days'
+        AND (timezone($3::text, (event.start + 1)::timestamp + $8::interval) <= $6::timestamptz
+          AND event.start > '-infinity')
+        FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
+          FROM "kyc"."relations" AS e
+          WHERE t."id" = e."applicant_id") AS event)
+      AND NOT false) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    RETURNING NULL::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $11::text, $9::text, $12::text, NULL, $2::uuid, coalesce(sum(n), 0), NULL::jsonb
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'Europe/Berlin'
+--   $4 = '{"passport"}'
+--   $5 = '{"notes",NULL,"text"}'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '90 days'
+--   $8 = '5 years'
+--   $9 = 'applicants'
+--   $10 = '2000'
+--   $11 = 'redact'
+--   $12 = 'kyc.applicants'
+
+-- category epochs of kyc.epochs, level 0
+
+-- count for delete
+SELECT count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), count(*), timezone('UTC', timestamp 'epoch' + min(start) FILTER (WHERE state = 'due') * interval '1 millisecond'), timezone($5::text, timezone($5::text, $1::timestamptz) - $2::interval)
+FROM (SELECT t."at" AS start, CASE
+    WHEN (t."at" >= 631152000000
+      AND t."at" < 4102444800000) IS NOT TRUE THEN 'not_started'
+    WHEN t."at" > (extract(epoch
+        FROM $1::timestamptz) * 1000)::int8 THEN 'future'
+    WHEN (t."at" < (extract(epoch
+          FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8
+      AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $7::text
+          AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, CASE WHEN t."at" >= 631152000000
+              AND t."at" < 4102444800000 THEN timezone($5::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $1::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $7::text
+          AND w.type = $6::oid
+          AND w.value = t."workspace_id") ELSE timezone($5::text, CASE WHEN t."at" >= 631152000000
+          AND t."at" < 4102444800000 THEN timezone($5::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $2::interval) <= $1::timestamptz END)
+      AND (status <> 'open'
+        OR status IS NULL)) IS NOT TRUE THEN 'scheduled'
+    WHEN (EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        WHERE h.subject IS NULL
+        AND h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid))
+      OR EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")) THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE (status <> 'open'
+      OR status IS NULL) OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '5 years'
+--   $3 = '7 years'
+--   $4 = '3 mons'
+--   $5 = 'Europe/Berlin'
+--   $6 = '25'
+--   $7 = 'epochs'
+--   $8 = '1000'
+
+-- delete of kyc.epochs, walk start: first
+SELECT min(t."at")::text
+  FROM ONLY "kyc"."epochs" AS t
+  WHERE t."at" < (extract(epoch
+      FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8
+  AND t."at" >= 631152000000
+  AND t."at" < 4102444800000;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '5 years'
+--   $3 = '7 years'
+--   $4 = '3 mons'
+
+-- delete of kyc.epochs, walk start: next
+SELECT t."at"::text
+  FROM ONLY "kyc"."epochs" AS t
+  WHERE t."at" >= $1::bigint
+  AND t."at" < (extract(epoch
+      FROM GREATEST($3::timestamptz - $4::interval, $3::timestamptz - $5::interval, $3::timestamptz - $6::interval) + interval '4 days') * 1000)::int8 ORDER BY t."at" OFFSET $2 LIMIT 1;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = '7 years'
+--   $6 = '3 mons'
+
+-- delete of kyc.epochs, walk start: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t."at" >= $1::int8
+    AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
+    AND t."at" < (extract(epoch
+        FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($8::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND w.value = t."workspace_id") ELSE timezone($8::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($8::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $5::interval) <= $4::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = '7 years'
+--   $7 = '3 mons'
+--   $8 = 'Europe/Berlin'
+--   $9 = '25'
+--   $10 = 'epochs'
+--   $11 = '1000'
+--   $12 = 'delete'
+--   $13 = 'kyc.epochs'
+
+-- delete of kyc.epochs, walk start: split
+SELECT min(place)::text, max(place)::text
+FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t."at" >= $1::int8
+    AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."at" < (extract(epoch
+        FROM GREATEST($6::timestamptz - $7::interval, $6::timestamptz - $8::interval, $6::timestamptz - $9::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($10::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid
+        AND w.value = t."workspace_id") ELSE timezone($10::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($10::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $7::interval) <= $6::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)) s
+GROUP BY part ORDER BY part;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '5 years'
+--   $8 = '7 years'
+--   $9 = '3 mons'
+--   $10 = 'Europe/Berlin'
+--   $11 = '25'
+--   $12 = 'epochs'
+
+-- delete of kyc.epochs, walk start: part
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t."at" >= $1::int8
+    AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
+    AND t.ctid >= $4::tid
+    AND t.ctid <= $5::tid
+    AND t."at" < (extract(epoch
+        FROM GREATEST($6::timestamptz - $7::interval, $6::timestamptz - $8::interval, $6::timestamptz - $9::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($10::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $12::text
+        AND w.type = $11::oid
+        AND w.value = t."workspace_id") ELSE timezone($10::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($10::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $7::interval) <= $6::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $11::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $14::text, $12::text, $15::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '5 years'
+--   $8 = '7 years'
+--   $9 = '3 mons'
+--   $10 = 'Europe/Berlin'
+--   $11 = '25'
+--   $12 = 'epochs'
+--   $13 = '1000'
+--   $14 = 'delete'
+--   $15 = 'kyc.epochs'
+
