@@ -66,6 +66,18 @@ type row struct {
 	key, starts []string
 }
 
+// args are the parameters by which a statement finds the row.
+func (r row) args(placed bool) []any {
+	var all []any
+	if placed {
+		all = append(all, r.partition, r.place)
+	}
+	for _, k := range r.key {
+		all = append(all, k)
+	}
+	return all
+}
+
 // try tries one redaction. The verdict is the first refusal; all tells that no
 // row that was tried passed.
 func try(ctx context.Context, conn *pgx.Conn, t plan.Trial) (verdict *policy.Error, all bool, err error) {
@@ -175,7 +187,7 @@ func tryRows(ctx context.Context, conn *pgx.Conn, t plan.Trial, rows ...row) (re
 		}
 	}()
 	for _, r := range rows {
-		done, err := conn.Exec(ctx, t.Update.SQL, append([]any{r.partition, r.place}, t.Update.Args...)...)
+		done, err := conn.Exec(ctx, t.Update.SQL, append(r.args(true), t.Update.Args...)...)
 		if err != nil {
 			return refusedBy(ctx, conn, t, r, err)
 		}
@@ -196,13 +208,9 @@ func tryRows(ctx context.Context, conn *pgx.Conn, t plan.Trial, rows ...row) (re
 
 // lookAt reads a redacted row again.
 func lookAt(ctx context.Context, conn *pgx.Conn, t plan.Trial, r row) (*policy.Error, error) {
-	args := make([]any, 0, len(r.key)+len(t.After.Args))
-	for _, k := range r.key {
-		args = append(args, k)
-	}
 	var starts []string
 	var pending []bool
-	err := conn.QueryRow(ctx, t.After.SQL, append(args, t.After.Args...)...).Scan(&starts, &pending)
+	err := conn.QueryRow(ctx, t.After.SQL, append(r.args(false), t.After.Args...)...).Scan(&starts, &pending)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return t.Moved(r.starts, nil), nil
@@ -236,7 +244,7 @@ func refusedBy(ctx context.Context, conn *pgx.Conn, t plan.Trial, r row, cause e
 		if _, err := conn.Exec(ctx, `rollback to savepoint trial`); err != nil {
 			return nil, err
 		}
-		_, err := conn.Exec(ctx, t.Single[i].SQL, append([]any{r.partition, r.place}, t.Single[i].Args...)...)
+		_, err := conn.Exec(ctx, t.Single[i].SQL, append(r.args(true), t.Single[i].Args...)...)
 		if errors.As(err, &e) && e.Code == a.Code {
 			return t.Unfit(column, answer(e)), nil
 		}

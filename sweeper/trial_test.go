@@ -156,7 +156,7 @@ func head(err error) string {
 	return line
 }
 
-// TestTrialOfPartitions tries rows of a partition, and of a table that goes along.
+// TestTrialOfPartitions tries rows of a partition that has a constraint of its own.
 func TestTrialOfPartitions(t *testing.T) {
 	t.Parallel()
 	b := setup(t, `create schema app; create table app.people (id bigint, at timestamptz, who text, primary key (id, at)) partition by range (at);
@@ -169,6 +169,47 @@ func TestTrialOfPartitions(t *testing.T) {
 	_, err := sweeper.Lint(t.Context(), b.cfg, b.set)
 	if got, want := head(err), `policies.yaml:9:9: check constraint "named" of app.people refuses what the redaction makes of rows that were tried`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestTrialOfChildren tries rows of a table that goes along.
+func TestTrialOfChildren(t *testing.T) {
+	t.Parallel()
+	text := redactPeople("who: zero") + "    children:\n      - {table: app.notes, match: {person: id}, on: redact, action: redact, columns: {note: zero}}\n"
+	b := setup(t, people+`create table app.notes (id bigint primary key, person bigint references app.people, kind text, note text, constraint told check (kind <> 'told' or note <> ''));
+		insert into app.notes values (1, 1, 'told', 'canary'), (2, 2, 'told', 'canary');`, redactPeople("who: zero"))
+	b.db.Exec(t, `grant select, update on app.notes to sweeper_daemon`)
+	set := load(t, text)
+	_, err := sweeper.Lint(t.Context(), b.cfg, set)
+	if got, want := head(err), `policies.yaml:11:87: check constraint "told" of app.notes refuses what the redaction makes of rows that were tried`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	b.db.Exec(t, `update app.notes set kind = 'other' where id = 1`)
+	if warnings, err := sweeper.Lint(t.Context(), b.cfg, set); err != nil || !strings.Contains(joined(warnings), `"told" of app.notes refuses what the redaction makes of rows that were tried; other rows were redacted`) {
+		t.Errorf("with one row that passes: %v, %v", warnings, err)
+	}
+}
+
+// TestTrialByKey finds rows again by keys of types that have their own operators.
+func TestTrialByKey(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ ddl, columns, key string }{
+		"citext":          {`create extension citext schema public;`, `id public.citext`, `id`},
+		"enum":            {`create type app.mood as enum ('1', '2', '3');`, `id app.mood`, `id`},
+		"domain and uuid": {`create domain app.code as varchar(5);`, `id app.code, other uuid default gen_random_uuid()`, `other, id`},
+		"char and time":   {``, `id char(4), "T t" timestamptz default now()`, `id, "T t"`},
+		"numeric":         {``, `id numeric(6, 2)`, `id`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, "create schema app;"+c.ddl+`create table app.people (`+c.columns+`, at timestamptz not null default '2015-01-01', who text constraint named check (who like 'c%'), primary key (`+c.key+`)); insert into app.people (id, who) values ('1', 'canary'), ('2', 'canary');`,
+				redactPeople(`who: {mask: {keep_last: 1}}`))
+			b.db.Exec(t, `grant usage on schema app, public to sweeper_daemon`)
+			_, err := sweeper.Lint(t.Context(), b.cfg, b.set)
+			if got, want := head(err), `policies.yaml:9:9: check constraint "named" of app.people refuses what the redaction makes of rows that were tried`; got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
 	}
 }
 

@@ -49,9 +49,9 @@ const lintedPolicy = eventsPolicy + `  parents:
 
 func TestLintAgainstCatalogue(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, eventsDDL+`;
-		create table app.parents (id bigint primary key, at timestamptz);
-		create table app.children (id bigint primary key, at timestamptz, parent bigint constraint of_parent references app.parents)`, lintedPolicy)
+	s := newSite(t, eventsDDL+`; alter table app.events alter at set not null;
+		create table app.parents (id bigint primary key, at timestamptz not null);
+		create table app.children (id bigint primary key, at timestamptz not null, parent bigint constraint of_parent references app.parents)`, lintedPolicy)
 	s.env = append([]string{"SWEEPER_DATABASE_URL=" + s.db.URL("")}, s.env...) // the roles may not exist yet
 	before := s.fingerprint(t)
 	warning := `parents.yaml:10:12: foreign key "of_parent" of app.children has no index, so that each delete from app.parents reads that whole table; its owner runs: CREATE INDEX ON "app"."children" ("parent");`

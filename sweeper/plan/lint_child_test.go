@@ -121,8 +121,8 @@ func TestLintStarts(t *testing.T) {
 		"match of types":    {calls, from("table: app.calls, column: ended_at, match: {note: id}"), []string{`policies.yaml:5:68: column "note" of app.calls is text and column "id" of app.events is integer, which cannot be compared`}},
 		"events are hidden": {calls + `alter table app.calls enable row level security`, from(elsewhere), []string{`policies.yaml:5:25: row security on app.calls could hide events from role "sweeper_daemon", and a row whose last event is hidden would go early; give the role BYPASSRLS, or a permissive policy USING (true) and no restrictive one`}},
 		"redacted match": {
-			calls, redacting("org: zero") + "  others: {table: app.events, start_from: {table: app.calls, column: ended_at, match: {note: org}}, delete: {after: P5Y}}\n",
-			[]string{`policies.yaml:9:9: column "org" of app.events is what start_from of category others finds the row's events by; redacting it would lose the start`},
+			calls + `alter table app.events add made text generated always as (lower(who)) stored`, redacting("who: zero") + "  others: {table: app.events, start_from: {table: app.calls, column: ended_at, match: {note: made}}, delete: {after: P5Y}}\n",
+			[]string{`policies.yaml:9:9: column "who" of app.events makes the generated column "made", which is what start_from of category others finds the row's events by; redacting it would lose the start`},
 		},
 		"restrict unknown": {plainTable, plain + "    restrict: {after: P1Y, columns: [whom]}\n", []string{`policies.yaml:7:38: column "whom" does not exist in app.events; did you mean "who"?`}},
 		"filter unknown":   {plainTable, plain + "    bulk_filter: [who, whom]\n", []string{`policies.yaml:7:24: column "whom" does not exist in app.events; did you mean "who"?`}},

@@ -26,7 +26,7 @@ type Trial struct {
 	// is locked. Their columns: the partition's oid, the place as text, the key's
 	// values as texts, and the starts by which categories judge the row.
 	Picks  []Query
-	Update Query   // the row at place $2 of partition $1
+	Update Query   // the row with the key $3 … at place $2 of partition $1
 	Single []Query // the same for each of Columns alone
 
 	// After reads the row with the key $1 … again: its starts, and for each of
@@ -100,17 +100,19 @@ func (r rule) trial(set policy.Set, w writes, which ...condition) Trial {
 				partition, array(asTexts(r.table.Key())), array(asTexts(namesOf(t.starts))), r.from(), rows(b), r.inLeaf(b, leaf), TrialRows)))
 		}
 	}
-	place := "t.ctid = $2::tid AND $1::oid IS NOT NULL"
+	// By its key too: that spares the other partitions.
+	place := "t.ctid = $2::tid AND $1::oid IS NOT NULL AND " + r.keyed(3)
 	if r.table.Kind == catalog.KindPartitioned {
-		place = "t.ctid = $2::tid AND t.tableoid = $1::oid"
+		place = "t.ctid = $2::tid AND t.tableoid = $1::oid AND " + r.keyed(3)
 	}
+	varying := 2 + len(r.table.Key())
 	update := func(b *binder, assignments string) Query {
 		return b.query(fmt.Sprintf("UPDATE %s AS t SET %s WHERE %s", r.from(), assignments, place))
 	}
-	b := bind(2)
+	b := bind(varying)
 	t.Update = update(b, r.assignments(b))
 	for _, name := range t.Columns {
-		b := bind(2)
+		b := bind(varying)
 		one := r
 		one.category.Redact = &policy.Redact{
 			Columns: slices.DeleteFunc(slices.Clone(w.columns), func(c policy.Redaction) bool { return c.Column != name }),
@@ -124,13 +126,7 @@ func (r rule) trial(set policy.Set, w writes, which ...condition) Trial {
 
 // after finds the row again by its key: an update moves it.
 func (r rule) after(t Trial) Query {
-	key := r.table.Key()
-	b := bind(len(key))
-	same := make([]string, len(key))
-	for i, name := range key {
-		col, _ := r.table.Column(name)
-		same[i] = fmt.Sprintf("%s %s $%d::text::%s", column(name), operator(col, "="), i+1, col.Type)
-	}
+	b := bind(len(r.table.Key()))
 	pending := []string{}
 	for _, c := range r.category.Redact.Columns {
 		if c.Strategy != policy.Keep {
@@ -142,7 +138,17 @@ func (r rule) after(t Trial) Query {
 		col, _ := r.table.Column(s.Column)
 		pending = append(pending, "("+differs(b, col, s.Value)+") IS TRUE")
 	}
-	return b.query(fmt.Sprintf("SELECT %s, ARRAY[%s] FROM %s AS t WHERE %s", array(asTexts(namesOf(t.starts))), strings.Join(pending, ", "), r.from(), and(same...)))
+	return b.query(fmt.Sprintf("SELECT %s, ARRAY[%s] FROM %s AS t WHERE %s", array(asTexts(namesOf(t.starts))), strings.Join(pending, ", "), r.from(), r.keyed(1)))
+}
+
+// keyed is that a row has the key whose values are the parameters from first on.
+func (r rule) keyed(first int) string {
+	var same []string
+	for i, name := range r.table.Key() {
+		col, _ := r.table.Column(name)
+		same = append(same, fmt.Sprintf("%s %s $%d::%s", column(name), operator(col, "="), first+i, col.Type))
+	}
+	return and(same...)
 }
 
 // startsOf are the columns of a table by which categories judge when its rows
