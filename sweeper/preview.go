@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
