@@ -99,7 +99,7 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 	defer end()
 	streaming, stop := context.WithCancel(late)
 	defer stop()
-	s := &stream{cfg: d.cfg, log: d.log, now: d.now, instance: d.instance, outage: d.outage, keep: true, health: d.health}
+	s := &stream{cfg: d.cfg, log: d.log, now: d.now, instance: d.instance, outage: d.outage, keep: true, health: d.health, broke: make(chan error, 1)}
 	var group errgroup.Group
 	group.Go(func() error { return s.run(streaming) })
 	group.Go(func() error { return d.reload(soft, reload) })
@@ -107,7 +107,11 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 		defer stop()
 		err := d.schedule(soft, hard)
 		if s.reading.Load() {
-			d.drain(hard)
+			select {
+			case <-s.broke: // it was mended since
+			default:
+			}
+			d.drain(hard, s.broke)
 		}
 		return err
 	})
@@ -140,9 +144,10 @@ func (d *daemon) start(ctx context.Context) error {
 // the batch in flight has used up the grace.
 const lastWord = 3 * time.Second
 
-// drain returns when the log holds the runs that ended last, or when the grace
-// is over: what is missing then comes with the next process.
-func (d *daemon) drain(hard context.Context) {
+// drain returns when the log holds the runs that ended last, when the stream
+// breaks so that waiting does not mend it, or when the grace is over: what is
+// missing then comes with the next process.
+func (d *daemon) drain(hard context.Context, broke <-chan error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(hard))
 	defer cancel()
 	defer context.AfterFunc(hard, func() {
@@ -156,7 +161,7 @@ func (d *daemon) drain(hard context.Context) {
 	conn, _, err := d.cfg.purger(ctx, d.instance)
 	if err == nil {
 		defer closeSoon(conn)
-		err = await(ctx, conn, d.cfg, last, nil)
+		err = await(ctx, conn, d.cfg, last, broke)
 	}
 	if err != nil {
 		d.log.WarnContext(ctx, "the log does not hold all yet", slog.Any(KeyErr, err))

@@ -257,6 +257,8 @@ func TestReplicas(t *testing.T) {
 		and exists (select from pg_replication_slots where slot_name = $1 and active)`, b.db.Slot())
 	b.due(t, "true")
 	b.until(t, "all slots have run", `select count(*) = 6 from sweeper.runs where state = 'succeeded' and deleted = 500`)
+	// One that ends waits for its own runs to be in the log, not for the others'.
+	b.until(t, "the log has all", `select count(*) = 6 from sweeper.purges`)
 	for _, d := range all {
 		d.end(t)
 	}

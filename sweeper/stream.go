@@ -43,6 +43,7 @@ type stream struct {
 	ready    chan struct{} // closed when the slot is read for the first time, by us or another process; until then no error is retried. nil: nobody waits
 	busy     int           // how often in a row the slot had a reader while the log had no other writer
 	reading  atomic.Bool   // the slot is ours at this moment
+	broke    chan error    // hears, if there is room, of what ended a session and waits for somebody to mend it; nil: nobody asks
 	blind    bool          // a publication does not exist at the slot's position, so that nobody can ever read on from there
 }
 
@@ -69,6 +70,12 @@ func (s *stream) run(ctx context.Context) error {
 				wait.Reset()
 			}
 			s.outage.failed(ctx, partLog, err)
+			if !transient(err) {
+				select {
+				case s.broke <- err:
+				default:
+				}
+			}
 			pause = wait.NextBackOff()
 		}
 		switch news, err := s.health.sleep(ctx, pause); {
