@@ -43,15 +43,16 @@ select c.root, c.oid, c.nspname, c.relname, format('%I.%I', c.nspname, c.relname
     on k.indrelid = c.oid and case c.relreplident when 'i' then k.indisreplident when 'n' then false else k.indisprimary end
  order by c.root, c.nspname, c.relname`
 
-// lower and upper find the bounds of a partition by a single column.
+// lower and upper find the bounds of a partition by a single column. Those of
+// small integers stand without quotes.
 var (
-	lower = regexp.MustCompile(`FROM \('([^']*)'\)`)
-	upper = regexp.MustCompile(`TO \('([^']*)'\)`)
+	lower = regexp.MustCompile(`FROM \((?:'([^']*)'|(-?\d+))\)`)
+	upper = regexp.MustCompile(`TO \((?:'([^']*)'|(-?\d+))\)`)
 )
 
 func bound(of *regexp.Regexp, text string) string {
 	if found := of.FindStringSubmatch(text); found != nil {
-		return found[1]
+		return found[1] + found[2]
 	}
 	return ""
 }
