@@ -37,7 +37,7 @@ equal as (
 arrays as (
     select t.oid as type, 'pg_catalog' as schema, bool_or(e.ordered) as ordered
       from pg_type t join pg_type l on l.oid = t.typelem join equal e on e.type in (l.oid, l.typbasetype)
-     where t.typcategory = 'A'
+     where t.typcategory = 'A' and t.oid in (select root from base)
      group by 1)
 select a.attrelid, a.attname, a.attnum, format_type(a.atttypid, -1), format_type(a.atttypid, a.atttypmod),
        format_type(t.oid, case when a.atttypmod < 0 then b.typmod else a.atttypmod end), format_type(t.oid, -1), a.atttypid,

@@ -27,37 +27,32 @@ leaf as materialized (
     select t.root, t.parentrelid, n.nspname, c.oid, c.relname, c.relkind, c.relpersistence, c.relpartbound, c.relreplident, c.relowner, c.relpages, c.reltuples,
            count(*) over (partition by t.root) <= ` + fewLeaves + ` as few
       from tree t join pg_class c on c.oid = t.relid join pg_namespace n on n.oid = c.relnamespace
-     where c.relkind <> 'p'),
-keys as materialized (
-    select i.indrelid, array_agg(a.attname::text order by k.n) as columns
-      from leaf c
-      join pg_index i on i.indrelid = c.oid and i.indimmediate and i.indisvalid
-       and case c.relreplident when 'i' then i.indisreplident when 'n' then false else i.indisprimary end
-     cross join unnest(i.indkey::int[]) with ordinality k(attnum, n)
-      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-     where k.n <= i.indnkeyatts
-     group by i.indrelid)
+     where c.relkind <> 'p')
 select c.root, c.oid, c.nspname, c.relname, format('%I.%I', c.nspname, c.relname), c.parentrelid = c.root, c.relkind::text, c.relpersistence::text,
        coalesce(pg_get_expr(c.relpartbound, 0), ''),
        c.relreplident::text,
-       coalesce(k.columns, '{}'),
+       coalesce((select array_agg(a.attname::text order by array_position(k.columns, a.attnum)) from pg_attribute a
+                  where a.attrelid = c.oid and a.attnum = any(k.columns)), '{}'),
        c.oid in (select g.tgrelid from pg_trigger g where not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
        coalesce(pg_has_role((select o.oid from pg_roles o where o.rolname = 'sweeper_owner'), c.relowner, 'usage'), false),
        pg_get_userbyid(c.relowner),
        ` + sizeSQL(`case when c.few then pg_relation_size(c.oid) when c.reltuples >= 0 then c.relpages::bigint * current_setting('block_size')::int end`) + `
   from leaf c
-  left join keys k on k.indrelid = c.oid
+  left join (select i.indrelid, i.indisprimary, i.indisreplident, (i.indkey::int2[])[0:i.indnkeyatts - 1] as columns
+               from pg_index i where i.indimmediate and i.indisvalid and (i.indisprimary or i.indisreplident)) k
+    on k.indrelid = c.oid and case c.relreplident when 'i' then k.indisreplident when 'n' then false else k.indisprimary end
  order by c.root, c.nspname, c.relname`
 
-// lower and upper find the bounds of a partition by a single column.
+// lower and upper find the bounds of a partition by a single column. Those of
+// small integers stand without quotes.
 var (
-	lower = regexp.MustCompile(`FROM \((?:'([^']*)'|(\d+))\)`)
-	upper = regexp.MustCompile(`TO \((?:'([^']*)'|(\d+))\)`)
+	lower = regexp.MustCompile(`FROM \((?:'([^']*)'|(-?\d+))\)`)
+	upper = regexp.MustCompile(`TO \((?:'([^']*)'|(-?\d+))\)`)
 )
 
 func bound(of *regexp.Regexp, text string) string {
 	if found := of.FindStringSubmatch(text); found != nil {
-		return found[1] + found[2] // in quotes, or an integer of four bytes, which has none
+		return found[1] + found[2]
 	}
 	return ""
 }

@@ -102,7 +102,8 @@ func Connect(ctx context.Context, url, name string, with ...Option) (*pgx.Conn, 
 }
 
 // Pool opens a pool of at most size connections with the pinned session, and
-// checks that one can be made.
+// checks that one can be made. Their statements are planned with the values of
+// each execution.
 func Pool(ctx context.Context, url, name string, size int) (*pgxpool.Pool, error) {
 	conn, err := Config(url, name)
 	if err != nil {
@@ -112,6 +113,9 @@ func Pool(ctx context.Context, url, name string, size int) (*pgxpool.Pool, error
 	if err != nil {
 		return nil, fmt.Errorf("parse the connection URL: not a valid PostgreSQL URL or keyword string")
 	}
+	// A generic plan of a statement over a partitioned table opens and locks every
+	// partition there is, which the server's table of locks need not hold.
+	conn.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	cfg.ConnConfig = conn
 	cfg.MaxConns = int32(size)
 	cfg.MaxConnIdleTime = time.Minute // between two runs it holds nothing
