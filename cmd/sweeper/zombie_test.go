@@ -22,7 +22,9 @@ const sixLeavesDDL = `
 	create table app.e5 partition of app.events for values from ('2010-05-01') to ('2010-06-01');
 	create table app.e6 partition of app.events for values from ('2010-06-01') to ('2010-07-01');
 	insert into app.events select m * 1000 + i, make_date(2010, m, 1) + i * interval '1 hour', 't', 'u' from generate_series(1, 6) m, generate_series(1, 100) i;
-	create function app.wait() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock_shared(4711); return null; end $$;
+	create table app.deeds (who text);
+	create function app.wait() returns trigger language plpgsql security definer as $$ begin
+		perform pg_advisory_xact_lock_shared(4711); insert into app.deeds values (current_setting('application_name')); return null; end $$;
 	create trigger wait before delete on app.events for each statement execute function app.wait()`
 
 // TestZombieWithQueuedSteps freezes a daemon that has one step in flight and
@@ -40,15 +42,16 @@ func TestZombieWithQueuedSteps(t *testing.T) {
 	p.signal(t, syscall.SIGCONT)
 	f.until(t, "it stands by", livesSQL, first)
 	f.lift(t)
-	f.until(t, "the second daemon finishes", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and deleted = 600 and instance = $1`, heir)
+	f.until(t, "the second daemon finishes", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and instance = $1`, heir)
 	f.until(t, "the log has it", `select count(distinct run_id) = 2 from sweeper.purges`)
-	got := f.text(t, `select string_agg(concat_ws(' ', state, deleted, (select count(*) from sweeper.batches b where b.run_id = r.run_id and fact <> 'run_end')), ', ') from sweeper.runs r where instance = $1`, first)
-	if got != "failed 0 0" {
-		t.Errorf("the run of the frozen daemon, its rows and batches: %s", got)
+	// The second may have helped the first with its run before it took over.
+	got := f.text(t, `select concat_ws(' ', (select state from sweeper.runs where instance = $1), (select sum(deleted) from sweeper.runs), count(*) filter (where who like '%' || $1 || '%'), count(*)) from app.deeds`, first)
+	if got != "failed 600 0 6" {
+		t.Errorf("the run of the frozen daemon, rows of both, its own batches, all batches: %s", got)
 	}
-	got = f.text(t, `select concat_ws(' ', sum(row_count), count(*) = count(distinct xid), count(distinct partition), count(distinct run_id)) from sweeper.purge_log where kind = 'delete'`)
-	if got != "600 t 6 1" {
-		t.Errorf("rows in the log, each once, leaves, runs: %s", got)
+	got = f.text(t, `select concat_ws(' ', sum(row_count), count(*) = count(distinct xid), count(distinct partition)) from sweeper.purge_log where kind = 'delete'`)
+	if got != "600 t 6" {
+		t.Errorf("rows in the log, each once, leaves: %s", got)
 	}
 	v, err := purgelog.Verify(t.Context(), f.admin, nil)
 	if err != nil || len(v.Problems) > 0 {
