@@ -16,8 +16,9 @@ import (
 // process; those that come later wait for it. Nobody else takes this lock, so
 // the application is not kept waiting by it.
 const (
-	rootSharedSQL = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int)`
-	rootSQL       = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2::int, $3::int)`
+	rootSharedSQL  = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int)`
+	rootSQL        = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2::int, $3::int)`
+	rootSessionSQL = `select set_config('lock_timeout', $1, false), pg_advisory_lock_shared($2::int, $3::int)`
 )
 
 // rootPatience bounds the wait: a frozen process holds the lock for no longer
@@ -37,17 +38,33 @@ func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string) error 
 }
 
 // count counts the category's rows, which can take long, and no drop meanwhile
-// tries the lock on the table in vain.
+// tries the lock on the table in vain. The lock is the session's: in one
+// transaction the statements together would lock every partition there is.
 func (r *run) count(ctx context.Context, pool *pgxpool.Pool) (all []States, err error) {
 	if len(r.category.Table.Leaves) == 0 {
 		return Count(ctx, pool, r.category)
 	}
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if err := avoidDrops(ctx, tx, r.category.Table.OID, r.category.Table.Text); err != nil {
-			return err
+	err = pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		root := r.category.Table
+		defer release(ctx, c.Conn(), root.OID)
+		if _, err := c.Exec(ctx, rootSessionSQL, rootArgs(root.OID)...); err != nil {
+			return pg.Wrap("wait for the drops of partitions of "+root.Text, err)
 		}
-		all, err = Count(ctx, tx, r.category)
+		all, err = Count(ctx, c, r.category)
 		return err
 	})
 	return all, err
+}
+
+// release gives a session's lock back, or the session up: a pool does not keep
+// a connection that is closed.
+func release(ctx context.Context, conn *pgx.Conn, root uint32) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue(`select pg_advisory_unlock_shared($1::int, $2::int)`, pg.LockSpace, pg.RootLock(root))
+	b.Queue(`reset lock_timeout`)
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		_ = conn.Close(ctx)
+	}
 }
