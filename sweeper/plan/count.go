@@ -57,7 +57,7 @@ func (r rule) count(disposition string) Count {
 	for _, s := range spans {
 		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), rule: r, disposition: disposition, span: s})
 	}
-	if !c.Whole && len(r.category.Where) > 0 {
+	if !c.Whole && (len(r.category.Where) > 0 || r.category.WhereSQL != "") {
 		c.Middle = r.middle(disposition)
 	}
 	return c

@@ -83,10 +83,13 @@ func (r rule) latest(disposition string) time.Time {
 }
 
 // constant writes an instant in the type of the start column; false where that
-// is no time.
+// is no time, or in another table: a column of its name here is not it.
 func (r rule) constant(t time.Time) (string, bool) {
+	if r.category.Start.From != nil {
+		return "", false
+	}
 	if per := perSecond[r.category.Start.Unit]; per != 0 {
-		return strconv.FormatInt(t.Unix()*per, 10), r.category.Start.From == nil
+		return strconv.FormatInt(t.Unix()*per, 10), true
 	}
 	switch r.start().Base {
 	case "timestamptz":

@@ -15,6 +15,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -27,27 +28,6 @@ func (b *bundle) daemon(t *testing.T) *pgx.Conn {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
 	return conn
-}
-
-// planOver is plan over a catalogue that see has changed.
-func (b *bundle) planOver(t *testing.T, conn *pgx.Conn, asOf time.Time, see func(*catalog.Table)) *plan.Plan {
-	t.Helper()
-	var names []catalog.Name
-	for _, c := range b.set.Categories {
-		names = append(names, catalog.Name{Schema: c.Schema, Relation: c.Relation})
-	}
-	cat, err := catalog.Read(t.Context(), conn, names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, table := range cat.Tables {
-		see(table)
-	}
-	p, err := plan.Build(b.set, cat, plan.Options{AsOf: asOf, BatchRows: 1000, Publication: "sweeper", HMACKey: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 func category(p *plan.Plan, name string) *plan.Category {
@@ -304,5 +284,68 @@ func TestStatistics(t *testing.T) {
 	b.db.Exec(t, "update pg_class set reltuples = 1e9, relpages = 1 where oid = 'app.events'::regclass")
 	if s := count(); s.Due != 200 || s.Total < 1e9 {
 		t.Errorf("statistics that lie: %+v", s)
+	}
+}
+
+// TestRangesAgree counts in one scan and by ranges what a start that is an
+// integer, and tenants with windows of their own, make of random rows.
+func TestRangesAgree(t *testing.T) {
+	t.Parallel()
+	const indexed = `create table app.events (id int primary key, at %s, who text, org text); create index on app.events (at)`
+	for name, k := range map[string]struct{ ddl, unit, value string }{
+		"windows":             {fmt.Sprintf(indexed, "timestamptz"), "", "to_timestamp(s)"},
+		"milliseconds":        {fmt.Sprintf(indexed, "bigint"), "ms", "s::bigint * 1000"},
+		"seconds":             {fmt.Sprintf(indexed, "int"), "s", "s::int"},
+		"ranges and windows":  {`create table app.events (id int, at timestamptz not null, who text, org text, primary key (id, at)) partition by range (at); do $$ begin for y in 2014..2033 loop execute format('create table app.y%s partition of app.events for values from (%L) to (%L)', y, y || '-01-01', y + 1 || '-01-01'); end loop; end $$; create table app.rest partition of app.events default`, "", "to_timestamp(s)"},
+		"ranges of seconds":   {`create table app.events (id int, at int not null, who text, org text, primary key (id, at)) partition by range (at); do $$ begin for y in 44..63 loop execute format('create table app.y%s partition of app.events for values from (%s) to (%s)', y, y * 31556952, (y + 1) * 31556952); end loop; end $$; create table app.rest partition of app.events default`, "s", "s::int"},
+		"ranges of 8-byte ms": {`create table app.events (id int, at bigint not null, who text, org text, primary key (id, at)) partition by range (at); do $$ begin for y in 44..63 loop execute format('create table app.y%s partition of app.events for values from (%s) to (%s)', y, y * 31556952000, (y + 1) * 31556952000); end loop; end $$; create table app.rest partition of app.events default`, "ms", "s::bigint * 1000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupWith(t, "create schema app;"+k.ddl, "version: 1\ntimezone: Europe/Berlin\ncategories:\n  events: {table: app.events, subject: who, start_from: at, redact: {after: P2Y, columns: {who: zero}}, delete: {after: P5Y}}\n", func(c *policy.Category) {
+				c.Tenant, c.Start.Unit = "org", k.unit
+			})
+			b.db.Exec(t, "select setseed(0.3); insert into app.events select i, "+k.value+", 'u' || i % 7, case when i % 11 > 0 then 't' || i % 5 end from (select i, 1262304000 + random() * 630720000 as s from generate_series(1, 3000) i) x;"+
+				"insert into app.events values (5001, "+map[bool]string{true: "'-infinity'", false: "0"}[k.unit == ""]+", 'u1', 't1'), (5002, "+map[bool]string{true: "'infinity'", false: "2147483647"}[k.unit == ""]+", 'u1', 't1')")
+			b.window(t, "t1", "9 years")
+			b.window(t, "t2", "4 months")
+			b.db.Exec(t, "select sweeper.apply_hold('u3', 'case', 'test')")
+			conn := b.daemon(t)
+			count := func(see func(*catalog.Table)) []purge.States {
+				t.Helper()
+				states, err := purge.Count(t.Context(), conn, b.planOver(t, conn, in2026, see).Categories()[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				return states
+			}
+			whole, ranges := count(untouched), count(huge)
+			for i := range whole {
+				want, got := whole[i].Tally, ranges[i].Tally
+				got.Scheduled = want.Scheduled
+				if diff := cmp.Diff(want, got); diff != "" || want.Due == 0 || want.Held == 0 || want.NotStarted == 0 || len(ranges[i].Parts) < 2 || whole[i].Estimated {
+					t.Errorf("%s in %d parts, of which one scan says %+v:\n%s", whole[i].Disposition, len(ranges[i].Parts), want, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestOwnColumnIsNotTheEvent has a column of the name that the event has in the
+// other table, with an index: nothing is read by it.
+func TestOwnColumnIsNotTheEvent(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, `create schema app; create table app.events (id int primary key, ended timestamptz, who text); create index on app.events (ended); create table app.ends (event int primary key, ended timestamptz);
+		insert into app.events select i, '2030-01-01', 'u' from generate_series(1, 40) i; insert into app.ends select i, '2015-01-01' from generate_series(1, 30) i`,
+		"version: 1\ncategories:\n  events: {table: app.events, subject: who, start_from: id, delete: {after: P5Y}}\n", func(c *policy.Category) {
+			c.Start = policy.Start{Column: "ended", From: &policy.Elsewhere{Table: "app.ends", Schema: "app", Relation: "ends", Match: []policy.Match{{Other: "event", Own: "id"}}, Pick: "max"}}
+		})
+	conn := b.daemon(t)
+	states, err := purge.Count(t.Context(), conn, b.planOver(t, conn, in2026, huge).Categories()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := states[0]; s.Due != 30 || s.NotStarted != 10 || s.Future != 0 || s.Estimated {
+		t.Errorf("%+v", s)
 	}
 }

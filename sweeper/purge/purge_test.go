@@ -87,9 +87,18 @@ func (b *bundle) plan(t *testing.T, asOf time.Time) *plan.Plan {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	return b.planOver(t, conn, asOf, untouched)
+}
+
+// planOver is plan over a catalogue that see has changed.
+func (b *bundle) planOver(t *testing.T, conn *pgx.Conn, asOf time.Time, see func(*catalog.Table)) *plan.Plan {
+	t.Helper()
 	cat, err := catalog.Read(t.Context(), conn, plan.Tables(b.set))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, table := range cat.Tables {
+		see(table)
 	}
 	rows, err := conn.Query(t.Context(), `select category, tenant, retention::text from sweeper.tenant_retention order by 1, 2`)
 	if err != nil {
