@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -196,29 +197,28 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 }
 
 // choose sorts out the slots that may run now, and when the next one comes. A
-// table goes after those that reference it, as in a sweep of all of them.
+// table goes after those that reference it, as in a sweep of all of them: it
+// waits for their slots that are due no later than its own, and not for those
+// that come due meanwhile, of which there may always be another one. Nor does it
+// wait for one that failed and rests.
 func (s *scheduler) choose(l loaded, all []slot, now time.Time) (due []slot, next time.Time) {
-	level := -1
-	for _, one := range all {
-		if _, known := l.schedules[one.category]; known && !one.due.After(now) {
-			if at := l.levels[one.category]; level < 0 || at < level {
-				level = at
-			}
+	at := func(one slot) time.Time {
+		if r := s.later[one.category]; r != nil {
+			return latest(one.due, r.after)
 		}
+		return one.due
 	}
+	all = slices.DeleteFunc(all, func(one slot) bool { _, known := l.schedules[one.category]; return !known })
 	for _, one := range all {
-		_, known := l.schedules[one.category]
-		at := one.due
-		if r := s.later[one.category]; r != nil && r.after.After(at) {
-			at = r.after
-		}
 		switch {
-		case !known || s.running[one.category]:
-		case at.After(now):
-			if next.IsZero() || at.Before(next) {
-				next = at
+		case s.running[one.category]:
+		case at(one).After(now):
+			if next.IsZero() || at(one).Before(next) {
+				next = at(one)
 			}
-		case l.levels[one.category] == level:
+		case !slices.ContainsFunc(all, func(other slot) bool {
+			return l.levels[other.category] < l.levels[one.category] && !other.due.After(one.due) && !at(other).After(now)
+		}):
 			due = append(due, one)
 		}
 	}
