@@ -352,6 +352,31 @@ func TestDropGivesWay(t *testing.T) {
 	exec(t, s.daemon, dropSQL, drop{}.args()...)
 }
 
+// TestDropOutwaitsAVacuum: for a vacuum a drop waits longer than half a second,
+// since the server ends its own only for who has waited a second; and what the
+// application writes into the leaf meanwhile does not wait with it.
+func TestDropOutwaitsAVacuum(t *testing.T) {
+	t.Parallel()
+	s := partitioned(t, "timestamptz")
+	exec(t, s.admin, `insert into app.shots (id, "At") values (1, '2020-01-01')`)
+	vacuum, app := s.db.Conn(t, ""), s.db.Conn(t, "")
+	exec(t, vacuum, `begin`)
+	exec(t, vacuum, `lock table app.old in share update exclusive mode`) // as a vacuum does
+	done := background(t.Context(), s.daemon, dropSQL, drop{}.args()...)
+	waits(t, s.admin, s.daemon.PgConn().PID())
+	exec(t, app, `set lock_timeout = '100ms'`)
+	exec(t, app, `insert into app.shots (id, "At") values (2, '2020-01-02')`)
+	exec(t, vacuum, `select pg_sleep(0.7)`)
+	waits(t, s.admin, s.daemon.PgConn().PID())
+	exec(t, vacuum, `commit`)
+	if err := <-done; err != nil {
+		t.Errorf("the drop did not wait long enough: %v", err)
+	}
+	if got := pgtest.QueryOne[string](t, s.admin, `select row_count::text from sweeper.batches where fact = 'report'`); got != "2" {
+		t.Errorf("%s rows went, want both", got)
+	}
+}
+
 // TestDropsOfTheLastTwo: two sessions may not take one of the last two each.
 func TestDropsOfTheLastTwo(t *testing.T) {
 	t.Parallel()

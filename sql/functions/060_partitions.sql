@@ -30,11 +30,17 @@ declare
     per_tenant jsonb;
 begin
     perform sweeper.check_drop(root, start_column, zone, retention, as_of, manifest, subject_column, tenant_column, category, run_id);
+    perform sweeper.check_droppable(root, leaf, start_column, unit);
+    -- A vacuum of the leaf that the server began by itself gives way only to who
+    -- has waited for deadlock_timeout. This lock is in nobody's way but a
+    -- vacuum's, so that it can wait so long, and nothing else is locked yet.
+    perform set_config('lock_timeout', (select least(3000, s.setting::int + 500)::text from pg_settings s where s.name = 'deadlock_timeout'), true);
+    execute format('lock table %s in share update exclusive mode', leaf);
+    perform set_config('lock_timeout', '500ms', true);
     perform pg_advisory_xact_lock_shared(1398228304, 1);
     if tenant_column is not null and exists (select from sweeper.tenant_retention w where w.category = drop_partition.category) then
         raise exception 'the partitions of % may not be dropped: a tenant has a window of its own in category "%"', root, category using errcode = 'SW003';
     end if;
-    perform sweeper.check_droppable(root, leaf, start_column, unit);
     insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256)
     values ('stamp', 'drop_partition', reason, category, root_name, leaf_name, cutoff, basis, actor, run_id, policy_sha256);
 
