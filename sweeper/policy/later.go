@@ -13,7 +13,7 @@ import (
 var later = []string{
 	"restrict", "children", "notify", "review=required", "bulk_filter",
 	"limits.max_rows_per_run!=0", "limits.rows_per_second!=0", "limits.max_dead_share!=0",
-	"partitions=detach", "manifest=digest", "evidence=row", "children.*.objects",
+	"evidence=row", "children.*.objects",
 }
 
 // NotApplied is a key in use that this version does not apply.
