@@ -28,6 +28,7 @@ const (
 	Redact          = "redact"
 	DropPartition   = "drop_partition"
 	DetachPartition = "detach_partition"
+	Restrict        = "restrict" // hides, and is no step: see [Views]
 )
 
 // Walks: how the batches of a step follow one another without ever reading
