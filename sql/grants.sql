@@ -10,7 +10,8 @@ grant insert (fact, kind, reason, category, relation, partition, tenant, cutoff,
 grant insert, update on sweeper.runs, sweeper.policy_counts, sweeper.relations, sweeper.schedules, sweeper.pace to sweeper_daemon;
 grant insert on sweeper.policy_versions to sweeper_daemon;
 grant execute on function sweeper.govern(jsonb, bytea) to sweeper_daemon;
-grant execute on function sweeper.drop_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz) to sweeper_daemon;
+grant execute on function sweeper.drop_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz),
+    sweeper.detach_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz) to sweeper_daemon;
 grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.redaction_token(text, bytea, bytea),
     sweeper.is_redaction_token(text, bytea, bytea), sweeper.redact_json(json, text[], boolean) to sweeper_daemon;
 

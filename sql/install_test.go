@@ -81,9 +81,9 @@ func TestInstallFollowsThePolicies(t *testing.T) {
 	both := peoplePolicy + strings.SplitN(events, "categories:\n", 2)[1]
 	conn := db.Conn(t, "")
 	for _, step := range []struct{ policies, want string }{
-		{both, "sweeper: app.events, sweeper_redact: app.people, sweeper_stamp: sweeper.batches; sweeper_daemon may delete app.events, sweeper_daemon may delete app.people"},
-		{events, "sweeper: app.events, sweeper_stamp: sweeper.batches; sweeper_daemon may delete app.events"},
-		{peoplePolicy, "sweeper_redact: app.people, sweeper_stamp: sweeper.batches; sweeper_daemon may delete app.people"},
+		{both, "sweeper: app.events, sweeper_redact: app.people, sweeper_stamp: sweeper.batches, sweeper_stamp: sweeper.manifest; sweeper_daemon may delete app.events, sweeper_daemon may delete app.people"},
+		{events, "sweeper: app.events, sweeper_stamp: sweeper.batches, sweeper_stamp: sweeper.manifest; sweeper_daemon may delete app.events"},
+		{peoplePolicy, "sweeper_redact: app.people, sweeper_stamp: sweeper.batches, sweeper_stamp: sweeper.manifest; sweeper_daemon may delete app.people"},
 	} {
 		if _, err := install(t, db.URL, db.Slot(), step.policies, false); err != nil {
 			t.Fatal(err)
@@ -206,7 +206,7 @@ func TestInstallByAnOrdinaryRole(t *testing.T) {
 	if err != nil || !again.Empty() || len(again.ByOwners) > 0 {
 		t.Errorf("a second install: %v\n%s", err, again.Script())
 	}
-	if tables := texts(t, admin, `select pubname || ' ' || tablename from pg_publication_tables order by 1`); !slices.Equal(tables, []string{"sweeper events", "sweeper_redact people", "sweeper_stamp batches"}) {
+	if tables := texts(t, admin, `select pubname || ' ' || tablename from pg_publication_tables order by 1`); !slices.Equal(tables, []string{"sweeper events", "sweeper_redact people", "sweeper_stamp batches", "sweeper_stamp manifest"}) {
 		t.Errorf("published: %q", tables)
 	}
 	dba, err := pgx.Connect(t.Context(), s.URL("app", "dba"))

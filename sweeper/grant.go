@@ -65,6 +65,16 @@ func grants(c policy.Category, set policy.Set, cat *catalog.Catalog) []grant {
 		read = append(read, "tableoid")
 	}
 	all = append(all, grant{"sweeper_daemon", "SELECT", t.Name, read})
+	if c.Restrict != nil { // the view reads as its owner
+		all = append(all, grant{"sweeper_owner", "SELECT", t.Name, nil})
+		if from := c.Start.From; from != nil {
+			other := []string{c.Start.Column}
+			for _, m := range from.Match {
+				other = append(other, m.Other)
+			}
+			all = append(all, grant{"sweeper_owner", "SELECT", catalog.Name{Schema: from.Schema, Relation: from.Relation}, other})
+		}
+	}
 	// apply_hold warns of a hold that matches no row.
 	seen := []string{}
 	for _, name := range []string{c.Subject, c.Tenant} {

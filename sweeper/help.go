@@ -140,7 +140,7 @@ func (s *scheduler) planForeign(ctx context.Context, l loaded, one foreign) (p *
 			return nil
 		}
 		var dropped []string
-		err = c.QueryRow(ctx, `select array(select partition from sweeper.batches where run_id = $1 and fact = 'report' and kind = 'drop_partition')`, one.ID).Scan(&dropped)
+		err = c.QueryRow(ctx, `select array(select partition from sweeper.batches where run_id = $1 and fact = 'report' and kind in ('drop_partition', 'detach_partition'))`, one.ID).Scan(&dropped)
 		if err != nil {
 			return pg.Wrap("read what a run has dropped", err)
 		}

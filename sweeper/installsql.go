@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,7 +25,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 4
+const SchemaVersion = 5
 
 // writer collects the statements that are missing.
 type writer struct {
@@ -238,7 +239,8 @@ func governed(set policy.Set, cat *catalog.Catalog, former map[string]uint32) ([
 			}
 			t = &catalog.Table{OID: former[c.Name], Text: name.Quoted()}
 		}
-		row := map[string]any{"category": c.Name, "relation": t.OID, "relation_name": t.Text, "mode": c.Mode, "enabled": c.Enabled}
+		row := map[string]any{"category": c.Name, "relation": t.OID, "relation_name": t.Text, "mode": c.Mode, "enabled": c.Enabled,
+			"partitions": cmp.Or(c.Partitions, "drop"), "manifest": c.Manifest}
 		if col, ok := t.Column(c.Subject); ok {
 			row["subject_column"], row["subject_type"] = col.Name, col.TypeOID
 		}

@@ -59,6 +59,9 @@ func (m *metrics) batched(b purge.Batch) {
 	switch b.Kind {
 	case plan.Redact:
 		action = "redacted"
+	case plan.DetachPartition:
+		action = "detached"
+		m.partitions.WithLabelValues(b.Category).Inc()
 	case plan.DropPartition:
 		m.partitions.WithLabelValues(b.Category).Inc()
 	}

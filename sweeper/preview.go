@@ -2,6 +2,7 @@ package sweeper
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
@@ -91,5 +92,9 @@ func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, err
 	if err != nil {
 		return nil, err
 	}
-	return append(found, more...), plan.Join(set, refused)
+	stale, err := staleViews(ctx, conn, set, cat)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(found, more, stale), plan.Join(set, refused)
 }

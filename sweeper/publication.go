@@ -13,15 +13,15 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
 
-// stamps is the table through which transactions say what they do.
-var stamps = catalog.Name{Schema: "sweeper", Relation: "batches"}
+// said are the tables through which transactions say what they do.
+var said = map[catalog.Name]string{{Schema: "sweeper", Relation: "batches"}: "", {Schema: "sweeper", Relation: "manifest"}: ""}
 
 // publications writes the three of them: deletes of every governed table,
 // updates too where a category redacts, and the inserts of the stamps. They
 // come before the slot, which else could never read them.
 func (w *writer) publications(ctx context.Context) error {
 	deletes, redact, stamp := w.cfg.Publication, w.cfg.Publication+"_redact", w.cfg.Publication+"_stamp"
-	want := map[string]map[catalog.Name]string{deletes: {}, redact: {}, stamp: {stamps: ""}}
+	want := map[string]map[catalog.Name]string{deletes: {}, redact: {}, stamp: said}
 	for _, c := range w.set.Categories {
 		t, p := w.table(c), plan.Publication(c, w.set, w.cfg.Publication)
 		want[p][t.Name] = w.columnList(t, p)
@@ -71,7 +71,7 @@ func (w *writer) publication(ctx context.Context, name, publish string, want map
 		if there {
 			sql = fmt.Sprintf("%s DROP TABLE %s;\n%s", alter, table.Quoted(), sql)
 		}
-		if table == stamps { // made by this very installation
+		if _, ours := said[table]; ours { // made by this very installation
 			w.add(why, sql)
 		} else if err := w.addOwned(ctx, why, sql, table); err != nil {
 			return err

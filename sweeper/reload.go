@@ -136,6 +136,11 @@ func (d *daemon) fit(ctx context.Context, conn *pgx.Conn, l *loaded, whole bool)
 		}
 	}
 	l.refused = refused
+	stale, err := staleViews(ctx, conn, m.fitting(l.set), cat)
+	if err != nil {
+		return err
+	}
+	warned = append(warned, stale...)
 	d.warn(ctx, append(plan.Warnings(m.fitting(l.set), cat), warned...))
 	l.levels = levelsOf(p)
 	if err := register(ctx, conn, l.set, cat, d.cfg.Policies); err != nil {

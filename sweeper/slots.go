@@ -103,9 +103,9 @@ const endedSQL = `
 	with gone as (
 	  update sweeper.runs r set state = 'failed', stop_reason = 'the process ended', finished_at = clock_timestamp(),
 	         deleted = done.deleted, redacted = done.redacted, partitions_dropped = done.dropped, remaining = greatest(0, r.planned - done.deleted - done.redacted)
-	    from (select o.run_id, coalesce(sum(b.row_count) filter (where b.kind <> 'redact'), 0) as deleted,
+	    from (select o.run_id, coalesce(sum(b.row_count) filter (where b.kind in ('delete', 'drop_partition')), 0) as deleted,
 	                 coalesce(sum(b.row_count) filter (where b.kind = 'redact'), 0) as redacted,
-	                 count(*) filter (where b.kind = 'drop_partition') as dropped
+	                 count(*) filter (where b.kind in ('drop_partition', 'detach_partition')) as dropped
 	            from sweeper.runs o left join sweeper.batches b on b.run_id = o.run_id and b.fact = 'report'
 	           where o.category = $1 and o.state = 'running' group by 1) done
 	   where r.run_id = done.run_id and r.state = 'running'

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/wal"
 )
 
@@ -76,6 +77,13 @@ func (u *remover) database(ctx context.Context, cfg Config, s server, keepLog bo
 			if err := u.exec(ctx, "publication "+name, "DROP PUBLICATION "+catalog.Quote(name)); err != nil {
 				return err
 			}
+		}
+	}
+	if _, owner, err := restrictedViews(ctx, u.conn); err != nil {
+		return err
+	} else if owner == "sweeper_owner" {
+		if err := u.exec(ctx, "schema "+plan.RestrictedSchema, "DROP SCHEMA "+plan.RestrictedSchema+" CASCADE"); err != nil {
+			return err
 		}
 	}
 	switch {

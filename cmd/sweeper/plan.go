@@ -144,7 +144,7 @@ func listed[T any](list []T) []T {
 func walks(c *plan.Category, disposition string) *string {
 	var found []string
 	for _, s := range c.Steps {
-		if s.Kind != disposition && (s.Kind != plan.DropPartition || disposition != plan.Delete) {
+		if s.Kind != disposition && (s.Walk != plan.WalkPartition || disposition != plan.Delete) {
 			continue
 		}
 		if !slices.Contains(found, s.Walk) {

@@ -21,6 +21,8 @@ comment on column sweeper.governed.tenant_type is 'The type of that column.';
 comment on column sweeper.governed.retention is 'delete.after of the policy; NULL never deletes.';
 comment on column sweeper.governed.redact_after is 'redact.after of the policy; NULL never redacts.';
 comment on column sweeper.governed.start_unit is 'Unit of an integer start: s, ms or us since 1970; NULL: the start is a time.';
+comment on column sweeper.governed.partitions is 'What becomes of whole partitions: drop, detach or rows.';
+comment on column sweeper.governed.manifest is 'What is recorded of a partition that goes whole: none, count or digest.';
 comment on column sweeper.governed.window_min is 'The shortest window that the policy allows, tenants'' own ones included; NULL: no floor.';
 comment on column sweeper.governed.window_max is 'The longest one; NULL: no ceiling.';
 comment on column sweeper.governed.allowed_days is 'The only windows allowed, in days; NULL or empty: all between floor and ceiling.';
@@ -43,6 +45,10 @@ comment on column sweeper.policy_counts.blocked_rows is 'Rows due but kept by so
 comment on column sweeper.policy_counts.oldest_overdue is 'The oldest start of a row still due; NULL: none.';
 comment on column sweeper.policy_counts.coverage is 'covered, or awaiting until the table is published.';
 comment on column sweeper.policy_counts.computed_at is 'When the rows were counted.';
+
+comment on table sweeper.manifest is 'Through which the write-ahead log sees the keys of a partition that goes whole with a digest; its rows go with the transaction that writes them.';
+comment on column sweeper.manifest.manifest_id is 'Number of the row, by which its deletion is named.';
+comment on column sweeper.manifest.key is 'For each key column its name and its text, each after its length in four bytes.';
 
 comment on table sweeper.relations is 'Tables as the write-ahead log last named them, for those that are dropped before their changes are read.';
 comment on column sweeper.relations.relid is 'Oid of the table or partition.';
@@ -164,7 +170,7 @@ comment on column sweeper.purge_log.committed_at is 'When the transaction commit
 comment on column sweeper.purge_log.commit_lsn is 'LSN of its commit.';
 comment on column sweeper.purge_log.xid is 'Its transaction id.';
 comment on column sweeper.purge_log.source is 'The server and slot that the entry came from.';
-comment on column sweeper.purge_log.kind is 'What happened: delete, redact, drop_partition, truncate, gap and so on.';
+comment on column sweeper.purge_log.kind is 'What happened: delete, redact, drop_partition, detach_partition (its rows stay, in a table that is no longer swept), truncate, gap and so on.';
 comment on column sweeper.purge_log.reason is 'Why it was purged; out_of_policy: by others; NULL: nothing was purged.';
 comment on column sweeper.purge_log.category is 'Name of the category.';
 comment on column sweeper.purge_log.relation is 'The table, as schema.table; of a partition, its root.';

@@ -23,12 +23,12 @@ begin
     perform sweeper.take_fence();
     delete from sweeper.governed;
     insert into sweeper.governed (category, relation, relation_name, subject_column, subject_type, tenant_column, tenant_type,
-                                  retention, redact_after, mode, enabled, policy_sha256, start_unit, window_min, window_max, allowed_days)
+                                  retention, redact_after, mode, enabled, policy_sha256, start_unit, window_min, window_max, allowed_days, partitions, manifest)
     select category, relation::regclass, relation_name, subject_column, subject_type::regtype, tenant_column, tenant_type::regtype,
-           retention, redact_after, mode, enabled, $2, start_unit, window_min, window_max, allowed_days
+           retention, redact_after, mode, enabled, $2, start_unit, window_min, window_max, allowed_days, partitions, manifest
       from jsonb_to_recordset(categories) as c(category text, relation oid, relation_name text, subject_column name,
            subject_type oid, tenant_column name, tenant_type oid, retention interval, redact_after interval, mode text, enabled boolean,
-           start_unit text, window_min interval, window_max interval, allowed_days int[]);
+           start_unit text, window_min interval, window_max interval, allowed_days int[], partitions text, manifest text);
     insert into sweeper.hold_types (part, type)
     select 'subject', subject_type from sweeper.governed where subject_type is not null
     union

@@ -58,6 +58,8 @@ type Table struct {
 	Hidden []string
 	Purger string
 
+	RowSecurity bool // it is enabled, for whomever
+
 	// Purging tells that the current role is Purger. May are the commands, of
 	// SELECT, UPDATE and DELETE, that Purger has a privilege for, be it on one
 	// column. All statements go through the root, so a leaf's own do not count.

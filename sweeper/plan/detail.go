@@ -104,7 +104,7 @@ func (c *Category) WalkReason(disposition string) string {
 	var why []string
 	seen := map[string]bool{}
 	for _, s := range c.Steps {
-		if s.Kind != disposition && (s.Kind != DropPartition || disposition != Delete) || seen[s.Walk] {
+		if s.Kind != disposition && (s.Walk != WalkPartition || disposition != Delete) || seen[s.Walk] {
 			continue
 		}
 		seen[s.Walk] = true

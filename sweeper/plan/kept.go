@@ -15,7 +15,7 @@ type Kept struct {
 	Until     time.Time // when its bound lets it go; zero: not the bound keeps it
 }
 
-// Dropped are the partitions that would go whole, if the rows in them allow it.
+// Dropped are the partitions that would go whole, dropped or detached, if the rows in them allow it.
 func (c *Category) Dropped() []catalog.Leaf {
 	whole := c.whole()
 	var found []catalog.Leaf
@@ -30,7 +30,7 @@ func (c *Category) Dropped() []catalog.Leaf {
 func (c *Category) whole() map[uint32]bool {
 	whole := map[uint32]bool{}
 	for _, s := range c.Steps {
-		if s.Kind == DropPartition {
+		if s.Walk == WalkPartition {
 			whole[s.Leaf] = true
 		}
 	}
@@ -74,6 +74,8 @@ func (r rule) byRows() string {
 		return "tenants have windows of their own"
 	case len(r.others) > 0:
 		return fmt.Sprintf("category %q governs the table too", r.others[0].Name)
+	case len(c.Children) > 0:
+		return "rows of other tables go along with its rows"
 	case len(r.table.Referencing) > 0:
 		return fmt.Sprintf("foreign key %q of %s points at the table", r.table.Referencing[0].Constraint, r.table.Referencing[0].Table)
 	}
@@ -95,7 +97,7 @@ func (r rule) keeps(l catalog.Leaf) (reason string, until time.Time) {
 		return "it has no upper bound that is a time", until
 	case free.After(r.options.AsOf.Add(Slack)):
 		return "not due by its bound", free
-	case l.DeleteTriggers:
+	case l.DeleteTriggers && r.category.Partitions != "detach":
 		return "it has DELETE triggers, which a drop does not fire", until
 	case !l.OwnerMember:
 		return fmt.Sprintf("sweeper_owner is not a member of %q, which owns it", l.Owner), until

@@ -24,9 +24,7 @@ func (l *linter) columns() {
 		}
 	}
 	if c.Restrict != nil {
-		for i, name := range c.Restrict.Columns {
-			l.column(fmt.Sprintf("restrict.columns.%d", i), name)
-		}
+		l.restriction()
 	}
 	for i, name := range c.BulkFilter {
 		key := fmt.Sprintf("bulk_filter.%d", i)

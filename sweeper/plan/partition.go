@@ -21,18 +21,22 @@ func ByStart(t *catalog.Table, c policy.Category) bool {
 // by the installed function.
 func (r rule) droppable() map[uint32]catalog.Leaf {
 	found := map[uint32]catalog.Leaf{}
-	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
+	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || len(r.category.Children) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
 		return found
 	}
-	ranges := 0
+	ranges, deep := 0, 0
 	for _, l := range r.table.Leaves {
-		if l.Direct && !l.Default {
+		switch {
+		case !l.Direct:
+			deep = 1 // of a partition that is partitioned itself, and stays
+		case !l.Default:
 			ranges++
 		}
 	}
+	ranges += deep
 	for _, l := range r.table.Leaves {
 		upper, ok := r.instant(l.Upper)
-		if !ok || !l.Direct || l.Default || l.Kind != catalog.KindTable || l.DeleteTriggers || !l.OwnerMember || ranges < 2 {
+		if !ok || !l.Direct || l.Default || l.Kind != catalog.KindTable || l.DeleteTriggers && r.category.Partitions != "detach" || !l.OwnerMember || ranges < 2 {
 			continue
 		}
 		if r.later(upper, *r.category.Delete).After(r.options.AsOf.Add(Slack)) {
@@ -47,14 +51,17 @@ func (r rule) droppable() map[uint32]catalog.Leaf {
 func (r rule) dropStep(leaf catalog.Leaf, rows Step) Step {
 	s := rows
 	s.Kind, s.Walk = DropPartition, WalkPartition
+	if r.category.Partitions == "detach" {
+		s.Kind = DetachPartition
+	}
 	s.Batch, s.First, s.Next, s.Split, s.Part = Query{}, Query{}, Query{}, Query{}, Query{}
 	s.Rows = &rows
 	s.Probe = r.probe(leaf)
-	s.Drop = r.drop(leaf)
+	s.Drop = r.drop(s.Kind, leaf)
 	return s
 }
 
-func (r rule) drop(leaf catalog.Leaf) Query {
+func (r rule) drop(function string, leaf catalog.Leaf) Query {
 	b := bind(5)
 	c := r.category
 	nullable := func(v string) string {
@@ -63,8 +70,8 @@ func (r rule) drop(leaf catalog.Leaf) Query {
 		}
 		return b.text(v, "name")
 	}
-	return b.query(fmt.Sprintf(`SELECT sweeper.drop_partition(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, $2::text, %s, $3::text, $1::uuid, $4::bytea, $5::timestamptz)`,
-		b.text(fmt.Sprint(r.table.OID), "oid::regclass"), b.text(fmt.Sprint(leaf.OID), "oid::regclass"), b.text(c.Start.Column, "name"),
+	return b.query(fmt.Sprintf(`SELECT sweeper.%s(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, $2::text, %s, $3::text, $1::uuid, $4::bytea, $5::timestamptz)`,
+		function, b.text(fmt.Sprint(r.table.OID), "oid::regclass"), b.text(fmt.Sprint(leaf.OID), "oid::regclass"), b.text(c.Start.Column, "name"),
 		b.text(c.Timezone, "text"), b.text(c.Delete.Interval(), "interval"), r.asOf(b), b.text(c.Manifest, "text"),
 		nullable(c.Subject), nullable(c.Tenant), b.text(c.Name, "text"), b.text(c.Basis, "text")))
 }

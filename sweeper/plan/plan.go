@@ -24,9 +24,11 @@ import (
 
 // Dispositions and kinds of steps.
 const (
-	Delete        = "delete"
-	Redact        = "redact"
-	DropPartition = "drop_partition"
+	Delete          = "delete"
+	Redact          = "redact"
+	DropPartition   = "drop_partition"
+	DetachPartition = "detach_partition"
+	Restrict        = "restrict" // hides, and is no step: see [Views]
 )
 
 // Walks: how the batches of a step follow one another without ever reading
@@ -103,7 +105,7 @@ type Part struct {
 // Step is one action on one relation, or on one partition of it.
 type Step struct {
 	Category  string
-	Kind      string // delete, redact or drop_partition
+	Kind      string // delete, redact, drop_partition or detach_partition
 	Relation  string // the root, as texts write it
 	Partition string // the leaf, "" for a plain table
 	Root      uint32
@@ -241,7 +243,7 @@ func (c *Category) hash(policies [32]byte, dropped []string) string {
 	}
 	drops := slices.Clone(dropped)
 	for _, s := range c.Steps {
-		if s.Kind == DropPartition && !slices.Contains(drops, s.Partition) {
+		if s.Walk == WalkPartition && !slices.Contains(drops, s.Partition) {
 			drops = append(drops, s.Partition)
 		}
 	}

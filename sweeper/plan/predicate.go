@@ -15,12 +15,16 @@ type binder struct {
 	varying int
 	args    []any
 	seen    map[string]string
+	literal bool // values stand in the text, and as-of is now(): of a view
 }
 
 func bind(varying int) *binder { return &binder{varying: varying, seen: map[string]string{}} }
 
 // text binds a value that the server reads as typ. Equal ones share a number.
 func (b *binder) text(value, typ string) string {
+	if b.literal {
+		return "'" + strings.ReplaceAll(value, "'", "''") + "'::" + typ
+	}
 	key := typ + "\x00" + value
 	if n, ok := b.seen[key]; ok {
 		return n
@@ -64,8 +68,11 @@ func and(parts ...string) string {
 
 func column(name string) string { return "t." + catalog.Quote(name) }
 
-// asOf is the instant as a parameter.
+// asOf is the instant as a parameter, and the present in a view.
 func (r rule) asOf(b *binder) string {
+	if b.literal {
+		return "now()"
+	}
 	return b.text(r.options.AsOf.UTC().Format("2006-01-02 15:04:05.999999Z07:00"), "timestamptz")
 }
 

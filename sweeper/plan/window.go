@@ -31,8 +31,11 @@ func (r rule) windows(c policy.Category) []Window {
 
 // period is that of a category for a disposition.
 func period(c policy.Category, disposition string) policy.Period {
-	if disposition == Delete {
+	switch disposition {
+	case Delete:
 		return *c.Delete
+	case Restrict:
+		return c.Restrict.After
 	}
 	return c.Redact.After
 }
@@ -72,8 +75,8 @@ func (r rule) reach(b *binder, k clock, c policy.Category, disposition string) s
 }
 
 // byWindow replaces the policy's condition plain by that of the tenant's window,
-// for the rows of tenants that have one. A redaction of rows that are deleted
-// later comes at the smaller of the two. A window never ends before the floor of
+// for the rows of tenants that have one. A restriction, and a redaction of rows
+// that are deleted later, come at the smaller of the two. A window never ends before the floor of
 // the policy nor after its ceiling. wall is the start on the wall clock.
 func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall string) string {
 	tenant, ok := r.table.Column(c.Tenant)
@@ -96,7 +99,7 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 		bounded += " OR " + ends(b.text(most.Interval(), "interval"))
 	}
 	own := fmt.Sprintf("(SELECT bool_and(%s) FROM %s AND %s %s %s)", bounded, windows, value, equal, name)
-	if disposition == Redact && c.Delete != nil {
+	if disposition == Restrict || disposition == Redact && c.Delete != nil {
 		return fmt.Sprintf("(%s OR CASE WHEN %s THEN %s ELSE false END)", plain, has, own)
 	}
 	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", has, own, plain)

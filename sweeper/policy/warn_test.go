@@ -136,9 +136,9 @@ func TestWarnings(t *testing.T) {
 			category("restrict: {after: P1D, columns: [a]}", "notify: {before: P1D}", "review: required", "bulk_filter: [a]", "limits: {max_rows_per_run: 1, max_share: 0, rows_per_second: 0, max_dead_share: 0.1}",
 				"partitions: detach", "manifest: digest", "evidence: row", "delete: {after: P5Y}"),
 			[]string{
-				`p.yaml:6:5: "restrict" ` + notYet, `p.yaml:7:5: "notify" ` + notYet, `p.yaml:8:13: "review: required" ` + notYet,
+				`p.yaml:7:5: "notify" ` + notYet, `p.yaml:8:13: "review: required" ` + notYet,
 				`p.yaml:9:5: "bulk_filter" ` + notYet, `p.yaml:10:32: "max_rows_per_run: 1" ` + notYet, `p.yaml:10:85: "max_dead_share: 0.1" ` + notYet,
-				`p.yaml:11:17: "partitions: detach" ` + notYet, `p.yaml:12:15: "manifest: digest" ` + notYet, `p.yaml:13:15: "evidence: row" ` + notYet,
+				`p.yaml:13:15: "evidence: row" ` + notYet,
 			},
 		},
 		"keys at what they are anyway": {
@@ -172,10 +172,9 @@ func TestApplicable(t *testing.T) {
 		got[i] = short
 	}
 	want := []string{
-		`whole.yaml:20:5: "restrict"`, `whole.yaml:34:5: "children"`, `whole.yaml:39:9: "objects"`, `whole.yaml:55:5: "notify"`,
+		`whole.yaml:34:5: "children"`, `whole.yaml:39:9: "objects"`, `whole.yaml:55:5: "notify"`,
 		`whole.yaml:56:13: "review: required"`, `whole.yaml:57:5: "bulk_filter"`, `whole.yaml:58:32: "max_rows_per_run: 50000"`,
 		`whole.yaml:58:73: "rows_per_second: 200"`, `whole.yaml:58:94: "max_dead_share: 0.4"`, `whole.yaml:59:15: "evidence: row"`,
-		`whole.yaml:67:17: "partitions: detach"`, `whole.yaml:68:15: "manifest: digest"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -40,7 +40,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		r.cutoffs[s.Disposition] = s.Cutoff
 		due += s.Due
 	}
-	r.cutoffs[plan.DropPartition] = r.cutoffs[plan.Delete]
+	r.cutoffs[plan.DropPartition], r.cutoffs[plan.DetachPartition] = r.cutoffs[plan.Delete], r.cutoffs[plan.Delete]
 	o.add(before)
 	if err := r.begin(ctx, pool, o, due); err != nil {
 		return r.finish(ctx, pool, o, err)

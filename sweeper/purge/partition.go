@@ -3,17 +3,20 @@ package purge
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
 
-// dropTimeout bounds the function that drops a partition. While it counts the
-// leaf its writers wait, so it is short: a leaf that takes longer goes by rows.
-const dropTimeout = 10 * time.Second
+// manifestTimeout bounds the function that takes a partition away. While it
+// writes the leaf's manifest the leaf's writers wait, so it is short: a leaf that
+// takes longer goes by rows.
+const manifestTimeout = 5 * time.Second
 
 // While a drop waits for the parent's lock, every statement on the table queues
 // behind it. Somebody who keeps the lock for long would make that a pause for
@@ -24,9 +27,9 @@ const (
 	mostLockedOut = 2 // leaves
 )
 
-// walkPartition drops the leaf whole. It stays, to go by rows, when a row in it
+// walkPartition drops or detaches the leaf whole. It stays, to go by rows, when a row in it
 // is not due or held, which is found out before anything is locked, when it
-// cannot be dropped, or when its locks are not to be had in time.
+// cannot go whole, or when its locks are not to be had in time.
 func (s *stepper) walkPartition(ctx context.Context) error {
 	var whole bool
 	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
@@ -41,12 +44,14 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		if err == nil {
 			s.batched(rows, s.Now().Sub(began))
 			s.partitions++
-			s.rows += rows
+			if s.step.Kind == plan.DropPartition {
+				s.rows += rows // of a leaf that is detached they are still there
+			}
 			s.note(rows)
-			s.Log.DebugContext(ctx, "partition dropped", slog.String("step", s.step.Name()), slog.Int64("rows", rows))
+			s.Log.DebugContext(ctx, "partition gone", slog.String("step", s.step.Name()), slog.Int64("rows", rows))
 			return nil
 		}
-		s.Log.WarnContext(ctx, "partition not dropped", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
+		s.Log.WarnContext(ctx, "partition stays", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
 		switch {
 		case pg.Classify(err) == pg.Retry:
 		case byRows(err):
@@ -75,15 +80,16 @@ func byRows(err error) bool {
 	return false
 }
 
-// drop calls the installed function in a transaction of its own.
+// drop calls the installed function in a transaction of its own. Of a manifest
+// that does not count, rows is 0.
 func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
-	op := "drop partition " + s.step.Partition
+	op := strings.ReplaceAll(s.step.Kind, "_", " ") + " " + s.step.Partition
 	err = pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, rootSQL, rootArgs(s.step.Root)...); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
-			milliseconds(s.LockTimeout), milliseconds(min(dropTimeout, s.StatementTimeout))); err != nil {
+			milliseconds(s.LockTimeout), milliseconds(min(manifestTimeout, s.StatementTimeout))); err != nil {
 			return err
 		}
 		var licensed int
@@ -101,8 +107,12 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 			return ErrStepBusy
 		}
 		args := append([]any{s.id, s.Reason, s.Actor, s.plan.PolicySHA256[:], s.cutoffs[s.step.Kind]}, s.step.Drop.Args...)
-		if err := tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&rows); err != nil {
+		var counted *int64
+		if err := tx.QueryRow(ctx, s.step.Drop.SQL, args...).Scan(&counted); err != nil {
 			return err
+		}
+		if counted != nil {
+			rows = *counted
 		}
 		failpoint.Hit("purge.in_drop")
 		return nil

@@ -59,11 +59,11 @@ type Options struct {
 	Holder        Holder                      // nil: every other holder of a step is a stranger
 }
 
-// Batch is a committed batch, or a partition that was dropped.
+// Batch is a committed batch, or a partition that went whole.
 type Batch struct {
 	Category string
 	Table    string // the root
-	Kind     string // plan.Delete, plan.Redact or plan.DropPartition
+	Kind     string // of the step: plan.Delete, plan.Redact, plan.DropPartition or plan.DetachPartition
 	Rows     int64
 	Took     time.Duration
 }

@@ -64,7 +64,7 @@ func byRowsOf(c *plan.Category, disposition string) (steps []*plan.Step) {
 func (p *pass) drops(ctx context.Context) (left []*plan.Step) {
 	for i := range p.category.Steps {
 		step := &p.category.Steps[i]
-		if step.Kind != plan.DropPartition || p.dropped[step.Leaf] {
+		if step.Walk != plan.WalkPartition || p.dropped[step.Leaf] {
 			continue
 		}
 		t, err := p.alone(ctx, step)

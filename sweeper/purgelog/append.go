@@ -44,8 +44,12 @@ type Change struct {
 // Name is a relation as the stream calls it.
 type Name struct{ Schema, Relation string }
 
-// stamps is the table that transactions write their stamps into.
-var stamps = Name{Schema: "sweeper", Relation: "batches"}
+// stamps is the table that transactions write their stamps into, and manifest
+// the one through which they show the keys of a partition that goes whole.
+var (
+	stamps   = Name{Schema: "sweeper", Relation: "batches"}
+	manifest = Name{Schema: "sweeper", Relation: "manifest"}
+)
 
 // Rows are the rows of a change.
 type Rows interface {
@@ -110,10 +114,13 @@ func (l *Log) Append(ctx context.Context, tx Tx) error {
 func (a *appending) change(ctx context.Context, c Change) error {
 	switch c.Op {
 	case opInsert:
-		if c.Relations[0] != stamps {
-			return nil // somebody has published inserts of an application's table
+		switch c.Relations[0] {
+		case stamps:
+			return a.facts(c)
+		case manifest:
+			return a.manifest(ctx, c)
 		}
-		return a.facts(c)
+		return nil // somebody has published inserts of an application's table
 	case opTruncate:
 		return a.truncate(ctx, c)
 	case opUpdate:
@@ -133,11 +140,19 @@ func (a *appending) purged(ctx context.Context, c Change, kind string) error {
 	if err != nil {
 		return err
 	}
-	g := a.group(r, kind)
-	a.id = proof.AppendField(a.id[:0], []byte(r.root))
+	return a.commit(ctx, a.group(r, kind), c.Rows.Len(), func(i int) ([]byte, error) { return c.Rows.Key(i), nil })
+}
+
+// commit adds the commitments of n rows, by their keys.
+func (a *appending) commit(ctx context.Context, g *group, n int, key func(i int) ([]byte, error)) error {
+	a.id = proof.AppendField(a.id[:0], []byte(g.root))
 	prefix := len(a.id)
-	for i := range c.Rows.Len() {
-		a.id = append(a.id[:prefix], c.Rows.Key(i)...)
+	for i := range n {
+		k, err := key(i)
+		if err != nil {
+			return err
+		}
+		a.id = append(a.id[:prefix], k...)
 		commitment := a.committer.Commit(a.id)
 		g.rows.Add(commitment)
 		g.buf = append(g.buf, commitment[:]...)
@@ -147,7 +162,7 @@ func (a *appending) purged(ctx context.Context, c Change, kind string) error {
 			}
 		}
 	}
-	a.Log.rows += c.Rows.Len()
+	a.Log.rows += n
 	return nil
 }
 
@@ -240,7 +255,8 @@ func (a *appending) close(ctx context.Context) error {
 func text(s string) *string { return &s }
 
 // purges writes the summary of a run that has ended: one row for each tenant,
-// as its batches reported them.
+// as its batches reported them. Rows of a partition that was detached are still
+// there, and count as neither deleted nor redacted.
 func (a *appending) purges(ctx context.Context, end *stamp) error {
 	if err := a.write(ctx); err != nil {
 		return err
@@ -269,7 +285,7 @@ counts as (
   select r.kind, null, r.row_count from reports r where r.tenants is null),
 totals as (
   select tenant,
-         sum(rows) filter (where kind in ('delete', 'drop_partition', 'detach_partition')) as deleted,
+         sum(rows) filter (where kind in ('delete', 'drop_partition')) as deleted,
          sum(rows) filter (where kind = 'redact') as redacted,
          bool_or(kind = 'drop_partition' and rows is null) as uncounted
     from counts group by tenant),
@@ -278,4 +294,4 @@ written as (
   select $1, $2, t.tenant, $3, $4, $5, $6, case when t.uncounted then null else coalesce(t.deleted, 0) end, coalesce(t.redacted, 0), 0, $7, $8, $9
     from (select * from totals union all select null, 0, 0, false where not exists (select from totals)) t)
 select coalesce((select sum(row_count) from reports), 0)::bigint,
-       coalesce((select sum(row_count) from sweeper.purge_log where run_id = $1 and category = $2 and kind in ('delete', 'redact', 'drop_partition')), 0)::bigint`
+       coalesce((select sum(row_count) from sweeper.purge_log where run_id = $1 and category = $2 and kind in ('delete', 'redact', 'drop_partition', 'detach_partition')), 0)::bigint`

@@ -60,7 +60,7 @@ func (a *appending) fact(s *stamp) {
 	case "report":
 		rep := &report{rows: s.rowCount, tenant: s.onlyTenant()}
 		a.report[s.kind+" "+value(s.relation)] = rep
-		if s.kind == "drop_partition" || s.kind == "detach_partition" {
+		if s.whole() && !a.manifested(s) {
 			e := a.entry(s.kind, relation{root: value(s.relation), leaf: value(s.partition)})
 			e.RowCount, e.Tenant = s.rowCount, rep.tenant
 			a.after = append(a.after, e)
@@ -82,7 +82,7 @@ func (a *appending) fact(s *stamp) {
 // mismatches are the entries that say where the reports and the rows seen
 // differ.
 func (a *appending) mismatches() []proof.Entry {
-	if a.stamp == nil || a.stamp.kind == "drop_partition" || a.stamp.kind == "detach_partition" {
+	if a.stamp == nil || a.stamp.whole() && !a.manifested(a.stamp) {
 		return nil
 	}
 	root := value(a.stamp.relation)
