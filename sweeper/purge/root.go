@@ -16,7 +16,7 @@ import (
 // process; those that come later wait for it. Nobody else takes this lock, so
 // the application is not kept waiting by it.
 const (
-	rootSharedSQL = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int)`
+	rootSharedSQL = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int), set_config('lock_timeout', $4, true)`
 	rootSQL       = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2::int, $3::int)`
 )
 
@@ -30,9 +30,9 @@ func rootArgs(root uint32) []any {
 
 // avoidDrops waits for the drops of partitions of a table, and keeps others from
 // beginning until tx ends. It must come before anything else in tx: to prepare a
-// statement over the table is enough to lock it.
-func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string) error {
-	_, err := tx.Exec(ctx, rootSharedSQL, rootArgs(root)...)
+// statement over the table is enough to lock it, for which wait is the patience.
+func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string, wait time.Duration) error {
+	_, err := tx.Exec(ctx, rootSharedSQL, append(rootArgs(root), milliseconds(wait))...)
 	return pg.Wrap("wait for the drops of partitions of "+name, err)
 }
 
@@ -43,7 +43,7 @@ func (r *run) count(ctx context.Context, pool *pgxpool.Pool) (all []States, err 
 		return Count(ctx, pool, r.category)
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if err := avoidDrops(ctx, tx, r.category.Table.OID, r.category.Table.Text); err != nil {
+		if err := avoidDrops(ctx, tx, r.category.Table.OID, r.category.Table.Text, rootPatience); err != nil {
 			return err
 		}
 		all, err = Count(ctx, tx, r.category)
