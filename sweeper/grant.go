@@ -24,7 +24,7 @@ type grant struct {
 // grants are the least that a category needs of its table and of those that
 // point at it: DELETE has no column form; reading is by column, so that not
 // even the purging role sees what it has no business with.
-func grants(c policy.Category, set policy.Set, cat *catalog.Catalog) []grant {
+func grants(c policy.Category, cat *catalog.Catalog) []grant {
 	t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
 	all := []grant{}
 	read := slices.Concat(t.Key(), plan.RawColumns(c, t))
@@ -52,8 +52,9 @@ func grants(c policy.Category, set policy.Set, cat *catalog.Catalog) []grant {
 		written := plan.Redacted(c)
 		read = append(read, written...)
 		all = append(all, grant{"sweeper_daemon", "UPDATE", t.Name, written})
-	} else if plan.Locks(c, set) {
-		// To lock a row takes the right to update some column; none is updated.
+	} else if c.Delete != nil {
+		// To lock a row, and leave those that others have locked, takes the right to
+		// update some column; none is updated.
 		all = append(all, grant{"sweeper_daemon", "UPDATE", t.Name, t.Key()[:1]})
 	}
 	for _, fk := range t.Referencing {
@@ -94,7 +95,7 @@ func (w *writer) tableGrants(ctx context.Context) error {
 	done := map[string]bool{}
 	for _, c := range w.set.Categories {
 		t := w.table(c)
-		for _, g := range grants(c, w.set, w.cat) {
+		for _, g := range grants(c, w.cat) {
 			w.granted[g.role] = append(w.granted[g.role], g.table)
 			if err := w.schemaUsage(ctx, g.role, g.table.Schema, done); err != nil {
 				return err

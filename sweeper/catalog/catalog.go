@@ -85,6 +85,7 @@ type Table struct {
 	Indexes     []Index
 	Partial     []Index // those over some rows only, if they keep rows apart
 	Views       []Name  // views and materialized views that read the table itself
+	Definition  int64   // see [DefinitionSQL]
 
 	// Publications are those that show every delete and truncate of the table,
 	// leaf by leaf, and no insert; with updates when they are called …_redact.
@@ -131,6 +132,7 @@ type Leaf struct {
 	OwnerMember     bool
 	Owner           string
 	Rows            int64 // as Table.Rows; -1 unknown
+	Definition      int64
 	Bytes           int64 // as Table.Bytes; of many leaves as of the last VACUUM or ANALYZE
 }
 

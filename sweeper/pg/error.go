@@ -47,6 +47,18 @@ func Classify(err error) Class {
 	return Fatal
 }
 
+// Refused tells whether the server refused what a statement does to some row: a
+// constraint, a trigger, a value out of range. A trigger may raise any code, so
+// what is none is listed: features, transaction states, resources, limits,
+// intervention, system and internal errors.
+func Refused(err error) bool {
+	code := SQLState(err)
+	return code != "" && Classify(err) == Fatal && !slices.Contains([]string{"0A", "25", "53", "54", "57", "58", "XX"}, code[:2])
+}
+
+// ForeignKey tells whether a foreign key was violated.
+func ForeignKey(err error) bool { return SQLState(err) == "23503" }
+
 func classifyTransport(err error) Class {
 	var connect *pgconn.ConnectError
 	var dns *net.DNSError

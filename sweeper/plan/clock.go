@@ -137,14 +137,10 @@ func matching(a, b catalog.Column) string {
 	return operator(a, "=")
 }
 
-// Locks tells whether the batches of a category lock their rows before they judge
+// locks tells whether the batches of a category lock their rows before they judge
 // them: where the start of the category, or of another one over the table, is in
 // another table. The server reads a row again when a statement has waited for its
 // lock, and nothing beside it.
-func Locks(c policy.Category, set policy.Set) bool {
-	return rule{category: c, others: others(c, set)}.locks()
-}
-
 func (r rule) locks() bool {
 	return r.category.Start.From != nil || slices.ContainsFunc(r.others, func(o policy.Category) bool { return o.Start.From != nil })
 }

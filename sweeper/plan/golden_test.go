@@ -125,12 +125,9 @@ func steps(b *strings.Builder, s plan.Step) {
 	statement(b, what+": drop", 5, s.Drop)
 	statement(b, what+": first", 0, s.First)
 	statement(b, what+": next", 2, s.Next)
-	varying := 3
-	if s.Lock.SQL != "" {
-		varying = 2
-	}
-	statement(b, what+": lock", 2, s.Lock)
-	statement(b, what+": batch", varying, s.Batch)
+	statement(b, what+": batch", 3, s.Batch)
+	statement(b, what+": lock", map[string]int{plan.WalkStart: 4, plan.WalkBlocks: 2}[s.Walk], s.Lock)
+	statement(b, what+": taken", 2, s.Taken)
 	statement(b, what+": split", 5, s.Split)
 	statement(b, what+": part", 5, s.Part)
 	if s.Rows != nil {

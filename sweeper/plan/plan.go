@@ -114,8 +114,17 @@ type Step struct {
 	Columns   []string // redacted columns, also those of set
 	ByTenant  bool     // the batch returns rows per tenant
 
-	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run. Empty: this plan is not for running
-	Lock  Query // see [Locks]: it locks rows of the range $1 to $2 and returns their places, which are $1 of Batch then, and the run is $2
+	// Batch waits for rows that others have locked. It is empty where other tables
+	// judge the rows: there only Lock and Taken will do.
+	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run
+
+	// Lock and Taken leave such rows where they are. They are empty where row
+	// security would not let rows be locked. Without any of the three this plan is
+	// not for running.
+	Lock  Query // locks rows of the range $1 to $2, with WalkStart between the places $3 and $4; returns the places of those it has got, and how many it has left
+	Taken Query // the work on the places $1; $2 is the run
+
+	Same  Query // whether the table and the leaf are still what the plan was made for; one that goes whole has none
 	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
 	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
 	Split Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts

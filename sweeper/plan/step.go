@@ -56,25 +56,36 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	if leaf != nil {
 		w.step.Partition, w.step.Leaf = leaf.Text, leaf.OID
 	}
+	w.step.Same = w.same()
 	if disposition == Redact && r.keyless() {
 		return w.step
 	}
 	const blocks = "t.ctid >= $1::tid AND t.ctid < $2::tid"
+	byStart := !r.locks() && r.table.SortedBy(r.start().Name)
+	if r.locks() || r.mayLock() {
+		w.step.Lock = w.lock(bind(2), blocks)
+		if byStart {
+			w.step.Lock = w.lock(bind(4), w.between()+" AND "+fmt.Sprintf(places, 3, 4))
+		}
+		w.step.Taken = w.batch(bind(2), "t.ctid = ANY ($1::text[]::tid[])", "$2")
+	}
 	switch {
 	case r.locks():
-		w.step.Lock = w.lock(bind(2), blocks)
-		w.step.Batch = w.batch(bind(2), "t.ctid = ANY ($1::text[]::tid[])", "$2")
 		return w.step
-	case !r.table.SortedBy(r.start().Name):
+	case !byStart:
 		w.step.Batch = w.batch(bind(3), blocks, "$3")
 		return w.step
 	}
 	w.step.Walk = WalkStart
 	w.step.Batch = w.batch(bind(3), w.between(), "$3")
-	w.step.Part = w.batch(bind(5), w.between()+" AND "+places, "$3")
+	w.step.Part = w.batch(bind(5), w.between()+" AND "+fmt.Sprintf(places, 4, 5), "$3")
 	w.step.First, w.step.Next, w.step.Split = w.first(), w.next(), w.split()
 	return w.step
 }
+
+// mayLock tells whether rows can be locked without waiting. To lock a row is an
+// update to row security, which may let rows be deleted and not be updated.
+func (r rule) mayLock() bool { return !slices.Contains(r.table.Hidden, "UPDATE") }
 
 // walk is a step by rows that is being built.
 type walk struct {
@@ -115,6 +126,21 @@ func (r rule) inLeaf(b *binder, leaf *catalog.Leaf) string {
 
 // bounded tells whether the bounds of a leaf are bounds of the start column.
 func (r rule) bounded(leaf catalog.Leaf) bool { return leaf.Direct && ByStart(r.table, r.category) }
+
+// same compares definitions. Whoever asks in the transaction of a batch, after its
+// work, holds a lock that keeps them from changing until it ends.
+func (w walk) same() Query {
+	b := bind(0)
+	sql := "SELECT " + definition(b, w.table.OID, w.table.Definition)
+	if w.leaf != nil {
+		sql += " AND " + definition(b, w.leaf.OID, w.leaf.Definition)
+	}
+	return b.query(sql)
+}
+
+func definition(b *binder, oid uint32, planned int64) string {
+	return fmt.Sprintf("%s = %s", catalog.DefinitionSQL(b.text(fmt.Sprint(oid), "oid")), b.text(fmt.Sprint(planned), "int8"))
+}
 
 // lock takes the rows of a range that look due, those that it can have at once.
 // It returns their places, and how many others it left to whoever has them. The
@@ -172,8 +198,8 @@ func (w walk) split() Query {
 	b := bind(5)
 	return b.query(fmt.Sprintf(`SELECT min(place)::text, max(place)::text
 FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part FROM %s AS t WHERE %s AND %s%s AND %s) s
-GROUP BY part ORDER BY part`, w.from(), w.between(), places, w.inLeaf(b, w.leaf), w.goes(b, w.disposition)))
+GROUP BY part ORDER BY part`, w.from(), w.between(), fmt.Sprintf(places, 4, 5), w.inLeaf(b, w.leaf), w.goes(b, w.disposition)))
 }
 
-// places is the range of a row's place in the heap $4 … $5, both included.
-const places = "t.ctid >= $4::tid AND t.ctid <= $5::tid"
+// places is the range of a row's place in the heap, both ends included.
+const places = "t.ctid >= $%d::tid AND t.ctid <= $%d::tid"

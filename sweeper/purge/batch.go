@@ -47,6 +47,7 @@ values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 type span struct {
 	lo, hi      string
 	first, last string // places; "" the whole range
+	skip        bool   // rows that others have locked are left
 }
 
 // batch purges the rows of step in a span in one transaction and returns how
@@ -67,7 +68,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 		}
 	}()
 	if step.Leaf != 0 {
-		if err = avoidDrops(ctx, tx, step.Root, step.Relation); err != nil {
+		if err = avoidDrops(ctx, tx, step.Root, step.Relation, r.LockTimeout); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -86,33 +87,54 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 	return rows, locked, nil
 }
 
-// work does everything before the commit, in one round trip. Rows that are
-// judged by other tables take two: the first locks them, and the second judges
-// and purges what it has got, by a snapshot that is younger than the locks. The
-// server reads the row itself again when it has waited for its lock, but no
-// other table.
+// work does everything before the commit, in one round trip. To leave rows that
+// others have locked takes two: the first locks the others, and the second judges
+// and purges what it has got, by a snapshot that is younger than the locks. So
+// rows that are judged by other tables always go: the server reads the row itself
+// again when it has waited for its lock, but no other table.
+//
+// Last it looks at the table's definition, which cannot change any more until the
+// transaction ends.
 func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (rows, locked int64, err error) {
-	if step.Lock.SQL == "" {
+	var same bool
+	if !at.skip {
 		sql, args := at.statement(step, r.id)
 		rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
 			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
+			isSame(b, step, &same)
 		})
-		return rows, 0, err
+		return rows, 0, unlessSame(step, same, err)
 	}
 	var places []string
 	locked, err = r.begun(ctx, tx, step, false, func(b *pgx.Batch, locked *int64) {
-		b.Queue(step.Lock.SQL, append([]any{at.lo, at.hi}, step.Lock.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&places, locked) })
+		sql, args := at.lock(step)
+		b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&places, locked) })
 	})
 	if err != nil || len(places) == 0 {
 		return 0, locked, err
 	}
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
-	b.Queue(step.Batch.SQL, append([]any{places, r.id}, step.Batch.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	b.Queue(step.Taken.SQL, append([]any{places, r.id}, step.Taken.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	isSame(b, step, &same)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return 0, 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
-	return rows, locked, nil
+	return rows, locked, unlessSame(step, same, nil)
+}
+
+// errChanged is a table that is no longer what the plan was made for.
+var errChanged = errors.New("its columns, constraints, triggers, rules or row security have changed since the plan was made, so the step stops; the next sweep plans it anew")
+
+func isSame(b *pgx.Batch, step *plan.Step, same *bool) {
+	b.Queue(step.Same.SQL, step.Same.Args...).QueryRow(func(row pgx.Row) error { return row.Scan(same) })
+}
+
+func unlessSame(step *plan.Step, same bool, err error) error {
+	if err != nil || same {
+		return err
+	}
+	return fmt.Errorf("%s %s: %w", step.Kind, step.Relation, errChanged)
 }
 
 // begun sends what every batch begins with and the statement that queue adds,
@@ -163,6 +185,24 @@ func (at span) statement(step *plan.Step, run uuid.UUID) (string, []any) {
 		return step.Part.SQL, append([]any{at.lo, at.hi, run, at.first, at.last}, step.Part.Args...)
 	}
 	return step.Batch.SQL, append([]any{at.lo, at.hi, run}, step.Batch.Args...)
+}
+
+// lock is the statement that locks the rows of a span.
+func (at span) lock(step *plan.Step) (string, []any) {
+	args := []any{at.lo, at.hi}
+	if step.Walk == plan.WalkStart {
+		first, last := at.places()
+		args = append(args, first, last)
+	}
+	return step.Lock.SQL, append(args, step.Lock.Args...)
+}
+
+// places are the first and the last one of a span.
+func (at span) places() (first, last string) {
+	if at.first == "" {
+		return "(0,0)", "(4294967295,65535)"
+	}
+	return at.first, at.last
 }
 
 // stamp are the parameters of the row that attributes this transaction.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
@@ -60,6 +62,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		limit = layers
 	}
 	var t tally
+	stayed := false
 	for pass := 0; pass < limit && o.due() > 0; pass++ {
 		remaining, done := o.Remaining, o.Deleted+o.Redacted
 		t, err = r.steps(ctx, pool, slots, note, &o)
@@ -67,9 +70,13 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		if err = cmp.Or(err, cerr); err != nil {
 			return r.finish(ctx, pool, o, err)
 		}
-		if pass > 0 && len(t.skipped) == 0 && o.Remaining >= remaining {
-			break // nothing was in the way, and still they stay: another pass would find the same
+		stayed = o.Remaining >= remaining
+		if pass > 0 && stayed && (len(t.skipped) == 0 || pass+1 >= passes) {
+			break // they stay: another pass would find the same
 		}
+	}
+	if due := o.due(); due > 0 && len(t.skipped) == 0 && len(t.refused) == 0 && stayed && r.triggers() != "" {
+		o.kept, o.Blocked = due, o.Blocked+due
 	}
 	o.State, o.StopReason = r.verdict(o, t)
 	return r.finish(ctx, pool, o, nil)
@@ -99,15 +106,26 @@ func (r *run) recount(ctx context.Context, pool *pgxpool.Pool, o *Outcome, done 
 func (r *run) verdict(o Outcome, last tally) (state, reason string) {
 	switch {
 	case o.due() > 0 && len(last.skipped) > 0:
-		return Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), last.skipped[0])
+		return Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), some(last.skipped))
 	case o.due() > 0 && len(last.refused) > 0:
 		return Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), last.refused[0])
 	case o.due() > 0:
-		return Partial, fmt.Sprintf("%d due rows remain: they became due or moved while the sweep ran, or a trigger keeps them", o.due())
+		return Partial, fmt.Sprintf("%d due rows remain: they moved while the sweep ran", o.due())
+	case o.kept > 0:
+		return Partial, fmt.Sprintf("%d due rows stay, though nothing refuses: %s of %s keeps them", o.kept, r.triggers(), r.category.Table.Text)
 	case o.Blocked > 0:
 		return Partial, fmt.Sprintf("%d due rows are still referenced: %s", o.Blocked, r.blockers())
 	}
 	return Succeeded, ""
+}
+
+// some are the first of several reasons.
+func some(reasons []string) string {
+	const most = 3
+	if len(reasons) > most {
+		return fmt.Sprintf("%s; and %d more like these", strings.Join(reasons[:most], "; "), len(reasons)-most)
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // add takes over the states of a count.
@@ -132,6 +150,24 @@ func (r *run) blockers() string {
 		names = append(names, fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table))
 	}
 	return strings.Join(names, ", ")
+}
+
+// triggers are those of the application that see the rows go.
+func (r *run) triggers() string {
+	c := r.category
+	var names []string
+	add := func(all []catalog.Trigger) {
+		for _, g := range all {
+			if name := fmt.Sprintf("trigger %q", g.Name); (g.OnDelete && c.Policy.Delete != nil || g.OnUpdate && c.Policy.Redact != nil) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	add(c.Table.Triggers)
+	for i := range c.Table.Leaves {
+		add(c.Table.Leaves[i].Triggers)
+	}
+	return strings.Join(names, " or ")
 }
 
 // guard tells whether the run may purge at all; a state other than "" ends it.
@@ -247,5 +283,5 @@ func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
 	if o.RowsPerSecond > 0 {
 		o.BatchRows = min(o.BatchRows, o.RowsPerSecond) // a second's worth, so that the rate is even
 	}
-	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}, strange: map[string]time.Time{}}
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}, strange: map[string]time.Time{}, locked: map[string]bool{}}
 }

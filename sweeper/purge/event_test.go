@@ -152,7 +152,7 @@ func TestNewEventWhileARowIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := b.run(t, in2026)["events"]
-	if o.State != purge.Partial || o.Deleted != 99 || !strings.Contains(o.StopReason, "others have locked 1 of its rows") {
+	if o.State != purge.Partial || o.Deleted != 99 || !strings.Contains(o.StopReason, "others have locked 1 of the rows") {
 		t.Errorf("while it is locked: %+v", o)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
@@ -209,7 +209,7 @@ func TestNewEventBetweenLockAndJudgement(t *testing.T) {
 				t.Fatal(err)
 			}
 			var rows int64
-			if err := tx.QueryRow(t.Context(), step.Batch.SQL, append([]any{places, "00000000-0000-0000-0000-000000000000"}, step.Batch.Args...)...).Scan(&rows); err != nil {
+			if err := tx.QueryRow(t.Context(), step.Taken.SQL, append([]any{places, "00000000-0000-0000-0000-000000000000"}, step.Taken.Args...)...).Scan(&rows); err != nil {
 				t.Fatal(err)
 			}
 			if err := tx.Commit(t.Context()); err != nil {

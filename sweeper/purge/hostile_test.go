@@ -45,15 +45,15 @@ func TestTriggers(t *testing.T) {
 		trigger      string
 		left, reason string
 	}{
-		"swallows all":        {trigger("before delete", "return null;"), "400", "a trigger keeps them"},
-		"swallows some":       {trigger("before delete", "if old.id % 100 = 0 then return null; end if; return old;"), "4", "a trigger keeps them"},
+		"swallows all":        {trigger("before delete", "return null;"), "400", `trigger "f" of app.events keeps them`},
+		"swallows some":       {trigger("before delete", "if old.id % 100 = 0 then return null; end if; return old;"), "4", `trigger "f" of app.events keeps them`},
 		"refuses one":         {trigger("before delete", "if old.id = 333 then raise exception 'not %', old.who; end if; return old;"), "1", "refused by the server (SQLSTATE P0001)"},
 		"refuses five, later": {trigger("after delete", "if old.id % 80 = 0 then raise exception 'not %', old.who using errcode = '23999'; end if; return old;"), "5", "refused by the server (SQLSTATE 23999)"},
 		"refuses at the end":  {`create function app.f() returns trigger language plpgsql security definer as $f$ begin if old.id = 7 then raise 'not %', old.who; end if; return null; end $f$; create constraint trigger f after delete on app.events deferrable initially deferred for each row execute function app.f();`, "1", "refused by the server (SQLSTATE P0001)"},
 		"refuses all":         {trigger("before delete", "raise exception 'not %', old.who;"), "400", "refused by the server (SQLSTATE P0001)"},
 		"changes the row":     {trigger("before delete", "if old.id = 5 then update app.events set who = 'x' where id = old.id; end if; return old;"), "1", "27000"},
-		"moves the start":     {trigger("before delete", "if old.id > 5 then return old; end if; update app.events set at = at + interval '1 hour' where id = old.id; return null;"), "5", "a trigger keeps them"},
-		"brings it back":      {trigger("after delete", "insert into app.events values (old.id, old.at, old.who); return null;"), "400", "a trigger keeps them"},
+		"moves the start":     {trigger("before delete", "if old.id > 5 then return old; end if; update app.events set at = at + interval '1 hour' where id = old.id; return null;"), "5", `trigger "f" of app.events keeps them`},
+		"brings it back":      {trigger("after delete", "insert into app.events values (old.id, old.at, old.who); return null;"), "400", `trigger "f" of app.events keeps them`},
 		"brings back later":   {trigger("after delete", "insert into app.events values (old.id, old.at + interval '10 years', old.who); return null;"), "400", ""},
 	} {
 		for _, index := range []bool{true, false} {

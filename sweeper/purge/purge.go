@@ -105,6 +105,7 @@ type Outcome struct {
 	oldest  *time.Time // the oldest start that is still due
 	counted bool       // Held to Remaining, and oldest, were
 	dropped int64      // of Deleted, the rows of partitions that went whole
+	kept    int64      // of Blocked, the rows that a trigger keeps
 }
 
 // Tally is how many rows are in which state.
@@ -160,4 +161,5 @@ type run struct {
 
 	mu      sync.Mutex           // guards what follows
 	strange map[string]time.Time // when a step was first found in a stranger's hands
+	locked  map[string]bool      // steps that have met locks
 }

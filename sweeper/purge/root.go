@@ -16,7 +16,7 @@ import (
 // process; those that come later wait for it. Nobody else takes this lock, so
 // the application is not kept waiting by it.
 const (
-	rootSharedSQL  = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int)`
+	rootSharedSQL  = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock_shared($2::int, $3::int), set_config('lock_timeout', $4, true)`
 	rootSQL        = `select set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2::int, $3::int)`
 	rootSessionSQL = `select set_config('lock_timeout', $1, false), pg_advisory_lock_shared($2::int, $3::int)`
 )
@@ -31,9 +31,9 @@ func rootArgs(root uint32) []any {
 
 // avoidDrops waits for the drops of partitions of a table, and keeps others from
 // beginning until tx ends. It must come before anything else in tx: to prepare a
-// statement over the table is enough to lock it.
-func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string) error {
-	_, err := tx.Exec(ctx, rootSharedSQL, rootArgs(root)...)
+// statement over the table is enough to lock it, for which wait is the patience.
+func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string, wait time.Duration) error {
+	_, err := tx.Exec(ctx, rootSharedSQL, append(rootArgs(root), milliseconds(wait))...)
 	return pg.Wrap("wait for the drops of partitions of "+name, err)
 }
 

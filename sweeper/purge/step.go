@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,8 +16,8 @@ import (
 
 const (
 	smallestBatch = 100 // rows; adaptive sizing never goes below
-	attempts      = 5   // of one range that meets locks, before it is left for the next pass
 	mostRefused   = 100 // rows that the server refused and a step singles out; further ones keep their neighbours
+	attempts      = 5   // at the locks of a partition that goes whole
 	firstPause    = 50 * time.Millisecond
 )
 
@@ -38,6 +37,7 @@ type stepper struct {
 	size int // rows that the next batch aims at
 	note func(rows int64)
 	tally
+	locks
 }
 
 // walk purges a step from end to end, each range once. Ranges that stay locked
@@ -45,6 +45,7 @@ type stepper struct {
 // step.
 func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note func(int64)) (tally, error) {
 	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note}
+	s.all = r.remembers(step.Name())
 	var mine bool
 	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.StepLock(step.Name())).Scan(&mine); err != nil {
 		return s.tally, pg.Wrap("take step "+step.Name(), err)
@@ -56,20 +57,47 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 	defer func() {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_, _ = conn.Exec(undo, `select pg_advisory_unlock($1::int, $2::int)`, pg.LockSpace, pg.StepLock(step.Name()))
+		_, _ = conn.Exec(undo, `select pg_advisory_unlock($1::int, $2::int), set_config('lock_timeout', reset_val, false) from pg_settings where name = 'lock_timeout'`, pg.LockSpace, pg.StepLock(step.Name()))
 	}()
+	// To prepare a statement takes the table's lock, and comes before the first
+	// statement of a batch could say how long to wait for it.
+	if _, err := conn.Exec(ctx, `select set_config('lock_timeout', $1, false)`, milliseconds(r.LockTimeout)); err != nil {
+		return s.tally, pg.Wrap("take step "+step.Name(), err)
+	}
 	if step.Walk == plan.WalkPartition {
 		err := s.walkPartition(ctx)
 		return s.tally, err
 	}
 	err := s.walkRows(ctx)
-	return s.tally, err
+	if err == nil {
+		err = s.comeBack(ctx)
+	}
+	switch {
+	case errors.Is(err, errLocked):
+		err = nil
+	case pg.Classify(err) == pg.Retry: // not even the first row was to be found
+		s.left, err = append(s.left, left{err: err}), nil
+	}
+	s.sayLocked(ctx)
+	return s.tally, s.unlessChanged(ctx, err)
+}
+
+// unlessChanged puts a changed definition in the place of what came of it.
+func (s *stepper) unlessChanged(ctx context.Context, err error) error {
+	if pg.SQLState(err) == "" {
+		return err
+	}
+	var same bool
+	if s.conn.QueryRow(ctx, s.step.Same.SQL, s.step.Same.Args...).Scan(&same) != nil || same {
+		return err
+	}
+	return unlessSame(s.step, false, nil)
 }
 
 // walkRows walks by rows. A plan that was made without the key has no statement.
 func (s *stepper) walkRows(ctx context.Context) error {
 	switch {
-	case s.step.Batch.SQL == "":
+	case s.step.Batch.SQL == "" && s.step.Taken.SQL == "":
 		return fmt.Errorf("%s %s: the plan was made without SWEEPER_HMAC_KEY, so it cannot run", s.step.Kind, s.step.Relation)
 	case s.step.Walk == plan.WalkStart:
 		return s.walkStart(ctx)
@@ -131,10 +159,7 @@ func (s *stepper) nextBound(ctx context.Context, lo string) (hi *string, equal b
 // which its rows lie, size rows at a time. A part that is too large still is
 // walked the same way.
 func (s *stepper) walkPlaces(ctx context.Context, at span) error {
-	first, last := at.first, at.last
-	if first == "" {
-		first, last = "(0,0)", "(4294967295,65535)"
-	}
+	first, last := at.places()
 	rows, err := s.conn.Query(ctx, s.step.Split.SQL, append([]any{at.lo, at.hi, s.size, first, last}, s.step.Split.Args...)...)
 	if err != nil {
 		return pg.Wrap("split a range of "+s.step.Relation, err)
@@ -199,10 +224,11 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// purge does one span. It retries what can be retried, asks for a smaller span
-// (again) when the statement ran out of time or the server refused a row in it,
-// and leaves one that stays locked or cannot be made smaller.
+// purge does one span. It asks for a smaller one (again) when the statement ran
+// out of time or the server refused a row in it, and leaves what is locked, and
+// what cannot be made smaller. A table that stays locked as a whole ends the step.
 func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
+	at.skip = s.skips()
 	for attempt := 1; ; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {
 			return false, err
@@ -214,23 +240,25 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		case err == nil:
 			s.adapt(took)
 			s.rows += rows
-			if locked > 0 {
-				s.skipped = append(s.skipped, fmt.Sprintf("%s a batch of %s: others have locked %d of its rows", s.step.Kind, s.step.Relation, locked))
-			}
+			s.got(at, locked)
 			if rows > 0 {
 				s.note(rows)
 				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", rows), slog.Duration("elapsed", took))
 			}
 			return false, s.pace(ctx, rows)
-		case pg.Classify(err) == pg.Retry && attempt < attempts, pg.SQLState(err) == foreignKeyViolated && attempt == 1:
-			s.Log.WarnContext(ctx, "batch retried", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
-			if err := pause(ctx, firstPause<<attempt); err != nil {
-				return false, err
-			}
+		case pg.Classify(err) == pg.Retry && !at.skip && s.maySkip():
+			s.Log.DebugContext(ctx, "batch met a lock", slog.String("step", s.step.Name()), slog.Any("err", err))
+			s.met()
+			at.skip = true
 		case pg.Classify(err) == pg.Retry:
-			s.skipped = append(s.skipped, err.Error())
-			return false, nil
+			return false, s.leave(at, err)
+		case at.skip && s.maySkip() && s.step.Batch.SQL != "" && pg.Classify(err) == pg.Setup:
+			s.forbidden = true // a privilege is missing: do without
+			at.skip = false
+		case pg.ForeignKey(err) && attempt == 1:
+			// The row that it protects may have come between our snapshot and our
+			// delete, and the next snapshot sees it.
 		case ctx.Err() != nil:
 			return false, err
 		case pg.Classify(err) == pg.Shrink:
@@ -238,12 +266,12 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.skipped = append(s.skipped, err.Error())
 			}
 			return again, nil
-		case refusal(err) && len(s.refused) < mostRefused:
+		case pg.Refused(err) && len(s.refused) < mostRefused:
 			if again = s.shrink(ctx, 1, err); !again {
 				s.refused = append(s.refused, err.Error())
 			}
 			return again, nil
-		case refusal(err):
+		case pg.Refused(err):
 			return s.shrink(ctx, smallestBatch, err), nil
 		default:
 			return false, err
@@ -259,18 +287,6 @@ func (s *stepper) shrink(ctx context.Context, least int, err error) bool {
 	s.size = max(least, s.size/4)
 	s.Log.WarnContext(ctx, "smaller batches follow", slog.String("step", s.step.Name()), slog.Int("rows", s.size), slog.Any("err", err))
 	return true
-}
-
-// A foreign key that was violated is tried once more: the row it protects may
-// have come between our snapshot and our delete, and the next snapshot sees it.
-const foreignKeyViolated = "23503"
-
-// refusal tells whether the server refused what the statement does to some row:
-// a constraint, a trigger, a value out of range. A trigger may raise any code,
-// so what is none is listed: resources, intervention, system and internal errors.
-func refusal(err error) bool {
-	code := pg.SQLState(err)
-	return code != "" && pg.Classify(err) == pg.Fatal && !slices.Contains([]string{"0A", "25", "53", "54", "57", "58", "XX"}, code[:2])
 }
 
 // adapt sizes the next batch by the duration of the last.

@@ -126,7 +126,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = 'applicants'
 --   $7 = '2000'
 
--- delete of kyc.applicants, walk blocks: batch
+-- delete of kyc.applicants, walk blocks: taken
 WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
@@ -211,7 +211,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = 'applicants'
 --   $10 = '2000'
 
--- redact of kyc.applicants, walk blocks: batch
+-- redact of kyc.applicants, walk blocks: taken
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "born" = date_trunc('year', t."born"::timestamp)::date, "seen_at" = timezone($3::text, date_trunc('hour', timezone($3::text, t."seen_at"))), "phone" = (repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2))::text, "profile" = sweeper.redact_json(sweeper.redact_json(t."profile"::json, $4::text[], true), $5::text[], false)::jsonb
     WHERE t.ctid = ANY ($1::text[]::tid[])
     AND (SELECT event.start < timezone($3::text, $6::timestamptz) - $7::interval + interval '4 days'
@@ -407,6 +407,129 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n
 --   $11 = '1000'
 --   $12 = 'delete'
 --   $13 = 'kyc.epochs'
+
+-- delete of kyc.epochs, walk start: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t."at" >= $1::int8
+    AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
+    AND t."at" < (extract(epoch
+        FROM GREATEST($5::timestamptz - $6::interval, $5::timestamptz - $7::interval, $5::timestamptz - $8::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($9::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $5::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid
+        AND w.value = t."workspace_id") ELSE timezone($9::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($9::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $6::interval) <= $5::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $10::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '5 years'
+--   $7 = '7 years'
+--   $8 = '3 mons'
+--   $9 = 'Europe/Berlin'
+--   $10 = '25'
+--   $11 = 'epochs'
+--   $12 = '1000'
+
+-- delete of kyc.epochs, walk start: taken
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."at" < (extract(epoch
+        FROM GREATEST($3::timestamptz - $4::interval, $3::timestamptz - $5::interval, $3::timestamptz - $6::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($7::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid
+        AND w.value = t."workspace_id") ELSE timezone($7::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($7::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $4::interval) <= $3::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $11::text, $9::text, $12::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = '7 years'
+--   $6 = '3 mons'
+--   $7 = 'Europe/Berlin'
+--   $8 = '25'
+--   $9 = 'epochs'
+--   $10 = '1000'
+--   $11 = 'delete'
+--   $12 = 'kyc.epochs'
 
 -- delete of kyc.epochs, walk start: split
 SELECT min(place)::text, max(place)::text

@@ -124,6 +124,117 @@ SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n)
 --   $10 = 'delete'
 --   $11 = 'kyc.audit_events'
 
+-- delete of kyc.audit_events, walk start: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t."logged_at" >= $1::timestamp with time zone
+    AND t."logged_at" < $2::timestamp with time zone
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
+    AND t."logged_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."logged_at") + w.retention) <= $5::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid
+        AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."logged_at") + $6::interval) <= $5::timestamptz END
+      AND t."logged_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '7 years'
+--   $7 = 'UTC'
+--   $8 = '25'
+--   $9 = 'audit_logs'
+--   $10 = '4000'
+
+-- delete of kyc.audit_events, walk start: taken
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."logged_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."logged_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."logged_at") + $4::interval) <= $3::timestamptz END
+      AND t."logged_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $9::text, $7::text, $10::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '7 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'audit_logs'
+--   $8 = '4000'
+--   $9 = 'delete'
+--   $10 = 'kyc.audit_events'
+
 -- delete of kyc.audit_events, walk start: split
 SELECT min(place)::text, max(place)::text
 FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
@@ -418,6 +529,223 @@ SELECT sweeper.drop_partition($6::oid::regclass, $7::oid::regclass, $8::name, $9
 --   $15 = 'biometric_data'
 --   $16 = 'GDPR Art. 9(2)(a) with Art. 5(1)(e), explicit consent for one verification'
 
+-- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $9::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted))
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $1 = '6001'
+--   $2 = '2026-01-01 00:00:00+00'
+--   $3 = '2026-02-01 00:00:00+00'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '30 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'biometric_data'
+--   $9 = '6000'
+--   $10 = '2950'
+
+-- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: taken
+WITH gone AS (DELETE
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t.tableoid = $4::oid
+    AND t."captured_at" >= $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamp with time zone
+    AND t."captured_at" < $7::timestamptz - $8::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, timezone($9::text, t."captured_at") + w.retention) <= $7::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid
+        AND w.value = t."workspace_id") ELSE timezone($9::text, timezone($9::text, t."captured_at") + $8::interval) <= $7::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $10::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $10::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $14::text, $11::text, $15::text, $3::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'kyc.biometrics_2026_01'
+--   $4 = '6001'
+--   $5 = '2026-01-01 00:00:00+00'
+--   $6 = '2026-02-01 00:00:00+00'
+--   $7 = '2026-03-01 00:00:00Z'
+--   $8 = '30 days'
+--   $9 = 'UTC'
+--   $10 = '25'
+--   $11 = 'biometric_data'
+--   $12 = '6000'
+--   $13 = '2950'
+--   $14 = 'delete'
+--   $15 = 'kyc.biometrics'
+
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
@@ -527,6 +855,223 @@ SELECT 'report', $15::text, $12::text, $16::text, $4::text, $3::uuid, coalesce(s
 --   $15 = 'delete'
 --   $16 = 'kyc.biometrics'
 
+-- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $9::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted))
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '6001'
+--   $4 = '2026-01-01 00:00:00+00'
+--   $5 = '2026-02-01 00:00:00+00'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '30 days'
+--   $8 = 'UTC'
+--   $9 = '25'
+--   $10 = 'biometric_data'
+--   $11 = '6000'
+--   $12 = '2950'
+
+-- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: taken
+WITH gone AS (DELETE
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t.tableoid = $4::oid
+    AND t."captured_at" >= $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamp with time zone
+    AND t."captured_at" < $7::timestamptz - $8::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, timezone($9::text, t."captured_at") + w.retention) <= $7::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid
+        AND w.value = t."workspace_id") ELSE timezone($9::text, timezone($9::text, t."captured_at") + $8::interval) <= $7::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $10::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $10::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $14::text, $11::text, $15::text, $3::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'kyc.biometrics_2026_01'
+--   $4 = '6001'
+--   $5 = '2026-01-01 00:00:00+00'
+--   $6 = '2026-02-01 00:00:00+00'
+--   $7 = '2026-03-01 00:00:00Z'
+--   $8 = '30 days'
+--   $9 = 'UTC'
+--   $10 = '25'
+--   $11 = 'biometric_data'
+--   $12 = '6000'
+--   $13 = '2950'
+--   $14 = 'delete'
+--   $15 = 'kyc.biometrics'
+
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
@@ -631,6 +1176,213 @@ SELECT 'report', $13::text, $10::text, $14::text, $4::text, $3::uuid, coalesce(s
 --   $12 = '2950'
 --   $13 = 'delete'
 --   $14 = 'kyc.biometrics'
+
+-- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $3::oid
+    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $7::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $7::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted))
+    AND t.tableoid = $3::oid FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '6009'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '30 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'biometric_data'
+--   $9 = '6000'
+--   $10 = '2950'
+
+-- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: taken
+WITH gone AS (DELETE
+    FROM "kyc"."biometrics" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t.tableoid = $4::oid
+    AND t."captured_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."captured_at") + w.retention) <= $5::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid
+        AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."captured_at") + $6::interval) <= $5::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $11::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $11::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $8::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $11::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $12::text, $9::text, $13::text, $3::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'kyc.biometrics_default'
+--   $4 = '6009'
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '30 days'
+--   $7 = 'UTC'
+--   $8 = '25'
+--   $9 = 'biometric_data'
+--   $10 = '6000'
+--   $11 = '2950'
+--   $12 = 'delete'
+--   $13 = 'kyc.biometrics'
 
 -- category case_reviews of kyc.reviews, level 0
 
@@ -834,6 +1586,207 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 --   $11 = 'delete'
 --   $12 = 'kyc.reviews'
 
+-- delete of kyc.reviews, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."reviews" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."reviewed_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."reviewed_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."reviewed_at") + $4::interval) <= $3::timestamptz END
+      AND t."reviewed_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."reviews" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'case_reviews'
+--   $8 = '3000'
+--   $9 = '2950'
+
+-- delete of kyc.reviews, walk blocks: taken
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."reviews" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."reviewed_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."reviewed_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."reviewed_at") + $4::interval) <= $3::timestamptz END
+      AND t."reviewed_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'case_reviews'
+--   $8 = '3000'
+--   $9 = '2950'
+--   $10 = 'delete'
+--   $11 = 'kyc.reviews'
+
 -- category document_images of kyc.documents, level 0
 
 -- count for delete
@@ -1035,6 +1988,207 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 --   $10 = '2950'
 --   $11 = 'delete'
 --   $12 = 'kyc.documents'
+
+-- delete of kyc.documents, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."documents" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."verified_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."verified_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."verified_at") + $4::interval) <= $3::timestamptz END
+      AND t."verified_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."documents" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'document_images'
+--   $8 = '2000'
+--   $9 = '2950'
+
+-- delete of kyc.documents, walk blocks: taken
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."documents" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."verified_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."verified_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."verified_at") + $4::interval) <= $3::timestamptz END
+      AND t."verified_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $9::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'document_images'
+--   $8 = '2000'
+--   $9 = '2950'
+--   $10 = 'delete'
+--   $11 = 'kyc.documents'
 
 -- category liveness of kyc.liveness, level 0
 
@@ -1247,6 +2401,223 @@ SELECT sweeper.drop_partition($6::oid::regclass, $7::oid::regclass, $8::name, $9
 --   $15 = 'liveness'
 --   $16 = 'GDPR Art. 9(2)(a) with Art. 5(1)(e), needed only until the check is settled'
 
+-- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $9::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted))
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $1 = '7001'
+--   $2 = '2026-01-01 00:00:00+00'
+--   $3 = '2026-02-01 00:00:00+00'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'liveness'
+--   $9 = '7000'
+--   $10 = '2950'
+
+-- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: taken
+WITH gone AS (DELETE
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t.tableoid = $4::oid
+    AND t."captured_at" >= $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamp with time zone
+    AND t."captured_at" < $7::timestamptz - $8::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, timezone($9::text, t."captured_at") + w.retention) <= $7::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid
+        AND w.value = t."workspace_id") ELSE timezone($9::text, timezone($9::text, t."captured_at") + $8::interval) <= $7::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $10::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $10::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $14::text, $11::text, $15::text, $3::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'kyc.liveness_2026_01'
+--   $4 = '7001'
+--   $5 = '2026-01-01 00:00:00+00'
+--   $6 = '2026-02-01 00:00:00+00'
+--   $7 = '2026-03-01 00:00:00Z'
+--   $8 = '7 days'
+--   $9 = 'UTC'
+--   $10 = '25'
+--   $11 = 'liveness'
+--   $12 = '7000'
+--   $13 = '2950'
+--   $14 = 'delete'
+--   $15 = 'kyc.liveness'
+
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
@@ -1356,6 +2727,223 @@ SELECT 'report', $15::text, $12::text, $16::text, $4::text, $3::uuid, coalesce(s
 --   $15 = 'delete'
 --   $16 = 'kyc.liveness'
 
+-- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $9::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $12::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted))
+    AND t.tableoid = $3::oid
+    AND t."captured_at" >= $4::timestamp with time zone
+    AND t."captured_at" < $5::timestamp with time zone FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '7001'
+--   $4 = '2026-01-01 00:00:00+00'
+--   $5 = '2026-02-01 00:00:00+00'
+--   $6 = '2026-03-01 00:00:00Z'
+--   $7 = '7 days'
+--   $8 = 'UTC'
+--   $9 = '25'
+--   $10 = 'liveness'
+--   $11 = '7000'
+--   $12 = '2950'
+
+-- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: taken
+WITH gone AS (DELETE
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t.tableoid = $4::oid
+    AND t."captured_at" >= $5::timestamp with time zone
+    AND t."captured_at" < $6::timestamp with time zone
+    AND t."captured_at" < $7::timestamptz - $8::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, timezone($9::text, t."captured_at") + w.retention) <= $7::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $11::text
+        AND w.type = $10::oid
+        AND w.value = t."workspace_id") ELSE timezone($9::text, timezone($9::text, t."captured_at") + $8::interval) <= $7::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $10::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $10::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $13::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $12::oid)
+      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $14::text, $11::text, $15::text, $3::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'kyc.liveness_2026_01'
+--   $4 = '7001'
+--   $5 = '2026-01-01 00:00:00+00'
+--   $6 = '2026-02-01 00:00:00+00'
+--   $7 = '2026-03-01 00:00:00Z'
+--   $8 = '7 days'
+--   $9 = 'UTC'
+--   $10 = '25'
+--   $11 = 'liveness'
+--   $12 = '7000'
+--   $13 = '2950'
+--   $14 = 'delete'
+--   $15 = 'kyc.liveness'
+
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
@@ -1460,6 +3048,213 @@ SELECT 'report', $13::text, $10::text, $14::text, $4::text, $3::uuid, coalesce(s
 --   $12 = '2950'
 --   $13 = 'delete'
 --   $14 = 'kyc.liveness'
+
+-- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t.tableoid = $3::oid
+    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $7::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $7::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $10::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted))
+    AND t.tableoid = $3::oid FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '7009'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'liveness'
+--   $9 = '7000'
+--   $10 = '2950'
+
+-- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: taken
+WITH gone AS (DELETE
+    FROM "kyc"."liveness" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t.tableoid = $4::oid
+    AND t."captured_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."captured_at") + w.retention) <= $5::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid
+        AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."captured_at") + $6::interval) <= $5::timestamptz END
+      AND t."captured_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $11::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $11::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $8::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id"
+      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $11::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $12::text, $9::text, $13::text, $3::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'kyc.liveness_default'
+--   $4 = '7009'
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '7 days'
+--   $7 = 'UTC'
+--   $8 = '25'
+--   $9 = 'liveness'
+--   $10 = '7000'
+--   $11 = '2950'
+--   $12 = 'delete'
+--   $13 = 'kyc.liveness'
 
 -- category approved_applicants of kyc.applicants, level 1
 
@@ -1887,6 +3682,255 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $16 = 'delete'
 --   $17 = 'kyc.applicants'
 
+-- delete of kyc.applicants, walk start: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
+    AND t."relationship_ended_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."relationship_ended_at") + w.retention) <= $5::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid
+        AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."relationship_ended_at") + $6::interval) <= $5::timestamptz END
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$10::text, $11::text])
+    AND ((t."status" = $12::text) IS NOT TRUE
+      OR (t."rejected_at" < $5::timestamptz - $13::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $14::text
+            AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."rejected_at") + w.retention) <= $5::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $14::text
+            AND w.type = $8::oid
+            AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."rejected_at") + $13::interval) <= $5::timestamptz END
+          AND t."rejected_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $15::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $15::oid)
+      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $16::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $15::oid)
+      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $16::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $8::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $15::oid)
+      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
+      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $16::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $15::oid)
+      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '5 years'
+--   $7 = 'UTC'
+--   $8 = '25'
+--   $9 = 'approved_applicants'
+--   $10 = 'approved'
+--   $11 = 'closed'
+--   $12 = 'rejected'
+--   $13 = '90 days'
+--   $14 = 'rejected_applicants'
+--   $15 = '1000'
+--   $16 = '2950'
+
+-- delete of kyc.applicants, walk start: taken
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $4::interval) <= $3::timestamptz END
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$8::text, $9::text])
+    AND ((t."status" = $10::text) IS NOT TRUE
+      OR (t."rejected_at" < $3::timestamptz - $11::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $11::interval) <= $3::timestamptz END
+          AND t."rejected_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'approved_applicants'
+--   $8 = 'approved'
+--   $9 = 'closed'
+--   $10 = 'rejected'
+--   $11 = '90 days'
+--   $12 = 'rejected_applicants'
+--   $13 = '1000'
+--   $14 = '2950'
+--   $15 = 'delete'
+--   $16 = 'kyc.applicants'
+
 -- delete of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
 FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
@@ -2220,6 +4264,302 @@ SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n
 --   $22 = '2950'
 --   $23 = 'redact'
 --   $24 = 'kyc.applicants'
+
+-- redact of kyc.applicants, walk start: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
+    AND t."relationship_ended_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND ((timezone($7::text, timezone($7::text, t."relationship_ended_at") + $6::interval) <= $5::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $9::text
+          AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."relationship_ended_at") + w.retention) <= $5::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $9::text
+          AND w.type = $8::oid
+          AND w.value = t."workspace_id") ELSE false END)
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$10::text, $11::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $12::text || substr(t."email"::text, length($12::text) + 1, 32) || $13::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($12::text) + 1, 32), $14::bytea, $15::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $16::text)
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $9::text
+          AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."relationship_ended_at") + w.retention) <= $5::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $9::text
+          AND w.type = $8::oid
+          AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."relationship_ended_at") + $17::interval) <= $5::timestamptz END
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $18::text) IS NOT TRUE
+        OR (t."rejected_at" < $5::timestamptz - $6::interval + interval '4 days'
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $19::text
+              AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."rejected_at") + w.retention) <= $5::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $19::text
+              AND w.type = $8::oid
+              AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."rejected_at") + $6::interval) <= $5::timestamptz END
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $8::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
+      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '90 days'
+--   $7 = 'UTC'
+--   $8 = '25'
+--   $9 = 'approved_applicants'
+--   $10 = 'approved'
+--   $11 = 'closed'
+--   $12 = 'redacted-'
+--   $13 = '@invalid'
+--   $14 = (a key)
+--   $15 = (a key)
+--   $16 = 'redacted'
+--   $17 = '5 years'
+--   $18 = 'rejected'
+--   $19 = 'rejected_applicants'
+--   $20 = '1000'
+--   $21 = '2950'
+
+-- redact of kyc.applicants, walk start: taken
+WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($3::text || sweeper.redaction_token(t."email"::text, $5::bytea, $6::bytea) || $4::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $7::text
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."relationship_ended_at" < $8::timestamptz - $9::interval + interval '4 days'
+    AND ((timezone($10::text, timezone($10::text, t."relationship_ended_at") + $9::interval) <= $8::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $12::text
+          AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."relationship_ended_at") + w.retention) <= $8::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $12::text
+          AND w.type = $11::oid
+          AND w.value = t."workspace_id") ELSE false END)
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$13::text, $14::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $3::text || substr(t."email"::text, length($3::text) + 1, 32) || $4::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($3::text) + 1, 32), $15::bytea, $16::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $7::text)
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $12::text
+          AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."relationship_ended_at") + w.retention) <= $8::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $12::text
+          AND w.type = $11::oid
+          AND w.value = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."relationship_ended_at") + $17::interval) <= $8::timestamptz END
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $18::text) IS NOT TRUE
+        OR (t."rejected_at" < $8::timestamptz - $9::interval + interval '4 days'
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $19::text
+              AND w.type = $11::oid) THEN (SELECT bool_and(timezone($10::text, timezone($10::text, t."rejected_at") + w.retention) <= $8::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $19::text
+              AND w.type = $11::oid
+              AND w.value = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."rejected_at") + $9::interval) <= $8::timestamptz END
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $11::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $11::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
+      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $21::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $12::text)
+      AND (h.relation IS NULL
+        OR h.relation = $20::oid)
+      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $22::text, $12::text, $23::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = 'redacted-'
+--   $4 = '@invalid'
+--   $5 = (a key)
+--   $6 = (a key)
+--   $7 = 'redacted'
+--   $8 = '2026-03-01 00:00:00Z'
+--   $9 = '90 days'
+--   $10 = 'UTC'
+--   $11 = '25'
+--   $12 = 'approved_applicants'
+--   $13 = 'approved'
+--   $14 = 'closed'
+--   $15 = (a key)
+--   $16 = (a key)
+--   $17 = '5 years'
+--   $18 = 'rejected'
+--   $19 = 'rejected_applicants'
+--   $20 = '1000'
+--   $21 = '2950'
+--   $22 = 'redact'
+--   $23 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -2689,4 +5029,251 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $15 = '2950'
 --   $16 = 'delete'
 --   $17 = 'kyc.applicants'
+
+-- delete of kyc.applicants, walk blocks: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."rejected_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $4::interval) <= $3::timestamptz END
+      AND t."rejected_at" > '-infinity')
+    AND t."status" = $8::text
+    AND ((t."status" = ANY (ARRAY[$9::text, $10::text])) IS NOT TRUE
+      OR (t."relationship_ended_at" < $3::timestamptz - $11::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $11::interval) <= $3::timestamptz END
+          AND t."relationship_ended_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'rejected_applicants'
+--   $8 = 'rejected'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = '5 years'
+--   $12 = 'approved_applicants'
+--   $13 = '1000'
+--   $14 = '2950'
+
+-- delete of kyc.applicants, walk blocks: taken
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."rejected_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $4::interval) <= $3::timestamptz END
+      AND t."rejected_at" > '-infinity')
+    AND t."status" = $8::text
+    AND ((t."status" = ANY (ARRAY[$9::text, $10::text])) IS NOT TRUE
+      OR (t."relationship_ended_at" < $3::timestamptz - $11::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $11::interval) <= $3::timestamptz END
+          AND t."relationship_ended_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
+      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'rejected_applicants'
+--   $8 = 'rejected'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = '5 years'
+--   $12 = 'approved_applicants'
+--   $13 = '1000'
+--   $14 = '2950'
+--   $15 = 'delete'
+--   $16 = 'kyc.applicants'
 

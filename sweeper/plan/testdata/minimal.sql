@@ -80,6 +80,73 @@ SELECT 'report', $9::text, $7::text, $10::text, NULL, $3::uuid, coalesce(sum(n),
 --   $9 = 'delete'
 --   $10 = 'public.sessions'
 
+-- delete of public.sessions, walk start: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "public"."sessions" AS t
+    WHERE t."last_seen_at" >= $1::timestamp with time zone
+    AND t."last_seen_at" < $2::timestamp with time zone
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
+    AND t."last_seen_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND (timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz
+      AND t."last_seen_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid))),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "public"."sessions" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '90 days'
+--   $7 = 'UTC'
+--   $8 = 'sessions'
+--   $9 = '5000'
+
+-- delete of public.sessions, walk start: taken
+WITH gone AS (DELETE
+    FROM ONLY "public"."sessions" AS t
+    WHERE t.ctid = ANY ($1::text[]::tid[])
+    AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz
+      AND t."last_seen_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $6::text)
+      AND (h.relation IS NULL
+        OR h.relation = $7::oid))
+    RETURNING NULL::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $8::text, $6::text, $9::text, NULL, $2::uuid, coalesce(sum(n), 0), NULL::jsonb
+  FROM counted
+  RETURNING row_count;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+--   $5 = 'UTC'
+--   $6 = 'sessions'
+--   $7 = '5000'
+--   $8 = 'delete'
+--   $9 = 'public.sessions'
+
 -- delete of public.sessions, walk start: split
 SELECT min(place)::text, max(place)::text
 FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bigint AS part
