@@ -189,8 +189,8 @@ func TestLostNetwork(t *testing.T) {
 	network.silence(false)
 	f.until(t, "it stands by", livesSQL, first)
 	f.finishes(t, first, heir)
-	if log := p.said(); !strings.Contains(log, "waiting for the database") || !strings.Contains(log, "database is back") {
-		t.Errorf("it said\n%s", log)
+	for _, line := range []string{"waiting for the database", "database is back"} { // each part of it says so in its own time
+		pgtest.Eventually(t, "it says: "+line, func() bool { return strings.Contains(p.said(), line) })
 	}
 }
 
