@@ -182,7 +182,7 @@ func TestInstallByAnOrdinaryRole(t *testing.T) {
 		do $$ begin if current_setting('server_version_num')::int < 160000 then create role sweeper_logger login replication; end if; end $$`)
 	onServer(t, s, "postgres", `create database app template template0 owner dba`)
 	admin := onServer(t, s, "app", `create schema app authorization dba; set role dba; `+peopleDDL[len("\ncreate schema app;"):]+`reset role;
-		create schema hers authorization nobody; create table hers.events (id int primary key, at timestamptz); alter table hers.events owner to nobody;
+		create schema hers authorization nobody; create table hers.events (id int primary key, at timestamptz, note text); alter table hers.events owner to nobody;
 		create index on hers.events (at)`)
 	asDBA := func(user string) string {
 		if user == "" {
@@ -190,7 +190,7 @@ func TestInstallByAnOrdinaryRole(t *testing.T) {
 		}
 		return s.URL("app", user)
 	}
-	policies := peoplePolicy + "  events:\n    table: hers.events\n    start_from: at\n    delete: {after: P1Y}\n"
+	policies := peoplePolicy + "  events:\n    table: hers.events\n    start_from: at\n    restrict: {after: P30D, columns: [note]}\n    delete: {after: P1Y}\n"
 	exec(t, admin, `grant usage on schema hers to dba`)
 	done, err := install(t, asDBA, "ordinary", policies, false)
 	if err != nil {
@@ -201,6 +201,13 @@ func TestInstallByAnOrdinaryRole(t *testing.T) {
 	}
 	for _, statement := range done.ByOwners {
 		exec(t, admin, statement.SQL)
+	}
+	// The view of her table waits until its owner may look into the schema.
+	if views, err := install(t, asDBA, "ordinary", policies, false); err != nil || len(views.Statements) != 1 || !strings.Contains(views.Statements[0].Why, "sweeper_restricted.hers_events") {
+		t.Errorf("the install after the owner's statements: %v\n%s", err, views.Script())
+	}
+	if rows := texts(t, admin, `select note from sweeper_restricted.hers_events`); len(rows) != 0 {
+		t.Errorf("got %q", rows)
 	}
 	again, err := install(t, asDBA, "ordinary", policies, false)
 	if err != nil || !again.Empty() || len(again.ByOwners) > 0 {

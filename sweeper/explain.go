@@ -57,8 +57,9 @@ type RowStory struct {
 	Exists   bool
 	Standing []Explained
 	Log      []Logged
-	Searched bool  // the log was searched: there is a key to search with
-	Whole    int64 // partitions of the relation that went whole with no commitments, or were truncated: the log cannot tell whether the row was in them
+	Searched bool     // the log was searched: there is a key to search with
+	Whole    int64    // partitions of the relation that went whole with no commitments, or were truncated: the log cannot tell whether the row was in them
+	Detached []string // partitions of the relation that were detached with their rows, and are tables still
 }
 
 // Explain tells why a row is kept, or when and why it goes, as of the database's
@@ -190,9 +191,14 @@ func (e *explainer) standing(ctx context.Context, x plan.Explanation) (*Explaine
 	if err != nil {
 		return nil, e.badKey(err)
 	}
-	one.Window = c.Delete.String()
-	if x.Disposition == plan.Redact {
+	switch x.Disposition {
+	case plan.Delete:
+		one.Window = c.Delete.String()
+	case plan.Redact:
 		one.Window = c.Redact.After.String()
+	case plan.Restrict:
+		one.Window = c.Restrict.After.String()
+		f.holds = nil // they suspend what changes a row, and this changes nothing
 	}
 	if f.window != nil {
 		one.Window, one.WindowSource = *f.window, "tenant"
@@ -200,7 +206,21 @@ func (e *explainer) standing(ctx context.Context, x plan.Explanation) (*Explaine
 	one.DueAt = f.dueAt
 	one.State = f.state(x.Disposition)
 	one.Reasons = append(one.Reasons, f.reasons(c, e.plan.AsOf)...)
+	if x.Disposition == plan.Restrict {
+		if one.State == "due" {
+			one.Reasons = append(one.Reasons, hides(c))
+		}
+		return one, nil
+	}
 	return one, e.goes(ctx, x.Category, one, f)
+}
+
+// hides says what a restriction does to a row whose time has come.
+func hides(c policy.Category) string {
+	if c.Mode == "observe" {
+		return "the category only observes"
+	}
+	return fmt.Sprintf("readers of the view in schema %s do not see its columns %s", plan.RestrictedSchema, strings.Join(c.Restrict.Columns, ", "))
 }
 
 func (f rowFacts) state(disposition string) string {

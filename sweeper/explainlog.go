@@ -32,8 +32,13 @@ func (e *explainer) logged(ctx context.Context, story *RowStory) error {
 	if err := e.conn.QueryRow(ctx, "SELECT ARRAY["+strings.Join(casts, ", ")+"]", e.key()...).Scan(&texts); err != nil {
 		return e.badKey(err)
 	}
-	err := e.conn.QueryRow(ctx, `select count(*) from sweeper.purge_log p where p.relation = $1 and p.kind in ('drop_partition', 'truncate')
+	err := e.conn.QueryRow(ctx, `select count(*) from sweeper.purge_log p where p.relation = $1 and p.kind in ('drop_partition', 'detach_partition', 'truncate')
 		and not exists (select from sweeper.purge_rows r where r.seq = p.seq)`, e.table.Text).Scan(&story.Whole)
+	if err != nil {
+		return pg.Wrap("look at the purge log", err)
+	}
+	err = e.conn.QueryRow(ctx, `select coalesce(array_agg(distinct p.partition order by p.partition), '{}') from sweeper.purge_log p
+		where p.relation = $1 and p.kind = 'detach_partition' and to_regclass(p.partition) is not null`, e.table.Text).Scan(&story.Detached)
 	if err != nil {
 		return pg.Wrap("look at the purge log", err)
 	}

@@ -239,8 +239,10 @@ func governed(set policy.Set, cat *catalog.Catalog, former map[string]uint32) ([
 			}
 			t = &catalog.Table{OID: former[c.Name], Text: name.Quoted()}
 		}
-		row := map[string]any{"category": c.Name, "relation": t.OID, "relation_name": t.Text, "mode": c.Mode, "enabled": c.Enabled,
-			"partitions": cmp.Or(c.Partitions, "drop"), "manifest": c.Manifest}
+		row := map[string]any{
+			"category": c.Name, "relation": t.OID, "relation_name": t.Text, "mode": c.Mode, "enabled": c.Enabled,
+			"partitions": cmp.Or(c.Partitions, "drop"), "manifest": c.Manifest,
+		}
 		if col, ok := t.Column(c.Subject); ok {
 			row["subject_column"], row["subject_type"] = col.Name, col.TypeOID
 		}

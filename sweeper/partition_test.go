@@ -2,9 +2,12 @@ package sweeper_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
@@ -48,6 +51,11 @@ func TestDetachedPartition(t *testing.T) {
 	b.commitments(t, "app.shots", "id", id, "at", at+"+00")
 	if got := b.text(t, `select count(*) from sweeper.manifest`); got != "0" {
 		t.Errorf("%s keys are left in the database", got)
+	}
+
+	story, err := sweeper.Explain(t.Context(), b.cfg, b.set, "app.shots", fmt.Sprintf("[%q,%q]", id, at+"+00"), time.Time{})
+	if err != nil || story.Exists || !slices.Contains(story.Detached, "app.shots_01") || len(story.Log) != 1 || story.Log[0].Kind != "detach_partition" {
+		t.Errorf("%v: a row of a detached partition: %+v", err, story)
 	}
 
 	// The range is free: what comes into it later is swept like everything else,

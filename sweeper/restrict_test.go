@@ -254,8 +254,14 @@ categories:
 	if _, err := sweeper.Plan(t.Context(), b.cfg, b.set, time.Time{}, ""); err != nil {
 		t.Error(err)
 	}
-	if _, err := sweeper.Explain(t.Context(), b.cfg, b.set, "app.dates", "1", time.Time{}); err != nil {
-		t.Error(err)
+	for key, want := range map[string]string{"1": "due", "2": "scheduled", "3": "not_started"} {
+		story, err := sweeper.Explain(t.Context(), b.cfg, b.set, "app.dates", key, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(story.Standing) != 1 || story.Standing[0].Disposition != "restrict" || story.Standing[0].State != want || story.Standing[0].Window != "P30D" {
+			t.Errorf("row %s: got %+v, want it to be %s", key, story.Standing, want)
+		}
 	}
 }
 

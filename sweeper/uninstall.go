@@ -159,6 +159,9 @@ func (u *remover) role(ctx context.Context, role string, acts bool) error {
 		}
 	}
 	_, err := u.conn.Exec(ctx, "DROP OWNED BY "+role)
+	if err == nil {
+		err = u.kept(ctx, role)
+	}
 	if err != nil {
 		err = stays(role, err)
 	} else {
@@ -178,6 +181,16 @@ func (u *remover) role(ctx context.Context, role string, acts bool) error {
 	}
 	_, left := u.conn.Exec(ctx, "REVOKE "+role+" FROM CURRENT_USER")
 	return errors.Join(err, pg.Wrap("leave role "+role, left))
+}
+
+// kept tells of privileges that are left after DROP OWNED: of a table that the
+// installing role may read, the server only warns that it could not take them.
+func (u *remover) kept(ctx context.Context, role string) error {
+	tables, err := grantedTables(ctx, u.conn, role)
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	return fmt.Errorf("those on %s are its owner's to take back", tables[0])
 }
 
 func stays(role string, err error) error {

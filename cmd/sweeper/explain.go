@@ -97,6 +97,9 @@ func (a *app) tellStory(table string, story *sweeper.RowStory) {
 	case len(story.Log) == 0:
 		a.say("the purge log has no entry about it")
 	}
+	if !story.Exists && len(story.Detached) > 0 {
+		a.say("it may be in a partition that was detached with its rows and is no longer swept: %s", strings.Join(story.Detached, ", "))
+	}
 	if !story.Exists && story.Whole > 0 {
 		a.say("%d partitions went whole or were truncated without a list of their rows: whether it was in one the log cannot tell", story.Whole)
 	}

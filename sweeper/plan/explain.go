@@ -32,6 +32,9 @@ func Explain(p *Plan, set policy.Set, cat *catalog.Catalog, table catalog.Name, 
 			continue // of another table
 		}
 		r := rule{category: c.Policy, table: c.Table, catalog: cat, others: others(c.Policy, set), options: o}
+		if c.Policy.Restrict != nil {
+			all = append(all, Explanation{c, Restrict, r.explain(Restrict)})
+		}
 		if c.Policy.Redact != nil {
 			all = append(all, Explanation{c, Redact, r.explain(Redact)})
 		}
@@ -134,7 +137,7 @@ func (r rule) dueAt(b *binder, c policy.Category, disposition string) string {
 	zone, wall := k.zone(), k.wall()
 	at := fmt.Sprintf("timezone(%s, %s + %s)", zone, wall, b.text(period(c, disposition).Interval(), "interval"))
 	if own := r.ofTenant(b, c, fmt.Sprintf("max(timezone(%s, %s + w.retention))", zone, wall)); own != "" {
-		if disposition == Redact && c.Delete != nil {
+		if earliest(c, disposition) {
 			at = fmt.Sprintf("LEAST(%s, %s)", at, own)
 		} else {
 			at = fmt.Sprintf("coalesce(%s, %s)", own, at)
@@ -154,9 +157,9 @@ func (r rule) tenantWindow(b *binder, c policy.Category, disposition string) str
 	if own == "" {
 		return "NULL::text"
 	}
-	if disposition == Redact && c.Delete != nil {
+	if earliest(c, disposition) {
 		k := r.clock(b, c)
-		earlier := fmt.Sprintf("timezone(%[1]s, %[2]s + w.retention) < timezone(%[1]s, %[2]s + %[3]s)", k.zone(), k.wall(), b.text(c.Redact.After.Interval(), "interval"))
+		earlier := fmt.Sprintf("timezone(%[1]s, %[2]s + w.retention) < timezone(%[1]s, %[2]s + %[3]s)", k.zone(), k.wall(), b.text(period(c, disposition).Interval(), "interval"))
 		return r.ofStart(c, r.ofTenant(b, c, fmt.Sprintf("max(w.retention) FILTER (WHERE %s)::text", earlier)))
 	}
 	return own

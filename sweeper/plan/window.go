@@ -99,10 +99,16 @@ func (r rule) byWindow(b *binder, c policy.Category, disposition, plain, wall st
 		bounded += " OR " + ends(b.text(most.Interval(), "interval"))
 	}
 	own := fmt.Sprintf("(SELECT bool_and(%s) FROM %s AND %s %s %s)", bounded, windows, value, equal, name)
-	if disposition == Restrict || disposition == Redact && c.Delete != nil {
+	if earliest(c, disposition) {
 		return fmt.Sprintf("(%s OR CASE WHEN %s THEN %s ELSE false END)", plain, has, own)
 	}
 	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", has, own, plain)
+}
+
+// earliest tells that a disposition comes at the smaller of its own period and the
+// tenant's, which else replaces it.
+func earliest(c policy.Category, disposition string) bool {
+	return disposition == Restrict || disposition == Redact && c.Delete != nil
 }
 
 // tenantWindows are the windows of a category, called w, and how the tenant of a
