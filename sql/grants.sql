@@ -25,7 +25,7 @@ grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_
 
 -- Operators call functions; so may the daemon's login, which the command line uses.
 grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.legal_holds, sweeper.tenant_retention, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,
-    sweeper.purge_log, sweeper.purges, sweeper.policy_status to sweeper_operator;
+    sweeper.purge_log, sweeper.purges, sweeper.policy_status, sweeper.run_progress to sweeper_operator;
 grant execute on function sweeper.apply_hold(text, text, text, text, text, text, regclass, timestamptz),
     sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text),
     sweeper.set_tenant_retention(text, text, interval, text, text), sweeper.clear_tenant_retention(text, text, text, text) to sweeper_operator, sweeper_daemon;

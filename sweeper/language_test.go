@@ -70,7 +70,7 @@ categories:
 	daemon := b.db.Conn(t, "sweeper_daemon")
 	for _, sql := range []string{
 		`select secret from app.epochs`, `select secret from app.ended`, `select secret from crm.relations`, `select secret from app.raws`, `select org from app.ended`,
-		`delete from crm.relations`, `update crm.relations set ended_on = null`, `update app.ended set org = null`, `update app.epochs set id = 0`,
+		`delete from crm.relations`, `update crm.relations set ended_on = null`, `update app.ended set org = null`, `update app.epochs set at = 0`,
 	} {
 		if _, err := daemon.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("the purging role may: %s (%v)", sql, err)

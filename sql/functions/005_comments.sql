@@ -144,7 +144,7 @@ comment on table sweeper.batches is 'The stamps: what a purging transaction says
 comment on column sweeper.batches.batch_id is 'Number of the row.';
 comment on column sweeper.batches.xid is 'The transaction, which nobody can choose.';
 comment on column sweeper.batches.at is 'When the row was written.';
-comment on column sweeper.batches.fact is 'stamp: first row of a purging transaction; report: its last; hold: a hold was applied or released; run_end: a run has ended.';
+comment on column sweeper.batches.fact is 'stamp: first row of a purging transaction; report: its last; hold: a hold was applied or released; run_end: a run has ended; vacuum: a table was vacuumed after a purge.';
 comment on column sweeper.batches.kind is 'What the transaction does, in the words of purge_log.kind.';
 comment on column sweeper.batches.reason is 'Why, in the words of purge_log.reason.';
 comment on column sweeper.batches.category is 'Name of the category.';
@@ -161,7 +161,7 @@ comment on column sweeper.batches.policy_sha256 is 'The policy set that it goes 
 comment on column sweeper.batches.columns is 'The columns that are redacted.';
 comment on column sweeper.batches.row_count is 'Rows that went, in a report; NULL: not counted.';
 comment on column sweeper.batches.tenants is 'The same by tenant: [{"tenant": …, "rows": …}, …].';
-comment on column sweeper.batches.started_at is 'When the run began, in a run_end.';
+comment on column sweeper.batches.started_at is 'When the run began, in a run_end; in a vacuum, when it ended.';
 
 comment on table sweeper.purge_log is 'The purge log: append-only, one entry per committed transaction, relation and kind, taken from the write-ahead log.';
 comment on column sweeper.purge_log.seq is 'Number of the entry, from 0 and without gaps: its index in the tree.';

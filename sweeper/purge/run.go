@@ -25,16 +25,22 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 		meter.expect(ctx, pool, c)
 	}
 	var all []Outcome
+	var ran []*run
 	for _, level := range p.Levels {
 		outcomes := make([]Outcome, len(level))
 		var wg sync.WaitGroup
 		for i, c := range level {
+			r := newRun(p, c, sweep, o)
+			ran = append(ran, r)
 			wg.Go(func() {
-				outcomes[i] = newRun(p, c, sweep, o).purge(ctx, pool, slots, meter.note(c.Policy.Name))
+				outcomes[i] = r.purge(ctx, pool, slots, meter.note(c.Policy.Name))
 			})
 		}
 		wg.Wait()
 		all = append(all, outcomes...)
+	}
+	for _, r := range ran {
+		r.vacuum(ctx, pool)
 	}
 	return all
 }

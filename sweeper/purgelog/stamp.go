@@ -74,6 +74,15 @@ func (a *appending) fact(s *stamp) {
 		}
 		e.Tenant = s.tenant
 		a.after = append(a.after, e)
+	case "vacuum":
+		leaf := value(s.partition)
+		if leaf == "" {
+			leaf = value(s.relation)
+		}
+		e := a.entry("vacuum", relation{root: value(s.relation), leaf: leaf})
+		s.attribute(&e)
+		e.Reason = nil // it purges nothing
+		a.after = append(a.after, e)
 	case "run_end":
 		a.ended = append(a.ended, s)
 	}

@@ -4104,9 +4104,22 @@ SELECT 'report', $18::text, $10::text, $19::text, NULL, $3::uuid, coalesce(sum(n
 SELECT min(t."relationship_ended_at")::text
   FROM ONLY "kyc"."applicants" AS t
   WHERE t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
-  AND t."relationship_ended_at" > '-infinity';
+  AND t."relationship_ended_at" > '-infinity'
+  AND (t."full_name" IS NOT NULL
+    OR (t."email" IS NOT NULL
+      AND NOT (t."email"::text = $3::text || substr(t."email"::text, length($3::text) + 1, 32) || $4::text
+        AND sweeper.is_redaction_token(substr(t."email"::text, length($3::text) + 1, 32), $5::bytea, $6::bytea)))
+    OR t."phone" IS NOT NULL
+    OR t."birth_date" IS NOT NULL
+    OR t."retention_status" IS DISTINCT
+    FROM $7::text);
 --   $1 = '2026-03-01 00:00:00Z'
 --   $2 = '90 days'
+--   $3 = 'redacted-'
+--   $4 = '@invalid'
+--   $5 = (a key)
+--   $6 = (a key)
+--   $7 = 'redacted'
 
 -- redact of kyc.applicants, walk start: next
 SELECT t."relationship_ended_at"::text

@@ -1,0 +1,5 @@
+-- That a table was vacuumed after a purge is a fact, version 5.
+
+alter table sweeper.batches
+    drop constraint fact_is_known,
+    add constraint fact_is_known check (fact in ('stamp', 'report', 'hold', 'run_end', 'vacuum'));
