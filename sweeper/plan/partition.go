@@ -21,7 +21,7 @@ func ByStart(t *catalog.Table, c policy.Category) bool {
 // by the installed function.
 func (r rule) droppable() map[uint32]catalog.Leaf {
 	found := map[uint32]catalog.Leaf{}
-	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
+	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || len(r.category.Children) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
 		return found
 	}
 	ranges := 0

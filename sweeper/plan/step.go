@@ -56,14 +56,22 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	if leaf != nil {
 		w.step.Partition, w.step.Leaf = leaf.Text, leaf.OID
 	}
-	if disposition == Redact && r.keyless() {
+	if r.keyless(disposition) {
 		return w.step
 	}
 	const blocks = "t.ctid >= $1::tid AND t.ctid < $2::tid"
 	switch {
 	case r.locks():
-		w.step.Lock = w.lock(bind(2), blocks)
-		w.step.Batch = w.batch(bind(2), "t.ctid = ANY ($1::text[]::tid[])", "$2")
+		w.step.Batch = w.batch(bind(2), locked, "$2")
+		w.family()
+		if r.category.Start.From != nil || !r.table.SortedBy(r.start().Name) {
+			w.step.Lock = w.lock(bind(2), blocks)
+			return w.step
+		}
+		w.step.Walk = WalkStart
+		w.step.Lock = w.lock(bind(2), w.between())
+		w.step.LockPart = w.lock(bind(4), w.between()+" AND t.ctid >= $3::tid AND t.ctid <= $4::tid")
+		w.step.First, w.step.Next, w.step.Split = w.first(), w.next(), w.split()
 		return w.step
 	case !r.table.SortedBy(r.start().Name):
 		w.step.Batch = w.batch(bind(3), blocks, "$3")
@@ -127,6 +135,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*) FROM wanted) - c
 		w.from(), within, w.inLeaf(b, w.leaf), w.full(b, w.disposition)))
 }
 
+// locked are the rows whose places are $1.
+const locked = "t.ctid = ANY ($1::text[]::tid[])"
+
 // batch is the work and its report in one statement; run is the parameter of
 // the run. The number of rows it returns is the one that the report says.
 func (w walk) batch(b *binder, within, run string) Query {
@@ -135,6 +146,9 @@ func (w walk) batch(b *binder, within, run string) Query {
 		action = fmt.Sprintf("DELETE FROM %s AS t", w.from())
 	} else {
 		action = fmt.Sprintf("UPDATE %s AS t SET %s", w.from(), w.assignments(b))
+		if len(w.kin(Redact)) > 0 { // its own columns may be done, and only rows that belong to it not
+			within = and(within, "("+w.pending(b)+")")
+		}
 	}
 	s := w.step
 	tenant, tenants := "NULL::text", "NULL::jsonb"
@@ -150,7 +164,7 @@ func (w walk) batch(b *binder, within, run string) Query {
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
 SELECT 'report', %s, %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s FROM counted RETURNING row_count`,
-		action, within, w.inLeaf(b, w.leaf), w.full(b, w.disposition), tenant,
+		action, within, w.inLeaf(b, w.leaf), and(w.full(b, w.disposition), w.alone(b, w.disposition)), tenant,
 		b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, run, tenants))
 }
 
