@@ -17,11 +17,12 @@ func (r rule) goes(b *binder, disposition string) string {
 	if disposition == Delete {
 		return and(r.within(b, c, Delete), r.where(b, c), r.agreed(b))
 	}
+	parts := []string{r.within(b, c, Redact), r.where(b, c)}
 	undone := []string{r.pending(b)}
 	for _, k := range top(r.kin(Redact)) {
 		undone = append(undone, "EXISTS ("+k.left(b)+")")
 	}
-	parts := []string{r.within(b, c, Redact), r.where(b, c), "(" + strings.Join(undone, " OR ") + ")"}
+	parts = append(parts, "("+strings.Join(undone, " OR ")+")")
 	if c.Delete != nil {
 		// IS NOT TRUE: another category's start may be NULL, and then the row is not about to go.
 		blocked := r.references(b)

@@ -128,13 +128,13 @@ type Step struct {
 	Lock  Query // see [Locks]: it locks rows of the range $1 to $2 and returns their places, which are $1 of Batch then, and the run is $2
 
 	LockPart Query // WalkStart with Lock: the same between the places $3 and $4
-	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
-	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
-	Split Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
-	Part  Query // WalkStart: Batch between the places $4 and $5 too, for equal starts that are too many for one
-	Probe Query // WalkPartition: whether every row is due and none held
-	Drop  Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor, $4 policies' SHA-256, $5 cutoff
-	Rows  *Step // WalkPartition: the same leaf by rows, when it may not go whole
+	First    Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
+	Next     Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
+	Split    Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
+	Part     Query // WalkStart: Batch between the places $4 and $5 too, for equal starts that are too many for one
+	Probe    Query // WalkPartition: whether every row is due and none held
+	Drop     Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor, $4 policies' SHA-256, $5 cutoff
+	Rows     *Step // WalkPartition: the same leaf by rows, when it may not go whole
 }
 
 // Name tells steps apart in locks and logs.

@@ -24,6 +24,7 @@ type family struct {
 type members struct {
 	places, leaves []string
 	tenants        []*string
+	left           bool // there are more, for want of room or because others have locked them
 }
 
 // cut keeps the first n of them.
@@ -64,13 +65,32 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 		m := &f.rows[i]
 		// What hangs together goes in one statement, and only when nothing below it
 		// is left.
-		if n := len(m.places); n > room || f.hangs(i) && (f.done.more || f.done.locked > 0) && i < len(f.rows)-1 {
-			m.cut(map[bool]int{true: 0, false: max(0, room)}[f.hangs(i)])
-			f.done.more = f.done.more || n > len(m.places)
+		n, fits := len(m.places), max(0, room)
+		if f.hangs(i) && (n > room || f.leftBelow(i)) {
+			fits = 0
+		}
+		m.cut(fits)
+		if len(m.places) < n {
+			m.left, f.done.more = true, true
 		}
 		room -= len(m.places)
 	}
 	return good.places, nil
+}
+
+// leftBelow tells whether rows are left of a kin under another one.
+func (f *family) leftBelow(i int) bool {
+	for j, m := range f.rows {
+		if !m.left {
+			continue
+		}
+		for up := f.step.Kin[j].Of; up >= 0; up = f.step.Kin[up].Of {
+			if up == i {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hangs tells whether rows of a kin point at each other.
@@ -96,6 +116,7 @@ func (f *family) lock(ctx context.Context, i int, of members, most int) error {
 			continue
 		}
 		m.cut(most)
+		m.left = over || locked > 0
 		f.rows[i] = m
 		f.done.locked += locked
 		return nil
@@ -130,4 +151,3 @@ func (s *stepper) weigh(d done) {
 		s.weight = max(1.1, (s.weight+float64(d.rows+d.kin)/float64(d.places))/2)
 	}
 }
-

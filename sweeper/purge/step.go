@@ -178,7 +178,7 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 	var blocks, items int64
 	var perBlock float64
 	err := s.conn.QueryRow(ctx, `
-		select pg_relation_size(c.oid) / b.size, b.size / 24,
+		select coalesce(pg_relation_size(c.oid), 0) / b.size, b.size / 24,
 		       case when c.reltuples > 0 and c.relpages > 0 then greatest(c.reltuples / c.relpages, 60) else 60 end
 		  from pg_class c, (select current_setting('block_size')::int) b(size) where c.oid = $1`, cmp.Or(s.step.Leaf, s.step.Root)).Scan(&blocks, &items, &perBlock)
 	if errors.Is(err, pgx.ErrNoRows) {
