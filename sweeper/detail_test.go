@@ -34,10 +34,10 @@ func (b *bundle) plan(t *testing.T, asOf time.Time, category string) (*sweeper.P
 func TestBehindTheNumbers(t *testing.T) {
 	t.Parallel()
 	b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text, org text); create index by_start on app.events (at);
-		create table app.kids (id int primary key, event int); create table app.toys (kid int);
+		create table app.kids (id int primary key, event int); create table app.toys (id int generated always as identity primary key, kid int);
 		create table app.notes (id int generated always as identity primary key, event int references app.events, at timestamptz); create table app.bills (id int generated always as identity primary key, event int references app.events, at timestamptz);
 		insert into app.events select i, '2015-01-01', 'u' || i % 4, 't' || i % 2 from generate_series(1, 100) i; insert into app.events values (101, '2025-01-01', 'u1', 't1');
-		insert into app.kids select i, i % 102 from generate_series(0, 203) i; insert into app.toys select i from generate_series(0, 203) i cross join generate_series(1, 2);
+		insert into app.kids select i, i % 102 from generate_series(0, 203) i; insert into app.toys (kid) select i from generate_series(0, 203) i cross join generate_series(1, 2);
 		insert into app.notes (event) select i from generate_series(2, 20, 2) i; insert into app.bills (event) values (2), (2), (101)`,
 		`version: 1
 categories:
@@ -47,7 +47,7 @@ categories:
 `)
 	b.db.Exec(t, `grant select on app.kids, app.toys to sweeper_daemon;
 		select sweeper.apply_hold('u1', 'case', 'test'); select sweeper.apply_hold(null, 'case', 'test', tenant => 't1', category => 'events'); select sweeper.apply_hold('u99', 'case', 'test')`)
-	// The loader may not take children yet; a plan counts them all the same.
+	// They come after the installation, so that they are only counted.
 	child := func(table, column, on, action string, below ...policy.Child) policy.Child {
 		return policy.Child{Table: "app." + table, Schema: "app", Relation: table, Match: []policy.Match{{Other: column, Own: "id"}}, On: on, Action: action, Children: below}
 	}

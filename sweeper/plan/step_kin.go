@@ -36,8 +36,8 @@ func (w *walk) family() {
 	b := bind(1)
 	with, _ := w.rule.family(b, all, ", t.ctid AS sweeper_place"+w.tenant(), and(locked+w.inLeaf(b, w.leaf), w.full(b, w.disposition)))
 	w.step.Judge = b.query(with + `
-SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweeper_tenant), '{}') FROM sweeper_rows AS good
-WHERE NOT EXISTS (SELECT FROM sweeper_bad AS bad WHERE bad.sweeper_n = good.sweeper_n)`)
+SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweeper_tenant), '{}') FROM sweeper_rows
+WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i

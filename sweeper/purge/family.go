@@ -145,9 +145,11 @@ func (f *family) queue(b *pgx.Batch, run uuid.UUID) {
 func (s *stepper) weigh(d done) {
 	switch {
 	case len(s.step.Kin) == 0 || d.places == 0:
-	case d.more:
+	case d.more && d.rows == 0:
 		s.weight = min(s.weight*2, float64(s.BatchRows))
+	case d.more:
+		s.weight = min(s.weight*1.2, float64(s.BatchRows))
 	default:
-		s.weight = max(1.1, (s.weight+float64(d.rows+d.kin)/float64(d.places))/2)
+		s.weight = max(1.1, (s.weight+1.1*float64(d.rows+d.kin)/float64(d.places))/2)
 	}
 }
