@@ -107,6 +107,9 @@ func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, a
 				return nil, pg.Wrap("look behind the numbers of category "+c.Policy.Name, err)
 			}
 		}
+		for _, k := range s.Keepers {
+			d.BlockedBy = append(d.BlockedBy, BlockedBy{By: k.Name, Rows: k.Rows})
+		}
 		d.order()
 		d.Estimate = d.estimate(c, s)
 		d.Estimate.RowsPerSecond, d.Estimate.Measured = rate, measured
@@ -136,7 +139,7 @@ func (d *Detail) add(ctx context.Context, conn *pgx.Conn, c *plan.Category, p *p
 			d.HeldBy[i].Rows += h.Rows
 		}
 	}
-	if t.Blocked > 0 {
+	if t.Blocked > 0 && len(c.Blockers()) > 0 {
 		q := p.BlockedBy()
 		var counts []int64
 		if err := conn.QueryRow(ctx, q.SQL, purge.Valued(q)...).Scan(&counts); err != nil {

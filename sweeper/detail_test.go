@@ -47,7 +47,7 @@ categories:
 `)
 	b.db.Exec(t, `grant select on app.kids, app.toys to sweeper_daemon;
 		select sweeper.apply_hold('u1', 'case', 'test'); select sweeper.apply_hold(null, 'case', 'test', tenant => 't1', category => 'events'); select sweeper.apply_hold('u99', 'case', 'test')`)
-	// The loader may not take children yet; a plan counts them all the same.
+	// They come after the installation, so that they are only counted.
 	child := func(table, column, on, action string, below ...policy.Child) policy.Child {
 		return policy.Child{Table: "app." + table, Schema: "app", Relation: table, Match: []policy.Match{{Other: column, Own: "id"}}, On: on, Action: action, Children: below}
 	}

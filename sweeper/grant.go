@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -61,6 +62,8 @@ func grants(c policy.Category, cat *catalog.Catalog) []grant {
 		read = append(read, fk.Parents...)
 		all = append(all, grant{"sweeper_daemon", "SELECT", fk.Table, fk.Columns})
 	}
+	more, matched := childGrants(c.Children, cat)
+	all, read = append(all, more...), append(read, matched...)
 	read = append(read, "ctid")
 	if t.Kind == catalog.KindPartitioned {
 		read = append(read, "tableoid")
@@ -89,11 +92,46 @@ func grants(c policy.Category, cat *catalog.Catalog) []grant {
 	return append(all, grant{"sweeper_owner", "SELECT", t.Name, seen})
 }
 
+// childGrants are the least that children need of their tables, and the columns
+// of the table above that they are found by.
+func childGrants(children []policy.Child, cat *catalog.Catalog) (all []grant, matched []string) {
+	for _, c := range children {
+		t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
+		read, written := slices.Clone(t.Key()), plan.ChildColumns(c)
+		for _, m := range c.Match {
+			matched, read = append(matched, m.Own), append(read, m.Other)
+		}
+		switch {
+		case c.Action == "keep":
+			continue
+		case written != nil:
+			read = append(read, written...)
+			all = append(all, grant{"sweeper_daemon", "UPDATE", t.Name, written})
+		default:
+			// To lock a row takes the right to update some column; none is updated.
+			all = append(all, grant{"sweeper_daemon", "DELETE", t.Name, nil}, grant{"sweeper_daemon", "UPDATE", t.Name, t.Key()[:1]})
+			for _, fk := range t.Referencing {
+				read = append(read, fk.Parents...)
+				all = append(all, grant{"sweeper_daemon", "SELECT", fk.Table, slices.Clone(fk.Columns)})
+			}
+		}
+		read = append(read, "ctid")
+		if t.Kind == catalog.KindPartitioned {
+			read = append(read, "tableoid")
+		}
+		more, below := childGrants(c.Children, cat)
+		all = append(all, more...)
+		all = append(all, grant{"sweeper_daemon", "SELECT", t.Name, append(read, below...)})
+	}
+	return all, matched
+}
+
 // tableGrants writes the grants that are missing.
 func (w *writer) tableGrants(ctx context.Context) error {
 	w.granted = map[string][]catalog.Name{}
 	done := map[string]bool{}
 	for _, c := range w.set.Categories {
+		var err error
 		t := w.table(c)
 		for _, g := range grants(c, w.cat) {
 			w.granted[g.role] = append(w.granted[g.role], g.table)
@@ -111,20 +149,34 @@ func (w *writer) tableGrants(ctx context.Context) error {
 				}
 			}
 		}
-		if err := w.typeUsage(ctx, c, t, done); err != nil {
+		if err := w.typeUsage(ctx, t, governedColumns(c, t), done); err != nil {
+			return err
+		}
+		plan.EachChild(c, func(child policy.Child, table catalog.Name) {
+			if err == nil {
+				err = w.typeUsage(ctx, w.cat.Tables[table], plan.ChildColumns(child), done)
+			}
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// typeUsage lets both roles name the types of the columns that statements cast
-// to: a domain or an enum may live in a schema of its own.
-func (w *writer) typeUsage(ctx context.Context, c policy.Category, t *catalog.Table, done map[string]bool) error {
+// governedColumns are the columns that the statements of a category cast to the
+// types of.
+func governedColumns(c policy.Category, t *catalog.Table) []string {
 	names := slices.Concat([]string{c.Subject, c.Tenant, c.Start.Column}, plan.Redacted(c), plan.RawColumns(c, t))
 	for _, condition := range c.Where {
 		names = append(names, condition.Column)
 	}
+	return names
+}
+
+// typeUsage lets both roles name the types of the columns that statements cast
+// to: a domain or an enum may live in a schema of its own.
+func (w *writer) typeUsage(ctx context.Context, t *catalog.Table, names []string, done map[string]bool) error {
 	oids := []uint32{}
 	for _, name := range names {
 		if col, ok := t.Column(name); ok {
@@ -185,8 +237,8 @@ func (w *writer) revokes(ctx context.Context) error {
 			return err
 		}
 		for _, n := range tables {
-			if slices.Contains(w.granted[role], n) || slices.ContainsFunc(w.set.Categories, func(c policy.Category) bool {
-				return slices.ContainsFunc(w.table(c).Leaves, func(l catalog.Leaf) bool { return l.Name == n })
+			if slices.Contains(w.granted[role], n) || slices.ContainsFunc(slices.Collect(maps.Keys(plan.Published(w.set, ""))), func(table catalog.Name) bool {
+				return slices.ContainsFunc(w.cat.Tables[table].Leaves, func(l catalog.Leaf) bool { return l.Name == n })
 			}) {
 				continue
 			}

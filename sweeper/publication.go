@@ -11,6 +11,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
 // said are the tables through which transactions say what they do.
@@ -22,9 +23,8 @@ var said = map[catalog.Name]string{{Schema: "sweeper", Relation: "batches"}: "",
 func (w *writer) publications(ctx context.Context) error {
 	deletes, redact, stamp := w.cfg.Publication, w.cfg.Publication+"_redact", w.cfg.Publication+"_stamp"
 	want := map[string]map[catalog.Name]string{deletes: {}, redact: {}, stamp: said}
-	for _, c := range w.set.Categories {
-		t, p := w.table(c), plan.Publication(c, w.set, w.cfg.Publication)
-		want[p][t.Name] = w.columnList(t, p)
+	for name, p := range plan.Published(w.set, w.cfg.Publication) {
+		want[p][name] = w.columnList(w.cat.Tables[name], p)
 	}
 	publish := map[string]string{deletes: "delete, truncate", redact: "update, delete, truncate", stamp: "insert"}
 	for _, name := range []string{deletes, redact, stamp} {
@@ -117,6 +117,11 @@ func (w *writer) columnList(t *catalog.Table, publication string) string {
 		if w.table(c) == t && c.Redact != nil {
 			names = append(names, plan.Redacted(c)...)
 		}
+		plan.EachChild(c, func(child policy.Child, table catalog.Name) {
+			if table == t.Name {
+				names = append(names, plan.ChildColumns(child)...)
+			}
+		})
 	}
 	var list []string
 	for _, col := range t.Columns { // in the table's order, as the catalogue lists them

@@ -153,8 +153,8 @@ func register(ctx context.Context, conn *pgx.Conn, set policy.Set, cat *catalog.
 	b := &pgx.Batch{}
 	b.Queue(`select sweeper.govern($1::jsonb, $2::bytea)`, string(list), set.SHA256[:])
 	b.Queue(`insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ($1, $2::jsonb, $3) on conflict do nothing`, set.SHA256[:], string(files), source)
-	for _, c := range set.Categories {
-		t := cat.Tables[catalog.Name{Schema: c.Schema, Relation: c.Relation}]
+	for _, name := range byName(plan.Published(set, "")) {
+		t := cat.Tables[name]
 		if t == nil {
 			continue // its category does not fit
 		}

@@ -139,10 +139,10 @@ func matching(a, b catalog.Column) string {
 
 // locks tells whether the batches of a category lock their rows before they judge
 // them: where the start of the category, or of another one over the table, is in
-// another table. The server reads a row again when a statement has waited for its
-// lock, and nothing beside it.
+// another table, and where rows of other tables go along. The server reads a row
+// again when a statement has waited for its lock, and nothing beside it.
 func (r rule) locks() bool {
-	return r.category.Start.From != nil || slices.ContainsFunc(r.others, func(o policy.Category) bool { return o.Start.From != nil })
+	return r.category.Start.From != nil || slices.ContainsFunc(r.category.Children, func(c policy.Child) bool { return c.Action != "keep" }) || slices.ContainsFunc(r.others, func(o policy.Category) bool { return o.Start.From != nil })
 }
 
 // Tables names the tables that a set's categories read: those that they govern,

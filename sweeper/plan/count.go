@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -16,10 +17,19 @@ func (r rule) goes(b *binder, disposition string) string {
 	if disposition == Delete {
 		return and(r.within(b, c, Delete), r.where(b, c), r.agreed(b))
 	}
-	parts := []string{r.within(b, c, Redact), r.where(b, c), "(" + r.pending(b) + ")"}
+	parts := []string{r.within(b, c, Redact), r.where(b, c)}
+	undone := []string{r.pending(b)}
+	for _, k := range top(r.kin(Redact)) {
+		undone = append(undone, "EXISTS ("+k.left(b)+")")
+	}
+	parts = append(parts, "("+strings.Join(undone, " OR ")+")")
 	if c.Delete != nil {
 		// IS NOT TRUE: another category's start may be NULL, and then the row is not about to go.
-		parts = append(parts, fmt.Sprintf("(%s AND NOT %s) IS NOT TRUE", r.leaves(b), any1(r.references(b))))
+		blocked := r.references(b)
+		for _, k := range top(r.kin(Delete)) {
+			blocked = append(blocked, k.keeps(b, 1, column)...)
+		}
+		parts = append(parts, fmt.Sprintf("(%s AND NOT %s) IS NOT TRUE", r.leaves(b), any1(blocked)))
 	}
 	return and(parts...)
 }
@@ -34,8 +44,17 @@ func (r rule) leaves(b *binder) string {
 // statement.
 func (r rule) full(b *binder, disposition string) string {
 	parts := []string{r.goes(b, disposition), notHeld(r.holds(b))}
-	if disposition == Delete && len(r.table.Referencing) > 0 {
+	if disposition == Delete && len(r.blocking()) > 0 {
 		parts = append(parts, notHeld(r.references(b)))
+	}
+	return and(parts...)
+}
+
+// alone is that nothing is left that has to go along with the row first.
+func (r rule) alone(b *binder, disposition string) string {
+	parts := []string{}
+	for _, k := range top(r.kin(disposition)) {
+		parts = append(parts, "NOT EXISTS ("+k.left(b)+")")
 	}
 	return and(parts...)
 }
@@ -55,7 +74,7 @@ func (r rule) count(disposition string) Count {
 	var spans []span
 	spans, c.Whole = r.spans(disposition)
 	for _, s := range spans {
-		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), rule: r, disposition: disposition, span: s})
+		c.Parts = append(c.Parts, Part{Query: r.sort(disposition, s), Family: r.sortFamily(disposition, s), rule: r, disposition: disposition, span: s})
 	}
 	if !c.Whole && (len(r.category.Where) > 0 || r.category.WhereSQL != "") {
 		c.Middle = r.middle(disposition)
@@ -104,6 +123,32 @@ FROM (SELECT %[11]s AS leaf, %[1]s AS start, CASE
 		k.name, k.of(r.asOf(b)), r.goes(b, disposition), held(r.holds(b)), blocked, from, and(r.inside(b, s), r.where(b, r.category)),
 		k.instant("min(start) FILTER (WHERE state = 'due')"), heldState, grouped, leaf, group, k.known())
 	return b.query(sql)
+}
+
+// sortFamily sorts the due rows of a span anew, by the rows that would go along
+// with them.
+func (r rule) sortFamily(disposition string, s span) Query {
+	all := r.kin(disposition)
+	if len(all) == 0 || s.kind == spanWaiting || s.kind == spanAhead && r.category.Start.Unit == "" {
+		return Query{}
+	}
+	b := bind(0)
+	leaf := "0::oid"
+	if r.table.Kind == catalog.KindPartitioned {
+		leaf = "t.tableoid"
+	}
+	k := r.clock(b, r.category)
+	start := r.ofStart(r.category, k.instant(k.name))
+	with, keepers := r.family(b, all, fmt.Sprintf(", %s AS sweeper_leaf, %s AS sweeper_start", leaf, start), and(r.inside(b, s), r.full(b, disposition)))
+	names := make([]string, len(keepers))
+	for i, k := range keepers {
+		names[i] = b.text(k.name, "text")
+	}
+	return b.query(fmt.Sprintf(`%s
+SELECT sweeper_leaf, count(*) FILTER (WHERE why = 0), count(*) FILTER (WHERE why > 0), count(*) FILTER (WHERE why IS NULL), min(sweeper_start) FILTER (WHERE why IS NULL),
+  ARRAY[%s]::text[], ARRAY(SELECT count(DISTINCT sweeper_n) FILTER (WHERE sweeper_why = keeper) FROM generate_series(1, %d) keeper LEFT JOIN sweeper_bad ON true GROUP BY keeper ORDER BY keeper)
+FROM sweeper_rows LEFT JOIN (SELECT sweeper_n, min(sweeper_why) AS why FROM sweeper_bad GROUP BY 1) AS bad USING (sweeper_n) GROUP BY 1`,
+		with, strings.Join(names, ", "), len(names)))
 }
 
 // cutoff is as-of less the period, for people; nothing compares with it.

@@ -40,8 +40,8 @@ func (p *Part) counted(b *binder) string {
 // the order of the columns of [Part.BlockedBy].
 func (c *Category) Blockers() []string {
 	var found []string
-	for _, fk := range c.Table.Referencing {
-		found = append(found, fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table))
+	for _, fk := range c.rule.blocking() {
+		found = append(found, keyName(fk))
 	}
 	return found
 }
@@ -91,7 +91,7 @@ func (p *Part) children(declared []policy.Child, exists func(b *binder, inner st
 		below := func(b *binder, inner string) string {
 			return fmt.Sprintf("EXISTS (SELECT FROM %s AS %s WHERE %s)", table, alias, and(inner, exists(b, strings.Join(match, " AND "))))
 		}
-		if child.Action == "delete" {
+		if child.Action != "nullify" {
 			found = append(found, p.children(child.Children, below, alias, depth+1)...)
 		}
 	}

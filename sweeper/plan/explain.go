@@ -31,7 +31,7 @@ func Explain(p *Plan, set policy.Set, cat *catalog.Catalog, table catalog.Name, 
 		if c.Table.Name != table {
 			continue // of another table
 		}
-		r := rule{category: c.Policy, table: c.Table, catalog: cat, others: others(c.Policy, set), options: o}
+		r := rule{category: c.Policy, table: c.Table, catalog: cat, set: set, others: others(c.Policy, set), options: o}
 		if c.Policy.Restrict != nil {
 			all = append(all, Explanation{c, Restrict, r.explain(Restrict)})
 		}
@@ -85,8 +85,7 @@ func (r rule) blockedBy(b *binder, disposition string) string {
 	var names []string
 	if disposition == Delete {
 		for i, x := range r.references(b) {
-			fk := r.table.Referencing[i]
-			names = append(names, fmt.Sprintf("CASE WHEN EXISTS (%s) THEN %s END", x, b.text(fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table), "text")))
+			names = append(names, fmt.Sprintf("CASE WHEN EXISTS (%s) THEN %s END", x, b.text(keyName(r.blocking()[i]), "text")))
 		}
 	}
 	return "array_remove(ARRAY[" + strings.Join(names, ", ") + "]::text[], NULL)"

@@ -21,6 +21,11 @@ func descend(children []policy.Child, prefix string, visit func(c policy.Child, 
 	}
 }
 
+// EachChild visits the children of a category and theirs.
+func EachChild(c policy.Category, visit func(child policy.Child, table catalog.Name)) {
+	descend(c.Children, "", func(child policy.Child, _ string) { visit(child, childName(child)) })
+}
+
 // children checks what goes along with the rows of the table.
 func (l *linter) children(children []policy.Child) {
 	for i, c := range children {
@@ -61,7 +66,11 @@ func (l *linter) child(c policy.Child, parent *catalog.Table) {
 		}
 	}
 	if c.Action == "delete" {
-		l.foreignKeys(c.Children)
+		below := c.Children
+		if l.table == parent { // a row's own children of the same table go as it does
+			below = append(slices.Clone(below), c)
+		}
+		l.foreignKeys(below)
 	}
 	l.children(c.Children)
 }

@@ -25,7 +25,7 @@ func (l *linter) foreignKeys(children []policy.Child) {
 		action := map[string]string{"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}[fk.OnDelete]
 		child := declared(children, fk)
 		switch {
-		case child != nil && child.On == "delete" && (child.Action == "delete" || child.Action == "nullify"):
+		case child != nil && goesAlong(child):
 		case child != nil && action != "":
 			l.fail("table", "foreign key %q of %s is ON DELETE %s, which the rows of %s would not outlast, and its child says %s; make it ON DELETE RESTRICT, or say action: delete or nullify",
 				fk.Constraint, fk.Table, action, fk.Root, said(child))
@@ -59,11 +59,17 @@ func declared(children []policy.Child, fk catalog.ForeignKey) *policy.Child {
 		if !slices.ContainsFunc(c.Match, func(m policy.Match) bool {
 			j := slices.Index(fk.Columns, m.Other)
 			return j < 0 || fk.Parents[j] != m.Own
-		}) && (found == nil || c.On == "delete" && (c.Action == "delete" || c.Action == "nullify")) {
+		}) && (found == nil || goesAlong(&c)) {
 			found = &children[i]
 		}
 	}
 	return found
+}
+
+// goesAlong tells that no row of a child is left to point at a row that is
+// deleted.
+func goesAlong(c *policy.Child) bool {
+	return c.On == "delete" && (c.Action == "delete" || c.Action == "nullify")
 }
 
 func said(c *policy.Child) string {

@@ -97,6 +97,12 @@ type Count struct {
 // partitions that it has nothing to ask.
 type Part struct {
 	Query
+
+	// Family sorts the due rows of the part anew, by the children that would go
+	// along: leaf, held, blocked, due, oldest, and by what they are blocked. Empty:
+	// none do.
+	Family Query
+
 	rule        rule
 	disposition string
 	span        span
@@ -113,6 +119,12 @@ type Step struct {
 	Walk      string
 	Columns   []string // redacted columns, also those of set
 	ByTenant  bool     // the batch returns rows per tenant
+
+	// Judge tells which of the locked rows, whose places are $1, may go: not those
+	// of which a row that would go along is held or kept. Kin are what goes along,
+	// each before those below it. Empty: nothing does.
+	Judge Query
+	Kin   []Kin
 
 	// Batch waits for rows that others have locked. It is empty where other tables
 	// judge the rows: there only Lock and Taken will do.
@@ -190,8 +202,9 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 	if !c.Covered {
 		c.Publish = PublishSQL(publication, t)
 	}
-	r := rule{category: pc, table: t, catalog: cat, others: others(pc, set), options: o}
+	r := rule{category: pc, table: t, catalog: cat, set: set, others: others(pc, set), options: o}
 	c.rule, c.AtLeast = r, r.atLeast()
+	c.coverKin(set, o.Publication)
 	if pc.Delete != nil {
 		c.Counts = append(c.Counts, r.count(Delete))
 		c.Steps = append(c.Steps, r.deleteSteps()...)
@@ -208,12 +221,64 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 // exactly one, and in the one that publishes updates when any category
 // redacts it.
 func Publication(c policy.Category, set policy.Set, prefix string) string {
-	for _, other := range set.Categories {
-		if other.Schema == c.Schema && other.Relation == c.Relation && other.Redact != nil {
+	return publicationOf(catalog.Name{Schema: c.Schema, Relation: c.Relation}, set, prefix)
+}
+
+func publicationOf(table catalog.Name, set policy.Set, prefix string) string {
+	for _, c := range set.Categories {
+		updates := c.Redact != nil && table == catalog.Name{Schema: c.Schema, Relation: c.Relation}
+		descend(c.Children, "", func(child policy.Child, _ string) {
+			updates = updates || childName(child) == table && ChildColumns(child) != nil
+		})
+		if updates {
 			return prefix + "_redact"
 		}
 	}
 	return prefix
+}
+
+// Published are the tables that the set's categories change, each with the
+// publication that it belongs to.
+func Published(set policy.Set, prefix string) map[catalog.Name]string {
+	all := map[catalog.Name]string{}
+	for _, c := range set.Categories {
+		name := catalog.Name{Schema: c.Schema, Relation: c.Relation}
+		all[name] = publicationOf(name, set, prefix)
+		descend(c.Children, "", func(child policy.Child, _ string) {
+			if child.Action != "keep" {
+				all[childName(child)] = publicationOf(childName(child), set, prefix)
+			}
+		})
+	}
+	return all
+}
+
+// Kin are the tables whose rows go along with rows of the category's table, each
+// once.
+func (c *Category) Kin() []*catalog.Table {
+	var all []*catalog.Table
+	for _, disposition := range []string{Delete, Redact} {
+		for _, k := range c.rule.kin(disposition) {
+			if k.table != c.Table && !slices.Contains(all, k.table) {
+				all = append(all, k.table)
+			}
+		}
+	}
+	return all
+}
+
+// coverKin leaves a category uncovered while a table whose rows go along is.
+func (c *Category) coverKin(set policy.Set, prefix string) {
+	for _, t := range c.Kin() {
+		publication := publicationOf(t.Name, set, prefix)
+		if slices.Contains(t.Publications, publication) {
+			continue
+		}
+		if c.Covered = false; c.Publish != "" {
+			c.Publish += " "
+		}
+		c.Publish += PublishSQL(publication, t)
+	}
 }
 
 // PublishSQL is what the owner of a table runs to publish it.
@@ -247,8 +312,15 @@ func (c *Category) hash(policies [32]byte, dropped []string) string {
 	// The zone can come from the environment, which the policies' hash does not cover.
 	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n", policies, c.Policy.Name, c.Policy.Timezone, c.Table.OID)
 	h.Write([]byte(c.rule.fingerprint()))
-	for _, col := range c.Table.Columns {
-		fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
+	shape := func(t *catalog.Table) {
+		for _, col := range t.Columns {
+			fmt.Fprintf(h, "%d %q %s %t %t\n", col.Number, col.Name, col.Type, col.NotNull, col.Generated)
+		}
+	}
+	shape(c.Table)
+	for _, t := range c.Kin() {
+		fmt.Fprintf(h, "along %d\n", t.OID)
+		shape(t)
 	}
 	drops := slices.Clone(dropped)
 	for _, s := range c.Steps {

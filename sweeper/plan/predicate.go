@@ -48,6 +48,7 @@ type rule struct {
 	category policy.Category
 	table    *catalog.Table
 	catalog  *catalog.Catalog // of the tables that starts are in
+	set      policy.Set       // whose categories judge the rows that go along
 	others   []policy.Category
 	options  Options
 }
@@ -243,11 +244,31 @@ func held(holds []string) string {
 	return "(" + strings.Join(parts, " OR ") + ")"
 }
 
+// blocking are the foreign keys whose rows do not go along with the row that
+// they point at.
+func (r rule) blocking() []catalog.ForeignKey {
+	return slices.DeleteFunc(slices.Clone(r.table.Referencing), func(fk catalog.ForeignKey) bool {
+		child := declared(r.category.Children, fk)
+		return child != nil && goesAlong(child)
+	})
+}
+
+// same is that the row x is the row t.
+func (r rule) same() string {
+	var own []string
+	for _, name := range r.table.Key() {
+		col, _ := r.table.Column(name)
+		own = append(own, fmt.Sprintf("x.%s %s %s", catalog.Quote(name), operator(col, "="), column(name)))
+	}
+	return and(own...)
+}
+
 // references are the foreign keys that keep a row: while another row points at
 // it, it stays, and a delete would fail. A row that points at itself does not.
 func (r rule) references(b *binder) []string {
-	found := make([]string, 0, len(r.table.Referencing))
-	for _, fk := range r.table.Referencing {
+	blocking := r.blocking()
+	found := make([]string, 0, len(blocking))
+	for _, fk := range blocking {
 		var parts []string
 		for i := range fk.Columns {
 			child := "x." + catalog.Quote(fk.Columns[i])
@@ -260,12 +281,7 @@ func (r rule) references(b *binder) []string {
 			parts = append(parts, "t.tableoid = "+b.text(fmt.Sprint(fk.Leaf), "oid"))
 		}
 		if fk.Table == r.table.Name {
-			var own []string
-			for _, name := range r.table.Key() {
-				col, _ := r.table.Column(name)
-				own = append(own, fmt.Sprintf("x.%s %s %s", catalog.Quote(name), operator(col, "="), column(name)))
-			}
-			parts = append(parts, "NOT ("+strings.Join(own, " AND ")+")")
+			parts = append(parts, "NOT ("+r.same()+")")
 		}
 		found = append(found, fmt.Sprintf("SELECT FROM %s x WHERE %s", fk.Table.Quoted(), strings.Join(parts, " AND ")))
 	}

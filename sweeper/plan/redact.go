@@ -183,8 +183,10 @@ func columnKey(key []byte, relation, column string) (inner, outer []byte) {
 
 // keyless is a redaction whose statement needs the key that the plan was made
 // without. Such a plan counts and shows, and cannot run.
-func (r rule) keyless() bool {
-	return r.options.HMACKey == nil && slices.ContainsFunc(r.category.Redact.Columns, func(c policy.Redaction) bool { return c.Strategy == policy.HMAC })
+func (r rule) keyless(disposition string) bool {
+	hmac := func(c policy.Redaction) bool { return c.Strategy == policy.HMAC }
+	return r.options.HMACKey == nil && (disposition == Redact && slices.ContainsFunc(r.category.Redact.Columns, hmac) ||
+		slices.ContainsFunc(r.kin(disposition), func(k *kin) bool { return slices.ContainsFunc(k.child.Columns, hmac) }))
 }
 
 // literal is a value as the column stores it: rounded to its scale, so that

@@ -57,29 +57,31 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 		w.step.Partition, w.step.Leaf = leaf.Text, leaf.OID
 	}
 	w.step.Same = w.same()
-	if disposition == Redact && r.keyless() {
+	if r.keyless(disposition) {
 		return w.step
 	}
 	const blocks = "t.ctid >= $1::tid AND t.ctid < $2::tid"
-	byStart := !r.locks() && r.table.SortedBy(r.start().Name)
+	byStart := r.category.Start.From == nil && r.table.SortedBy(r.start().Name)
 	if r.locks() || r.mayLock() {
 		w.step.Lock = w.lock(bind(2), blocks)
 		if byStart {
 			w.step.Lock = w.lock(bind(4), w.between()+" AND "+fmt.Sprintf(places, 3, 4))
 		}
-		w.step.Taken = w.batch(bind(2), "t.ctid = ANY ($1::text[]::tid[])", "$2")
+		w.step.Taken = w.batch(bind(2), locked, "$2")
+	}
+	if byStart {
+		w.step.Walk = WalkStart
+		w.step.First, w.step.Next, w.step.Split = w.first(), w.next(), w.split()
 	}
 	switch {
 	case r.locks():
-		return w.step
-	case !byStart:
+		w.family()
+	case byStart:
+		w.step.Batch = w.batch(bind(3), w.between(), "$3")
+		w.step.Part = w.batch(bind(5), w.between()+" AND "+fmt.Sprintf(places, 4, 5), "$3")
+	default:
 		w.step.Batch = w.batch(bind(3), blocks, "$3")
-		return w.step
 	}
-	w.step.Walk = WalkStart
-	w.step.Batch = w.batch(bind(3), w.between(), "$3")
-	w.step.Part = w.batch(bind(5), w.between()+" AND "+fmt.Sprintf(places, 4, 5), "$3")
-	w.step.First, w.step.Next, w.step.Split = w.first(), w.next(), w.split()
 	return w.step
 }
 
@@ -153,6 +155,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*) FROM wanted) - c
 		w.from(), within, w.inLeaf(b, w.leaf), w.full(b, w.disposition)))
 }
 
+// locked are the rows whose places are $1.
+const locked = "t.ctid = ANY ($1::text[]::tid[])"
+
 // batch is the work and its report in one statement; run is the parameter of
 // the run. The number of rows it returns is the one that the report says.
 func (w walk) batch(b *binder, within, run string) Query {
@@ -161,6 +166,9 @@ func (w walk) batch(b *binder, within, run string) Query {
 		action = fmt.Sprintf("DELETE FROM %s AS t", w.from())
 	} else {
 		action = fmt.Sprintf("UPDATE %s AS t SET %s", w.from(), w.assignments(b))
+		if len(w.kin(Redact)) > 0 { // its own columns may be done, and only rows that belong to it not
+			within = and(within, "("+w.pending(b)+")")
+		}
 	}
 	s := w.step
 	tenant, tenants := "NULL::text", "NULL::jsonb"
@@ -176,7 +184,7 @@ func (w walk) batch(b *binder, within, run string) Query {
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
 SELECT 'report', %s, %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s FROM counted RETURNING row_count`,
-		action, within, w.inLeaf(b, w.leaf), w.full(b, w.disposition), tenant,
+		action, within, w.inLeaf(b, w.leaf), and(w.full(b, w.disposition), w.alone(b, w.disposition)), tenant,
 		b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, run, tenants))
 }
 

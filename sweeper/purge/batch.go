@@ -50,17 +50,26 @@ type span struct {
 	skip        bool   // rows that others have locked are left
 }
 
-// batch purges the rows of step in a span in one transaction and returns how
-// many went, and how many were left because others have locked them. A span that
-// holds none leaves no trace: its transaction is rolled back.
-func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span) (rows, locked int64, err error) {
+// done is what one batch did.
+type done struct {
+	rows   int64 // of the category's table
+	kin    int64 // that went along with them
+	locked int64 // that were left because others have locked them
+	places int   // rows of the category's table that it looked at
+	more   bool  // rows of kin are left that it had no room for
+}
+
+// batch purges the rows of step in a span in one transaction, and of those that
+// go along at most most. A span that holds none leaves no trace: its transaction
+// is rolled back.
+func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int) (d done, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
-		return 0, 0, pg.Wrap(op, err)
+		return d, pg.Wrap(op, err)
 	}
 	defer func() {
-		if err != nil || rows == 0 {
+		if err != nil || d.rows+d.kin == 0 {
 			// Bounded and free of ctx: a cancelled batch must still give its locks back.
 			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
@@ -69,22 +78,22 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 	}()
 	if step.Leaf != 0 {
 		if err = avoidDrops(ctx, tx, step.Root, step.Relation, r.LockTimeout); err != nil {
-			return 0, 0, err
+			return d, err
 		}
 	}
-	rows, locked, err = r.work(ctx, tx, step, at)
-	if err != nil || rows == 0 {
-		return 0, locked, err
+	d, err = r.work(ctx, tx, step, at, most)
+	if err != nil || d.rows+d.kin == 0 {
+		return d, err
 	}
 	failpoint.Hit("purge.in_batch")
 	if r.helping {
 		failpoint.Hit("purge.in_help")
 	}
 	if err = tx.Commit(ctx); err != nil {
-		return 0, 0, pg.Wrap("commit "+op, err)
+		return d, pg.Wrap("commit "+op, err)
 	}
 	failpoint.Hit("purge.committed")
-	return rows, locked, nil
+	return d, nil
 }
 
 // work does everything before the commit, in one round trip. To leave rows that
@@ -95,32 +104,38 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 //
 // Last it looks at the table's definition, which cannot change any more until the
 // transaction ends.
-func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span) (rows, locked int64, err error) {
+func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, most int) (d done, err error) {
 	var same bool
 	if !at.skip {
 		sql, args := at.statement(step, r.id)
-		rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
+		d.rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
 			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
 			isSame(b, step, &same)
 		})
-		return rows, 0, unlessSame(step, same, err)
+		return d, unlessSame(step, same, err)
 	}
 	var places []string
-	locked, err = r.begun(ctx, tx, step, false, func(b *pgx.Batch, locked *int64) {
+	d.locked, err = r.begun(ctx, tx, step, false, func(b *pgx.Batch, locked *int64) {
 		sql, args := at.lock(step)
 		b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&places, locked) })
 	})
 	if err != nil || len(places) == 0 {
-		return 0, locked, err
+		return d, err
+	}
+	d.places = len(places)
+	f := &family{tx: tx, step: step, done: &d}
+	if places, err = f.take(ctx, places, most); err != nil || len(places) == 0 {
+		return d, err
 	}
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
-	b.Queue(step.Taken.SQL, append([]any{places, r.id}, step.Taken.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&rows) })
+	f.queue(b, r.id)
+	b.Queue(step.Taken.SQL, append([]any{places, r.id}, step.Taken.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&d.rows) })
 	isSame(b, step, &same)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return 0, 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
+		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
-	return rows, locked, unlessSame(step, same, nil)
+	return d, unlessSame(step, same, nil)
 }
 
 // errChanged is a table that is no longer what the plan was made for.

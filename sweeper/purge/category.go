@@ -114,7 +114,7 @@ func (r *run) verdict(o Outcome, last tally) (state, reason string) {
 	case o.kept > 0:
 		return Partial, fmt.Sprintf("%d due rows stay, though nothing refuses: %s of %s keeps them", o.kept, r.triggers(), r.category.Table.Text)
 	case o.Blocked > 0:
-		return Partial, fmt.Sprintf("%d due rows are still referenced: %s", o.Blocked, r.blockers())
+		return Partial, o.blocked(r.category)
 	}
 	return Succeeded, ""
 }
@@ -130,10 +130,15 @@ func some(reasons []string) string {
 
 // add takes over the states of a count.
 func (o *Outcome) add(all []States) {
-	o.Held, o.Blocked, o.NotStarted, o.Remaining, o.oldest, o.counted = 0, 0, 0, 0, nil, true
+	o.Held, o.Blocked, o.NotStarted, o.Remaining, o.oldest, o.counted, o.keepers = 0, 0, 0, 0, nil, true, nil
 	for _, s := range all {
 		if s.Oldest != nil && (o.oldest == nil || s.Oldest.Before(*o.oldest)) {
 			o.oldest = s.Oldest
+		}
+		for _, k := range s.Keepers {
+			if k.Rows > 0 && !slices.Contains(o.keepers, k.Name) {
+				o.keepers = append(o.keepers, k.Name)
+			}
 		}
 		o.Held += s.Held
 		o.Blocked += s.Blocked
@@ -144,12 +149,13 @@ func (o *Outcome) add(all []States) {
 
 func (o *Outcome) due() int64 { return o.Remaining - o.Blocked }
 
-func (r *run) blockers() string {
-	var names []string
-	for _, fk := range r.category.Table.Referencing {
-		names = append(names, fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table))
+// blocked says what keeps rows that are due.
+func (o *Outcome) blocked(c *plan.Category) string {
+	names := c.Blockers()
+	if len(o.keepers) == 0 {
+		return fmt.Sprintf("%d due rows are still referenced: %s", o.Blocked, strings.Join(names, ", "))
 	}
-	return strings.Join(names, ", ")
+	return fmt.Sprintf("%d due rows are blocked by rows that would go along: %s", o.Blocked, strings.Join(append(slices.Clone(o.keepers), names...), ", "))
 }
 
 // triggers are those of the application that see the rows go.
@@ -234,8 +240,9 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 
 // purgedSQL are the rows that a run reported, whoever did it, the partitions
 // that went whole aside.
-const purgedSQL = `select coalesce(sum(row_count) filter (where kind = 'delete'), 0)::bigint, coalesce(sum(row_count) filter (where kind = 'redact'), 0)::bigint
-	from sweeper.batches where run_id = $1 and fact = 'report' and relation = $2`
+const purgedSQL = `select coalesce(sum(row_count) filter (where kind = 'delete' and relation = $2), 0)::bigint, coalesce(sum(row_count) filter (where kind = 'redact' and relation = $2), 0)::bigint,
+	coalesce(sum(row_count) filter (where relation <> $2), 0)::bigint
+	from sweeper.batches where run_id = $1 and fact = 'report'`
 
 // record writes the end of a run that is still this process's own. First it
 // waits for the batches of those who help, and lets no further one begin: what
@@ -244,14 +251,14 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
 	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1::int, $2::int)`, pg.LockSpace, pg.RunLock(o.RunID)); err != nil {
 		return err
 	}
-	if err := tx.QueryRow(ctx, purgedSQL, o.RunID, r.category.Table.Text).Scan(&o.Deleted, &o.Redacted); err != nil {
+	if err := tx.QueryRow(ctx, purgedSQL, o.RunID, r.category.Table.Text).Scan(&o.Deleted, &o.Redacted, &o.Children); err != nil {
 		return err
 	}
 	o.Deleted += o.dropped
 	tag, err := tx.Exec(ctx, `
 		with done as (
 		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
-		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), finished_at = clock_timestamp()
+		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), children = $21, finished_at = clock_timestamp()
 		   where run_id = $1 and state = 'running' returning started_at),
 		counts as (
 		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)
@@ -261,7 +268,7 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
 		insert into sweeper.batches (fact, reason, category, relation, cutoff, basis, actor, run_id, policy_sha256, started_at)
 		select 'run_end', $11, $12, $13, $14, $15, $16, $1, $17, started_at from done`,
 		o.RunID, o.State, o.Deleted, o.Redacted, o.PartitionsDropped, o.Held, o.Blocked, o.NotStarted, o.Remaining, o.StopReason,
-		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered], o.counted)
+		r.Reason, o.Category, r.category.Table.Text, r.cutoff(), r.category.Policy.Basis, r.Actor, r.plan.PolicySHA256[:], o.oldest, map[bool]string{true: "covered", false: "awaiting"}[r.category.Covered], o.counted, o.Children)
 	if err != nil || tag.RowsAffected() == 0 || r.Ended == nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -48,15 +49,22 @@ func countOne(ctx context.Context, q Querier, c plan.Count) (States, error) {
 		}
 		var leaf uint32
 		var t Tally
+		leaves := map[uint32]Tally{}
 		_, err = pgx.ForEachRow(rows, []any{&leaf, &t.NotStarted, &t.Future, &t.Scheduled, &t.Held, &t.Blocked, &t.Due, &t.Oldest}, func() error {
+			leaves[leaf] = t
+			return nil
+		})
+		if err == nil {
+			err = s.family(ctx, q, part, leaves)
+		}
+		if err != nil {
+			return s, err
+		}
+		for leaf, t := range leaves {
 			s.Parts[i].add(t)
 			l := s.Leaves[leaf]
 			l.add(t)
 			s.Leaves[leaf] = l
-			return nil
-		})
-		if err != nil {
-			return s, err
 		}
 		s.add(s.Parts[i])
 	}
@@ -66,6 +74,43 @@ func countOne(ctx context.Context, q Querier, c plan.Count) (States, error) {
 		s.Scheduled += s.Total - s.rows()
 	}
 	return s, nil
+}
+
+// family sorts the due rows of a part by the rows that would go along with them.
+func (s *States) family(ctx context.Context, q Querier, part plan.Part, leaves map[uint32]Tally) error {
+	var due int64
+	for _, t := range leaves {
+		due += t.Due
+	}
+	if due == 0 || part.Family.SQL == "" {
+		return nil
+	}
+	rows, err := q.Query(ctx, part.Family.SQL, Valued(part.Family)...)
+	if err != nil {
+		return err
+	}
+	for leaf, t := range leaves {
+		t.Due, t.Oldest = 0, nil
+		leaves[leaf] = t
+	}
+	var leaf uint32
+	var found Tally
+	var names []string
+	var counts []int64
+	_, err = pgx.ForEachRow(rows, []any{&leaf, &found.Held, &found.Blocked, &found.Due, &found.Oldest, &names, &counts}, func() error {
+		t := leaves[leaf]
+		t.add(found)
+		leaves[leaf] = t
+		return nil
+	})
+	for i, name := range names {
+		at := slices.IndexFunc(s.Keepers, func(k Keeper) bool { return k.Name == name })
+		if at < 0 {
+			at, s.Keepers = len(s.Keepers), append(s.Keepers, Keeper{Name: name})
+		}
+		s.Keepers[at].Rows += counts[i]
+	}
+	return err
 }
 
 // atLeast counts rows of a category, and stops when they are enough.

@@ -94,7 +94,7 @@ type Outcome struct {
 	Deleted           int64
 	Redacted          int64
 	PartitionsDropped int64
-	Children          int64
+	Children          int64 // rows of other tables that went along
 	Held              int64
 	Blocked           int64
 	NotStarted        int64
@@ -106,6 +106,7 @@ type Outcome struct {
 	counted bool       // Held to Remaining, and oldest, were
 	dropped int64      // of Deleted, the rows of partitions that went whole
 	kept    int64      // of Blocked, the rows that a trigger keeps
+	keepers []string   // what keeps rows that would go along
 }
 
 // Tally is how many rows are in which state.
@@ -145,6 +146,15 @@ type States struct {
 
 	Parts  []Tally          // of each part of the count
 	Leaves map[uint32]Tally // of each partition, by oid, as far as it can hold due rows
+
+	Keepers []Keeper // what keeps rows that would go along with due ones, which blocks those
+}
+
+// Keeper is what keeps rows that would go along, and how many rows of the
+// category that blocks. A row that two of them block counts for both.
+type Keeper struct {
+	Name string
+	Rows int64
 }
 
 // run is one category's run in flight.

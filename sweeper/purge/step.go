@@ -24,6 +24,7 @@ const (
 // tally is what a step did.
 type tally struct {
 	rows       int64
+	kin        int64 // rows of other tables that went along
 	partitions int64
 	skipped    []string // why ranges were left, without values: locks, time
 	refused    []string // why single rows were: constraints, triggers
@@ -38,14 +39,26 @@ type stepper struct {
 	note func(rows int64)
 	tally
 	locks
+
+	weight float64 // rows that a batch takes for one of the step's: itself, and those that go along with it
 }
+
+// share is how many rows of the step the next batch aims at.
+func (s *stepper) share() int { return max(1, int(float64(s.size)/s.weight)) }
+
+// room is how many rows may go along in a batch. Of a single row, which the
+// server may have refused, a few always may.
+func (s *stepper) room() int { return max(s.size-s.share(), min(smallestBatch, s.BatchRows), 1) }
 
 // walk purges a step from end to end, each range once. Ranges that stay locked
 // and rows that the server refuses are left and named; any other error ends the
 // step.
 func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note func(int64)) (tally, error) {
-	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note}
+	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note, weight: 1}
 	s.all = r.remembers(step.Name())
+	if len(step.Kin) > 0 {
+		s.weight = 2
+	}
 	var mine bool
 	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.StepLock(step.Name())).Scan(&mine); err != nil {
 		return s.tally, pg.Wrap("take step "+step.Name(), err)
@@ -140,7 +153,7 @@ func (s *stepper) walkStart(ctx context.Context) error {
 // nextBound finds where the range that begins at lo ends; nil: it is the last.
 // equal tells that lo is the start of more rows than a batch takes.
 func (s *stepper) nextBound(ctx context.Context, lo string) (hi *string, equal bool, err error) {
-	for skip := s.size; ; skip *= 4 {
+	for skip := s.share(); ; skip *= 4 {
 		err := s.conn.QueryRow(ctx, s.step.Next.SQL, append([]any{lo, skip}, s.step.Next.Args...)...).Scan(&hi)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, equal, nil
@@ -160,7 +173,7 @@ func (s *stepper) nextBound(ctx context.Context, lo string) (hi *string, equal b
 // walked the same way.
 func (s *stepper) walkPlaces(ctx context.Context, at span) error {
 	first, last := at.places()
-	rows, err := s.conn.Query(ctx, s.step.Split.SQL, append([]any{at.lo, at.hi, s.size, first, last}, s.step.Split.Args...)...)
+	rows, err := s.conn.Query(ctx, s.step.Split.SQL, append([]any{at.lo, at.hi, s.share(), first, last}, s.step.Split.Args...)...)
 	if err != nil {
 		return pg.Wrap("split a range of "+s.step.Relation, err)
 	}
@@ -190,7 +203,7 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 	var blocks, items int64
 	var perBlock float64
 	err := s.conn.QueryRow(ctx, `
-		select pg_relation_size(c.oid) / b.size, b.size / 24,
+		select coalesce(pg_relation_size(c.oid), 0) / b.size, b.size / 24,
 		       case when c.reltuples > 0 and c.relpages > 0 then greatest(c.reltuples / c.relpages, 60) else 60 end
 		  from pg_class c, (select current_setting('block_size')::int) b(size) where c.oid = $1`, cmp.Or(s.step.Leaf, s.step.Root)).Scan(&blocks, &items, &perBlock)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -201,9 +214,10 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 	}
 	var block, item int64
 	for block < blocks && ctx.Err() == nil {
-		next, place := block+max(1, int64(float64(s.size)/perBlock)), int64(0)
-		if item+int64(s.size) < items && (item > 0 || float64(s.size) < perBlock) {
-			next, place = block, item+int64(s.size)
+		size := s.share()
+		next, place := block+max(1, int64(float64(size)/perBlock)), int64(0)
+		if item+int64(size) < items && (item > 0 || float64(size) < perBlock) {
+			next, place = block, item+int64(size)
 		} else if item > 0 {
 			next = block + 1
 		}
@@ -214,7 +228,7 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 		}
 		// The server's estimate can be old: a table that was emptied and filled
 		// again has many more rows in a block than it says.
-		if over := float64(s.rows-before) / float64(s.size); over > 1 {
+		if over := float64(s.rows-before) / float64(size); over > 1 {
 			perBlock *= over
 		}
 		if !again {
@@ -234,19 +248,22 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 			return false, err
 		}
 		began := s.Now()
-		rows, locked, err := s.batch(ctx, s.conn, s.step, at)
+		d, err := s.batch(ctx, s.conn, s.step, at, s.room())
 		took := s.Now().Sub(began)
+		rows := d.rows + d.kin
 		switch {
 		case err == nil:
 			s.adapt(took)
-			s.rows += rows
-			s.got(at, locked)
+			s.weigh(d)
+			s.rows += d.rows
+			s.kin += d.kin
+			s.got(at, d.locked)
 			if rows > 0 {
-				s.note(rows)
+				s.note(d.rows)
 				s.batched(rows, took)
-				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", rows), slog.Duration("elapsed", took))
+				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", d.rows), slog.Int64("children", d.kin), slog.Duration("elapsed", took))
 			}
-			return false, s.pace(ctx, rows)
+			return d.more && rows > 0, s.pace(ctx, rows)
 		case pg.Classify(err) == pg.Retry && !at.skip && s.maySkip():
 			s.Log.DebugContext(ctx, "batch met a lock", slog.String("step", s.step.Name()), slog.Any("err", err))
 			s.met()

@@ -45,6 +45,7 @@ func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	deleted := p.all.rows
 	p.rows(ctx, byRowsOf(r.category, plan.Redact))
 	o.Redacted += p.all.rows - deleted
+	o.Children += p.all.kin
 	return p.all, p.err
 }
 
@@ -130,6 +131,7 @@ func (p *pass) add(t tally, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.all.rows += t.rows
+	p.all.kin += t.kin
 	p.all.partitions += t.partitions
 	p.all.skipped = append(p.all.skipped, t.skipped...)
 	p.all.refused = append(p.all.refused, t.refused...)

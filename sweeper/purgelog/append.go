@@ -229,10 +229,14 @@ func (a *appending) close(ctx context.Context) error {
 		e := a.entry(g.kind, g.relation)
 		count, root := g.rows.Count(), g.rows.Root()
 		e.RowCount, e.RowsRoot = &count, root[:]
+		rep := a.report[g.kind+" "+g.root]
 		if g.kind == "redact" && a.stamp != nil {
 			e.Columns = a.stamp.columns
+			if rep != nil && rep.columns != nil {
+				e.Columns = rep.columns
+			}
 		}
-		if rep := a.report[g.kind+" "+g.root]; rep != nil {
+		if rep != nil {
 			e.Tenant = rep.tenant
 		}
 		if err := a.append(e); err != nil {

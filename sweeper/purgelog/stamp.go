@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,10 +29,31 @@ type stamp struct {
 	xid                                           uint64
 }
 
-// report is a stamp's own count of what its transaction did.
+// report is a stamp's own count of what its transaction did to a relation. It may
+// come in parts.
 type report struct {
-	rows   *int64
-	tenant *string // when all rows were of one tenant
+	relation, kind string
+	rows           *int64
+	tenant         *string // when all rows were of one tenant
+	columns        []string
+}
+
+// add takes over another part of the report.
+func (r *report) add(s *stamp) {
+	if r.rows == nil || s.rowCount == nil {
+		r.rows = nil
+	} else {
+		sum := *r.rows + *s.rowCount
+		r.rows = &sum
+	}
+	if tenant := s.onlyTenant(); r.tenant != nil && (tenant == nil || *tenant != *r.tenant) {
+		r.tenant = nil
+	}
+	for _, c := range s.columns {
+		if !slices.Contains(r.columns, c) {
+			r.columns = append(r.columns, c)
+		}
+	}
 }
 
 // facts takes in the rows of sweeper.batches that a transaction wrote.
@@ -58,8 +81,14 @@ func (a *appending) fact(s *stamp) {
 	case "stamp":
 		a.stamp = s
 	case "report":
-		rep := &report{rows: s.rowCount, tenant: s.onlyTenant()}
-		a.report[s.kind+" "+value(s.relation)] = rep
+		key := s.kind + " " + value(s.relation)
+		rep := a.report[key]
+		if rep == nil {
+			rep = &report{relation: value(s.relation), kind: s.kind, rows: s.rowCount, tenant: s.onlyTenant(), columns: s.columns}
+			a.report[key] = rep
+		} else {
+			rep.add(s)
+		}
 		if s.whole() && !a.manifested(s) {
 			e := a.entry(s.kind, relation{root: value(s.relation), leaf: value(s.partition)})
 			e.RowCount, e.Tenant = s.rowCount, rep.tenant
@@ -94,24 +123,29 @@ func (a *appending) mismatches() []proof.Entry {
 	if a.stamp == nil || a.stamp.whole() && !a.manifested(a.stamp) {
 		return nil
 	}
-	root := value(a.stamp.relation)
-	var seen int64
-	for _, g := range a.groups {
-		if g.root == root && g.kind == a.stamp.kind {
-			seen += g.rows.Count()
+	due := map[string]*report{a.stamp.kind + " " + value(a.stamp.relation): {relation: value(a.stamp.relation), kind: a.stamp.kind}}
+	maps.Copy(due, a.report)
+	var all []proof.Entry
+	for _, key := range slices.Sorted(maps.Keys(due)) {
+		rep := due[key]
+		var seen int64
+		for _, g := range a.groups {
+			if g.root == rep.relation && g.kind == rep.kind {
+				seen += g.rows.Count()
+			}
 		}
+		if rep.rows != nil && *rep.rows == seen {
+			continue
+		}
+		e := a.entry("mismatch", relation{root: rep.relation, leaf: rep.relation})
+		e.RowCount = &seen
+		e.Reference = text("the transaction wrote a stamp and no report")
+		if rep.rows != nil {
+			e.Reference = text(fmt.Sprintf("the transaction reported %d rows", *rep.rows))
+		}
+		all = append(all, e)
 	}
-	rep := a.report[a.stamp.kind+" "+root]
-	if rep != nil && rep.rows != nil && *rep.rows == seen {
-		return nil
-	}
-	e := a.entry("mismatch", relation{root: root, leaf: root})
-	e.RowCount = &seen
-	e.Reference = text("the transaction wrote a stamp and no report")
-	if rep != nil && rep.rows != nil {
-		e.Reference = text(fmt.Sprintf("the transaction reported %d rows", *rep.rows))
-	}
-	return []proof.Entry{e}
+	return all
 }
 
 // attribute copies what the stamp says into an entry.

@@ -1,0 +1,155 @@
+package purge
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
+)
+
+// family is what goes along with the rows of a batch.
+type family struct {
+	tx   pgx.Tx
+	step *plan.Step
+	done *done
+	rows []members // of each kin of the step
+}
+
+// members are locked rows of one table.
+type members struct {
+	places, leaves []string
+	tenants        []*string
+	left           bool // there are more, for want of room or because others have locked them
+}
+
+// cut keeps the first n of them.
+func (m *members) cut(n int) {
+	n = min(n, len(m.places))
+	m.places, m.leaves, m.tenants = m.places[:n], m.leaves[:n], m.tenants[:n]
+}
+
+// take judges locked rows by all that would go along with them, in a statement
+// whose snapshot is younger than the locks, and locks what goes along with those
+// that may go: at most most rows. What lies lowest comes first. It returns the
+// places of the rows that may go.
+func (f *family) take(ctx context.Context, places []string, most int) ([]string, error) {
+	if len(f.step.Kin) == 0 {
+		return places, nil
+	}
+	var good members
+	err := f.tx.QueryRow(ctx, f.step.Judge.SQL, append([]any{places}, f.step.Judge.Args...)...).Scan(&good.places, &good.tenants)
+	if err != nil {
+		return nil, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
+	}
+	if len(good.places) == 0 {
+		return nil, nil
+	}
+	good.leaves = slices.Repeat([]string{strconv.FormatUint(uint64(f.step.Leaf), 10)}, len(good.places))
+	f.rows = make([]members, len(f.step.Kin))
+	for i, k := range f.step.Kin {
+		of := good
+		if k.Of >= 0 {
+			of = f.rows[k.Of]
+		}
+		if err := f.lock(ctx, i, of, most); err != nil {
+			return nil, err
+		}
+	}
+	room := most
+	for i := len(f.rows) - 1; i >= 0; i-- {
+		m := &f.rows[i]
+		// What hangs together goes in one statement, and only when nothing below it
+		// is left.
+		n, fits := len(m.places), max(0, room)
+		if f.hangs(i) && (n > room || f.leftBelow(i)) {
+			fits = 0
+		}
+		m.cut(fits)
+		if len(m.places) < n {
+			m.left, f.done.more = true, true
+		}
+		room -= len(m.places)
+	}
+	return good.places, nil
+}
+
+// leftBelow tells whether rows are left of a kin under another one.
+func (f *family) leftBelow(i int) bool {
+	for j, m := range f.rows {
+		if !m.left {
+			continue
+		}
+		for up := f.step.Kin[j].Of; up >= 0; up = f.step.Kin[up].Of {
+			if up == i {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hangs tells whether rows of a kin point at each other.
+func (f *family) hangs(i int) bool { return f.step.Kin[i].Itself && f.step.Kin[i].Kind == plan.Delete }
+
+// lock locks the rows of one kin that belong to others. Of a table that points
+// at itself all that hangs together goes at once, or else the outermost rows.
+func (f *family) lock(ctx context.Context, i int, of members, most int) error {
+	k := &f.step.Kin[i]
+	if len(of.places) == 0 {
+		return nil
+	}
+	for _, outermost := range []bool{false, true} {
+		var m members
+		var locked int64
+		err := f.tx.QueryRow(ctx, k.Lock.SQL, append([]any{of.places, of.leaves, of.tenants, most + 1, outermost}, k.Lock.Args...)...).Scan(&m.places, &m.leaves, &m.tenants, &locked)
+		if err != nil {
+			return pg.Wrap("lock what goes along with a batch of "+f.step.Relation, err)
+		}
+		over := len(m.places)+int(locked) > most
+		f.done.more = f.done.more || over
+		if f.hangs(i) && !outermost && (over || locked > 0) {
+			continue
+		}
+		m.cut(most)
+		m.left = over || locked > 0
+		f.rows[i] = m
+		f.done.locked += locked
+		return nil
+	}
+	return nil
+}
+
+// queue adds the statements for what goes along, the lowest first.
+func (f *family) queue(b *pgx.Batch, run uuid.UUID) {
+	for i := len(f.rows) - 1; i >= 0; i-- {
+		k, m := &f.step.Kin[i], f.rows[i]
+		if len(m.places) == 0 {
+			continue
+		}
+		b.Queue(k.Batch.SQL, append([]any{m.places, m.leaves, m.tenants, run}, k.Batch.Args...)...).QueryRow(func(row pgx.Row) error {
+			var n int64
+			err := row.Scan(&n)
+			f.done.kin += n
+			return err
+		})
+	}
+}
+
+// weigh learns how many rows go along with one, so that the next batch is not
+// larger than it should be.
+func (s *stepper) weigh(d done) {
+	switch {
+	case len(s.step.Kin) == 0 || d.places == 0:
+	case d.more && d.rows == 0:
+		s.weight = min(s.weight*2, float64(s.BatchRows))
+	case d.more:
+		s.weight = min(s.weight*1.2, float64(s.BatchRows))
+	default:
+		s.weight = max(1.1, (s.weight+1.1*float64(d.rows+d.kin)/float64(d.places))/2)
+	}
+}
