@@ -273,7 +273,10 @@ func (f rowFacts) reasons(c policy.Category, asOf time.Time) []string {
 		all = append(all, fmt.Sprintf("legal hold %d is over it", id))
 	}
 	for _, b := range f.blockers {
-		all = append(all, b+" still references it")
+		if strings.HasPrefix(b, "foreign key") {
+			b += " still references it, or a row that would go along"
+		}
+		all = append(all, b)
 	}
 	return all
 }

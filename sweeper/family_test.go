@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
@@ -172,6 +174,12 @@ func TestKeptAndHeldChildren(t *testing.T) {
 	}
 	if got := b.text(t, `select string_agg(id::text, ' ' order by id) from app.people`); got != "3 4 5 6" {
 		t.Errorf("left are %s", got)
+	}
+	for key, want := range map[string]string{"3": "blocked", "4": "blocked", "5": "blocked", "6": "held"} {
+		story, err := sweeper.Explain(t.Context(), b.cfg, b.set, "app.people", key, time.Time{})
+		if err != nil || story.Standing[0].State != want || len(story.Standing[0].Reasons) != 1 {
+			t.Errorf("explain %s: %+v, %v", key, story, err)
+		}
 	}
 	// A hold on the whole table of a child.
 	b.db.Exec(t, `select sweeper.apply_hold(null, 'case', 'test', relation => 'app.toys'); delete from app.bills; update app.kids set at = '2010-01-01'; update app.toys set at = '2010-01-01'`)

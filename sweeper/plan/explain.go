@@ -67,15 +67,18 @@ func (r rule) explain(disposition string) Query {
 FROM %s AS t WHERE %s`,
 		leaf, r.where(b, r.category), r.ofStart(r.category, "("+k.known()+") IS TRUE"), r.ofStart(r.category, fmt.Sprintf("coalesce(%s > %s, false)", k.name, k.of(r.asOf(b)))),
 		r.dueAt(b, r.category, disposition), r.tenantWindow(b, r.category, disposition), r.due(b, r.category, disposition), pending,
-		r.heldBy(b), r.blockedBy(b, disposition), r.keptBy(b, disposition), r.keptUntil(b, disposition),
+		r.heldBy(b, disposition), r.blockedBy(b, disposition), r.keptBy(b, disposition), r.keptUntil(b, disposition),
 		r.from(), strings.Join(conditions, " AND ")))
 }
 
-// heldBy are the ids of the holds over the row.
-func (r rule) heldBy(b *binder) string {
+// heldBy are the ids of the holds over the row, or over one that would go along.
+func (r rule) heldBy(b *binder, disposition string) string {
 	var ids []string
 	for _, h := range r.holds(b) {
 		ids = append(ids, "SELECT h.hold_id "+strings.TrimPrefix(h, "SELECT "))
+	}
+	for _, k := range top(r.kin(disposition)) {
+		ids = append(ids, k.heldBy(b, 1, column)...)
 	}
 	return "ARRAY(SELECT DISTINCT hold_id FROM (" + strings.Join(ids, " UNION ALL ") + ") held ORDER BY 1)::bigint[]"
 }
@@ -86,6 +89,11 @@ func (r rule) blockedBy(b *binder, disposition string) string {
 	if disposition == Delete {
 		for i, x := range r.references(b) {
 			names = append(names, fmt.Sprintf("CASE WHEN EXISTS (%s) THEN %s END", x, b.text(keyName(r.blocking()[i]), "text")))
+		}
+	}
+	for _, k := range top(r.kin(disposition)) {
+		for i, sub := range k.keeps(b, 1, column) {
+			names = append(names, fmt.Sprintf("CASE WHEN EXISTS (%s) THEN %s END", sub, b.text(k.kept()[i], "text")))
 		}
 	}
 	return "array_remove(ARRAY[" + strings.Join(names, ", ") + "]::text[], NULL)"

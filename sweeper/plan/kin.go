@@ -191,13 +191,7 @@ func (k *kin) left(b *binder) string {
 
 // renamed is a condition over t for a row that has another name here.
 func renamed(alias string, columns []string, condition string) string {
-	parts := make([]string, 0, len(columns))
-	for _, c := range columns {
-		if part := alias + "." + catalog.Quote(c); !slices.Contains(parts, part) {
-			parts = append(parts, part)
-		}
-	}
-	return fmt.Sprintf("(SELECT %s FROM (SELECT %s) AS t)", condition, strings.Join(parts, ", "))
+	return fmt.Sprintf("(SELECT %s FROM (SELECT %s) AS t)", condition, aliased(alias, columns))
 }
 
 // owned gives the names under which the rows of a step up of the family stand in
@@ -312,4 +306,49 @@ func (k *kin) judged() []string {
 		names = append(names, fk.Parents...)
 	}
 	return names
+}
+
+// kept names what keeps gives, in the same order.
+func (k *kin) kept() []string {
+	var names []string
+	for _, keep := range k.keepers() {
+		names = append(names, keep.name)
+	}
+	for _, below := range k.below {
+		names = append(names, below.kept()...)
+	}
+	return names
+}
+
+// heldBy are subqueries of the ids of holds over rows that would go along with
+// the row whose columns own gives.
+func (k *kin) heldBy(b *binder, depth int, own func(column string) string) []string {
+	alias := fmt.Sprintf("x%d", depth)
+	from := fmt.Sprintf("FROM %s AS %s", k.table.Name.Quoted(), alias)
+	names := slices.Clone(k.table.Key())
+	for _, o := range k.holders {
+		names = append(names, slices.DeleteFunc([]string{o.Subject, o.Tenant}, func(name string) bool { return name == "" })...)
+	}
+	var all []string
+	for _, h := range k.held(b) {
+		all = append(all, fmt.Sprintf("SELECT held.hold_id FROM (SELECT %s %s WHERE %s) AS t CROSS JOIN LATERAL (%s) AS held",
+			aliased(alias, names), from, k.matched(alias, own), strings.Replace(h, "SELECT FROM", "SELECT h.hold_id FROM", 1)))
+	}
+	for _, below := range k.below {
+		for _, sub := range below.heldBy(b, depth+1, func(name string) string { return alias + "." + catalog.Quote(name) }) {
+			all = append(all, fmt.Sprintf("SELECT held.hold_id %s CROSS JOIN LATERAL (%s) AS held WHERE %s", from, sub, k.matched(alias, own)))
+		}
+	}
+	return all
+}
+
+// aliased lists columns of a row once.
+func aliased(alias string, columns []string) string {
+	var parts []string
+	for _, c := range columns {
+		if part := alias + "." + catalog.Quote(c); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
