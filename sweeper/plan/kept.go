@@ -75,7 +75,7 @@ func (r rule) byRows() string {
 	case len(r.others) > 0:
 		return fmt.Sprintf("category %q governs the table too", r.others[0].Name)
 	case len(c.Children) > 0:
-		return "rows of other tables go along with its rows"
+		return fmt.Sprintf("rows of %s belong to its rows", c.Children[0].Table)
 	case len(r.table.Referencing) > 0:
 		return fmt.Sprintf("foreign key %q of %s points at the table", r.table.Referencing[0].Constraint, r.table.Referencing[0].Table)
 	}
