@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sql"
 	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/pgserver"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
@@ -282,4 +284,22 @@ func nothingLeft(t *testing.T, conn *pgx.Conn) {
 // dangling finds privileges of roles that are ours, or gone.
 func dangling(acl string) string {
 	return fmt.Sprintf(`select from aclexplode(%s) x left join pg_roles r on r.oid = x.grantee where x.grantee <> 0 and (r.rolname is null or r.rolname ~ '^sweeper')`, acl)
+}
+
+// TestMigrationsAreNumbered: install runs them by their order, so each has to
+// have the number of its place, and the last one that of the schema.
+func TestMigrationsAreNumbered(t *testing.T) {
+	t.Parallel()
+	names, err := fs.Glob(sql.Files, "migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		if want := fmt.Sprintf("migrations/%03d_", i+1); !strings.HasPrefix(name, want) {
+			t.Errorf("%s should begin with %s", name, want)
+		}
+	}
+	if len(names) != sweeper.SchemaVersion {
+		t.Errorf("%d migrations, and the schema's version is %d", len(names), sweeper.SchemaVersion)
+	}
 }
