@@ -27,9 +27,9 @@ type CategoryStatus struct {
 	OldestOverdue *time.Time `json:"oldest_overdue"`
 	PurgedTotal   int64      `json:"purged_total"`
 	Coverage      string     `json:"coverage"`
-	StopReason    *string    `json:"stop_reason"`
 	RunDone       *int64     `json:"run_done"` // rows that a run which is under way has purged so far, of RunPlanned; NULL: none is
 	RunPlanned    *int64     `json:"run_planned"`
+	StopReason    *string    `json:"stop_reason"`
 }
 
 // LogStatus is how the purge log stands.
@@ -56,8 +56,8 @@ func Status(ctx context.Context, cfg Config, now time.Time) ([]CategoryStatus, L
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	rows, err := conn.Query(ctx, `
 		select s.category, s.enabled, s.mode, s.retention::text, r.state, r.finished_at, s.next_run_at, s.due_rows, s.held_rows, s.blocked_rows,
-		       s.oldest_overdue, s.purged_total, s.coverage, r.stop_reason,
-		       p.deleted + p.redacted, p.planned
+		       s.oldest_overdue, s.purged_total, s.coverage,
+		       p.deleted + p.redacted, p.planned, r.stop_reason
 		  from sweeper.policy_status s
 		  left join lateral (select * from sweeper.runs r where r.category = s.category order by r.started_at desc limit 1) r on true
 		  left join sweeper.run_progress p on p.run_id = r.run_id

@@ -19,7 +19,7 @@ func TestStatus(t *testing.T) {
 	s.must(t, "hold", "apply", "--tenant", "t1", "--reason", "r", "--actor", "a")
 	got := s.must(t, "status", "-o", "json")
 	rows := objects(t, got)
-	want := "category enabled mode retention last_state last_sweep next_sweep due_rows held_rows blocked_rows oldest_overdue purged_total coverage stop_reason"
+	want := "category enabled mode retention last_state last_sweep next_sweep due_rows held_rows blocked_rows oldest_overdue purged_total coverage run_done run_planned stop_reason"
 	if got.stderr != "" || len(rows) != 1 || keys(rows[0]) != fields(want) {
 		t.Fatalf("%+v", got)
 	}

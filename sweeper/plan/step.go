@@ -135,7 +135,9 @@ func (w walk) same() Query {
 	b := bind(0)
 	sql := "SELECT " + definition(b, w.table.OID, w.table.Definition)
 	if w.leaf != nil {
-		sql += " AND " + definition(b, w.leaf.OID, w.leaf.Definition)
+		// One that is no partition any more, be it by our own doing, has nothing to be purged.
+		sql += fmt.Sprintf(" AND (NOT EXISTS (SELECT FROM pg_class WHERE oid = %s AND relispartition) OR %s)",
+			b.text(fmt.Sprint(w.leaf.OID), "oid"), definition(b, w.leaf.OID, w.leaf.Definition))
 	}
 	return b.query(sql)
 }
