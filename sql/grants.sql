@@ -16,7 +16,7 @@ grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.r
 
 -- The logger appends what the write-ahead log shows. It reads what that needs,
 -- and no table that names a subject.
-grant select on sweeper.schema_version, sweeper.governed, sweeper.policy_versions, sweeper.policy_counts, sweeper.policy_status, sweeper.runs, sweeper.schedules, sweeper.pace,
+grant select on sweeper.schema_version, sweeper.governed, sweeper.policy_versions, sweeper.policy_counts, sweeper.policy_status, sweeper.runs, sweeper.run_progress, sweeper.schedules, sweeper.pace,
     sweeper.batches, sweeper.relations, sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.log_head, sweeper.log_progress to sweeper_logger;
 grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges to sweeper_logger;
 grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations to sweeper_logger;
