@@ -59,7 +59,7 @@ categories:
 			"judge": {step.Judge.SQL, append([]any{places}, step.Judge.Args...)},
 			"lock":  {kin.Lock.SQL, append([]any{places, leaves, tenants, 1000, false}, kin.Lock.Args...)},
 			"batch": {kin.Batch.SQL, append([]any{places, leaves, tenants, "00000000-0000-0000-0000-000000000000"}, kin.Batch.Args...)},
-			"last":  {step.Batch.SQL, append([]any{places, "00000000-0000-0000-0000-000000000000"}, step.Batch.Args...)},
+			"last":  {step.Taken.SQL, append([]any{places, "00000000-0000-0000-0000-000000000000"}, step.Taken.Args...)},
 		} {
 			plan, err := explained(t, daemon, q.sql, q.args)
 			if err != nil {
