@@ -54,7 +54,7 @@ func TestChildInsertedMeanwhile(t *testing.T) {
 		return pgtest.QueryOne[bool](t, b.admin, `select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like 'insert into app.kids%' and datname = current_database())`)
 	})
 	pgtest.QueryOne[string](t, keeper, `select pg_advisory_unlock(4711)::text`)
-	if o := <-swept; o.State != purge.Partial || o.Deleted != 19 || o.Children != 57 || !strings.Contains(o.StopReason, "others have locked 1 of its rows") {
+	if o := <-swept; o.State != purge.Partial || o.Deleted != 19 || o.Children != 57 || !strings.Contains(o.StopReason, "others have locked 1 of the rows") {
 		t.Errorf("%+v", o)
 	}
 	if err := <-refused; err == nil || !strings.Contains(err.Error(), "23503") {
@@ -88,7 +88,7 @@ func TestLockedChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := b.sweep(t)["people"]; o.State != purge.Partial || o.Deleted != 19 || o.Children != 59 || !strings.Contains(o.StopReason, "others have locked 1 of its rows") {
+	if o := b.sweep(t)["people"]; o.State != purge.Partial || o.Deleted != 19 || o.Children != 59 || !strings.Contains(o.StopReason, "others have locked 1 of the rows") {
 		t.Errorf("while it is locked: %+v", o)
 	}
 	if err := tx.Commit(t.Context()); err != nil {

@@ -18,11 +18,7 @@ func (r rule) goes(b *binder, disposition string) string {
 		return and(r.within(b, c, Delete), r.where(b, c), r.agreed(b))
 	}
 	parts := []string{r.within(b, c, Redact), r.where(b, c)}
-	undone := []string{r.pending(b)}
-	for _, k := range top(r.kin(Redact)) {
-		undone = append(undone, "EXISTS ("+k.left(b)+")")
-	}
-	parts = append(parts, "("+strings.Join(undone, " OR ")+")")
+	parts = append(parts, r.undone(b))
 	if c.Delete != nil {
 		// IS NOT TRUE: another category's start may be NULL, and then the row is not about to go.
 		blocked := r.references(b)
@@ -32,6 +28,16 @@ func (r rule) goes(b *binder, disposition string) string {
 		parts = append(parts, fmt.Sprintf("(%s AND NOT %s) IS NOT TRUE", r.leaves(b), any1(blocked)))
 	}
 	return and(parts...)
+}
+
+// undone is that something is left to redact: in the row, or in those that belong
+// to it.
+func (r rule) undone(b *binder) string {
+	parts := []string{r.pending(b)}
+	for _, k := range top(r.kin(Redact)) {
+		parts = append(parts, "EXISTS ("+k.left(b)+")")
+	}
+	return "(" + strings.Join(parts, " OR ") + ")"
 }
 
 // leaves is that the category, and every other one over the table, would let

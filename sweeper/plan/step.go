@@ -198,7 +198,7 @@ func (w walk) first() Query {
 	sql := fmt.Sprintf("SELECT min(%s)::text FROM %s AS t WHERE %s AND %s%s",
 		start, w.from(), w.early(b, w.category, w.disposition), w.clock(b, w.category).known(), w.inLeaf(b, w.leaf))
 	if w.disposition == Redact {
-		sql += " AND (" + w.pending(b) + ")"
+		sql += " AND " + w.undone(b)
 	}
 	return b.query(sql)
 }
