@@ -183,8 +183,8 @@ func TestHelperIsStopped(t *testing.T) {
 	}
 	s.until(t, "the run has an end", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and instance = $1`, s.ownerName)
 	s.whole(t)
-	if got := s.batches(t, s.helperName); got != "2" {
-		t.Errorf("the helper has %s batches, want the two that were in flight", got)
+	if got := s.batches(t, s.helperName); got != "1" && got != "2" {
+		t.Errorf("the helper has %s batches, want those that were in flight, of its two workers", got)
 	}
 }
 
