@@ -18,14 +18,15 @@ grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.r
 -- The logger appends what the write-ahead log shows. It reads what that needs,
 -- and no table that names a subject.
 grant select on sweeper.schema_version, sweeper.governed, sweeper.policy_versions, sweeper.policy_counts, sweeper.policy_status, sweeper.runs, sweeper.run_progress, sweeper.schedules, sweeper.pace,
-    sweeper.batches, sweeper.relations, sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.log_head, sweeper.log_progress to sweeper_logger;
-grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges to sweeper_logger;
+    sweeper.batches, sweeper.relations, sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.log_head, sweeper.log_progress,
+    sweeper.checkpoints, sweeper.checkpoint_anchors, sweeper.log_prunes to sweeper_logger;
+grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.checkpoints, sweeper.checkpoint_anchors to sweeper_logger;
 grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations to sweeper_logger;
 grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_logger;
 
 -- Operators call functions; so may the daemon's login, which the command line uses.
 grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.legal_holds, sweeper.tenant_retention, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,
-    sweeper.purge_log, sweeper.purges, sweeper.policy_status, sweeper.run_progress to sweeper_operator;
+    sweeper.purge_log, sweeper.purges, sweeper.checkpoints, sweeper.checkpoint_anchors, sweeper.log_prunes, sweeper.policy_status, sweeper.run_progress to sweeper_operator;
 grant execute on function sweeper.apply_hold(text, text, text, text, text, text, regclass, timestamptz),
     sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text),
     sweeper.set_tenant_retention(text, text, interval, text, text), sweeper.clear_tenant_retention(text, text, text, text) to sweeper_operator, sweeper_daemon;

@@ -60,7 +60,7 @@ var writable = map[string]map[string][]string{
 		"schedules": {"insert", "update"}, "pace": {"insert", "update"},
 	},
 	"sweeper_logger": {
-		"purge_log": {"insert"}, "purge_rows": {"insert"}, "purges": {"insert"},
+		"purge_log": {"insert"}, "purge_rows": {"insert"}, "purges": {"insert"}, "checkpoints": {"insert"}, "checkpoint_anchors": {"insert"},
 		"log_head": {"insert", "update"}, "log_progress": {"insert", "update"}, "relations": {"insert", "update"},
 	},
 	"sweeper_operator": {},
@@ -119,7 +119,7 @@ func TestStampsCannotBeForged(t *testing.T) {
 	} {
 		refused(t, daemon, "42501", sql)
 	}
-	for _, table := range []string{"purge_log", "purge_rows", "purges", "log_head", "log_progress", "batches"} {
+	for _, table := range []string{"purge_log", "purge_rows", "purges", "log_head", "log_progress", "batches", "checkpoints", "checkpoint_anchors", "log_prunes"} {
 		_, err := daemon.PgConn().CopyFrom(t.Context(), strings.NewReader(""), "copy sweeper."+table+" from stdin")
 		refusal(t, err, "42501", "copy into "+table)
 	}

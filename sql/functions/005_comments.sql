@@ -242,3 +242,24 @@ comment on column sweeper.schedules.updated_at is 'When the row was changed last
 comment on table sweeper.pace is 'The one rate that all processes keep to together.';
 comment on column sweeper.pace.singleton is 'There is one row.';
 comment on column sweeper.pace.allowed_at is 'From when on the next rows may be purged.';
+
+comment on table sweeper.checkpoints is 'Signed tree heads of the purge log: C2SP tlog-checkpoints.';
+comment on column sweeper.checkpoints.checkpoint_id is 'Number of the checkpoint.';
+comment on column sweeper.checkpoints.origin is 'Which log: named by the leaf hash of the entry that it began with, genesis or the last fork.';
+comment on column sweeper.checkpoints.size is 'Entries in the tree.';
+comment on column sweeper.checkpoints.root is 'Root of the tree over them.';
+comment on column sweeper.checkpoints.note is 'The signed note; its bare text when there was no signing key.';
+comment on column sweeper.checkpoints.signed_by is 'Names and hashes of the keys that signed it; empty: unsigned.';
+comment on column sweeper.checkpoints.made_at is 'When it was made.';
+
+comment on table sweeper.checkpoint_anchors is 'Which checkpoints are kept outside the database, and where.';
+comment on column sweeper.checkpoint_anchors.checkpoint_id is 'The checkpoint.';
+comment on column sweeper.checkpoint_anchors.anchor is 'The anchor, without credentials.';
+comment on column sweeper.checkpoint_anchors.anchored_at is 'When it was written there.';
+
+comment on table sweeper.log_prunes is 'What was pruned from the beginning of the purge log, and what its survivors are verified with.';
+comment on column sweeper.log_prunes.size is 'How many entries are gone: those with a smaller seq.';
+comment on column sweeper.log_prunes.chain_hash is 'chain_hash of the last of them.';
+comment on column sweeper.log_prunes.hashes is 'The edge of the tree over them, 32 bytes each, the widest first.';
+comment on column sweeper.log_prunes.entry_seq is 'The entry of kind log_prune that says so.';
+comment on column sweeper.log_prunes.pruned_at is 'When.';

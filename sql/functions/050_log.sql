@@ -66,5 +66,6 @@ revoke all on function sweeper.ensure_log_partitions(timestamptz) from public;
 comment on function sweeper.ensure_log_partitions(timestamptz) is
     'Creates the monthly partitions of the purge log up to the month of until, each with its own guards.';
 
-select sweeper.guard_log('sweeper.purge_log'), sweeper.guard_log('sweeper.purge_rows'), sweeper.guard_log('sweeper.purges');
+select sweeper.guard_log('sweeper.purge_log'), sweeper.guard_log('sweeper.purge_rows'), sweeper.guard_log('sweeper.purges'),
+    sweeper.guard_log('sweeper.checkpoints'), sweeper.guard_log('sweeper.checkpoint_anchors'), sweeper.guard_log('sweeper.log_prunes');
 select sweeper.ensure_log_partitions(now() + interval '3 months');

@@ -34,9 +34,19 @@ func NewTree(size uint64, hashes [][]byte) (*Tree, error) {
 
 // Append adds a leaf by its hash (see HashLeaf). As in a binary counter, each
 // subtree at the edge that is as large as the new one merges with it.
-func (t *Tree) Append(leafHash [32]byte) {
-	last := len(t.nodes)
-	for s := t.size; s&1 == 1; s >>= 1 {
+func (t *Tree) Append(leafHash [32]byte) { t.append(leafHash, nil) }
+
+// append shows each node that it completes, the leaf among them, to see, by
+// level from 0 and index within the level.
+func (t *Tree) append(leafHash [32]byte, see func(level uint, index uint64, hash [32]byte)) {
+	last, level, s := len(t.nodes), uint(0), t.size
+	for ; ; level, s = level+1, s>>1 {
+		if see != nil {
+			see(level, s, leafHash)
+		}
+		if s&1 == 0 {
+			break
+		}
 		last--
 		leafHash = hashNode(&t.nodes[last], &leafHash)
 	}

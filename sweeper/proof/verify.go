@@ -39,6 +39,17 @@ func NewVerifier() *Verifier {
 	return &Verifier{last: -1}
 }
 
+// NewVerifierAfter returns a Verifier for a log of which the first entries were
+// pruned: tree is the one over them, chain the chain hash of the last of them.
+// Both are as good as the place that they come from.
+func NewVerifierAfter(tree *Tree, chain [32]byte) (*Verifier, error) {
+	again, err := NewTree(tree.Size(), tree.Hashes())
+	if err != nil {
+		return nil, err
+	}
+	return &Verifier{tree: *again, last: int64(tree.Size()) - 1, chain: chain}, nil
+}
+
 // Add checks the next entry and returns what is wrong with it, nil when
 // nothing is. Each problem is told once, where it is: an entry is compared
 // with the stored hashes of the one before, so that one bad entry does not
