@@ -1,24 +1,24 @@
-// Command bench measures sweeper against its peers, on a throw-away server that
-// it starts itself. It asserts nothing: what it prints is to be read with the
-// machine in mind that it ran on.
+// Command bench measures sweeper against its peers and its limits, on a
+// throw-away server that it starts itself, and prints each figure with what it
+// was held against. Ratios are of medians taken in one run on the same data.
+// It asserts nothing: what it prints is to be read with the machine in mind
+// that it ran on, and a loaded machine prints nonsense.
 //
-//	go run ./bench plan
+//	go run ./bench                       # everything, for hours
+//	go run ./bench -list                 # what there is
+//	go run ./bench -run '^delete' -o json
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
+	"regexp"
 	"syscall"
 )
-
-// benches are what can be measured, by name.
-var benches = map[string]func(ctx context.Context, args []string) error{
-	"plan": benchPlan,
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -30,14 +30,38 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
-	var names []string
-	for name := range benches {
-		names = append(names, name)
+func run(ctx context.Context, args []string) (err error) {
+	b := &bench{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	choose := flags.String("run", "", "measure only lines whose names match this `regexp`")
+	flags.StringVar(&b.output, "o", "table", "table or json")
+	list := flags.Bool("list", false, "print the names of the lines and measure nothing")
+	flags.IntVar(&b.rows, "rows", 2_000_000, "rows of a table, of which half are due; targets are for 2000000")
+	flags.IntVar(&b.runs, "runs", 5, "runs of which the median is taken")
+	flags.StringVar(&b.dir, "dir", "", "where the server's folder is made")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	slices.Sort(names)
-	if len(args) == 0 || benches[args[0]] == nil {
-		return fmt.Errorf("name one of: %s", strings.Join(names, ", "))
+	if flags.NArg() > 0 || b.output != "table" && b.output != "json" {
+		return errors.New("want flags only, and -o table or json; see -h")
 	}
-	return benches[args[0]](ctx, args[1:])
+	if b.chosen, err = regexp.Compile(*choose); err != nil {
+		return fmt.Errorf("-run %s: %w", *choose, err)
+	}
+	if *list {
+		return b.list()
+	}
+	if err := b.start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.stop(context.WithoutCancel(ctx))) }()
+	for _, g := range groups {
+		if !b.wants(g.lines...) {
+			continue
+		}
+		if err := g.measure(ctx, b); err != nil {
+			return errors.Join(fmt.Errorf("measure %s: %w", g.lines[0], err), b.print())
+		}
+	}
+	return b.print()
 }
