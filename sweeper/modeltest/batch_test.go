@@ -310,9 +310,12 @@ func (b *batch) apply() {
 // count notes what the log has to have of a change.
 func (b *batch) count(t *table, c change, key map[string]string, before *record) {
 	switch {
+	case !t.logged:
+		return
 	case c.op == "INSERT", c.op == "UPDATE" && b.stamp == nil:
 		if c.op == "UPDATE" && before != nil && b.running() {
 			b.seen["rows changed by the application while a run goes on"]++
+			b.won(t, before, c.new)
 		}
 		return
 	case c.op == "UPDATE":
@@ -326,6 +329,18 @@ func (b *batch) count(t *table, c change, key map[string]string, before *record)
 		b.seen["rows deleted from "+t.name]++
 	}
 	b.commit(t, key)
+}
+
+// won notes a row that was due and is not any more: the application has refreshed
+// it before a run came to it.
+func (b *batch) won(t *table, before *record, now map[string]string) {
+	j := &judge{set: b.sets[1], state: b.state, holds: b.holds, windows: b.windows, asOf: b.at, at: b.at}
+	for _, c := range j.set.over(t.name) {
+		if j.leaves(c, before) && !j.leaves(c, &record{v: now}) {
+			b.seen["due rows refreshed while a run goes on"]++
+			return
+		}
+	}
 }
 
 // commit notes a row commitment.
@@ -344,6 +359,9 @@ func (b *batch) truncate(c change) {
 			if b.state.rows[t.name][key].leaf == leaf {
 				delete(b.state.rows[t.name], key)
 			}
+		}
+		if t.leaves && leaf == t.name || !t.logged {
+			continue
 		}
 		b.entries[logged(b.xid, "truncate", "app."+leaf, -1, "out_of_policy", "", "")]++
 		b.seen["truncates"]++

@@ -9,17 +9,27 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
-// finish has one last sweep do what is left, and tells what the judge says.
-func (s *site) finish() *truth {
+// last has one more sweep do what is left, and returns how it ended, and the
+// server's clock before it.
+func (s *site) last() (pgtest.Ending, string) {
 	s.t.Helper()
-	e := s.start([]string{"SWEEPER_APPROVE=auto", "SWEEPER_ROWS_PER_SECOND=0"}, "sweep").End()
+	began := s.text(`select clock_timestamp()`)
+	p := s.start([]string{"SWEEPER_APPROVE=auto", "SWEEPER_ROWS_PER_SECOND=0"}, "sweep")
+	p.MustEnd(s.t)
+	return p.End(), began
+}
+
+// judged replays what the witness saw, and holds tables, runs and log against it.
+func (s *site) judged(e pgtest.Ending, began string) *truth {
+	s.t.Helper()
 	w := newTruth(s.world, secret())
 	w.replay(s.witness.Changes(s.t, "include-timestamp", "1"))
 	s.checkRows(w)
-	partial := s.checkRuns(w)
+	partial := s.checkRuns(w, began)
 	if want := map[bool]int{true: 1}[partial]; e.Signal != 0 || e.Code != want {
 		w.problem("the last sweep ended with %s, want exit code %d", e, want)
 	}
@@ -37,7 +47,7 @@ func (s *site) checkRows(w *truth) {
 		columns := sorted(t.types)
 		list := make([]string, len(columns))
 		for i, c := range columns {
-			list[i] = c + "::text"
+			list[i] = fmt.Sprintf("case when %[1]s is not null then format('%%s', %[1]s) end", c) // as the witness writes it
 		}
 		rows, _ := s.app.Query(s.t.Context(), fmt.Sprintf("select tableoid::regclass::text, array[%s] from app.%s", strings.Join(list, ", "), name))
 		var leaf string
@@ -52,7 +62,7 @@ func (s *site) checkRows(w *truth) {
 				}
 			}
 			r := w.state.rows[name][t.keyOf(got)]
-			if r == nil || "app."+r.leaf != leaf || !maps.Equal(booleans(r.v), got) {
+			if r == nil || "app."+r.leaf != leaf || !maps.Equal(r.v, got) {
 				w.problem("row %s of %s is %v; the write-ahead log showed no change since %+v", t.keyOf(got), leaf, got, r)
 			}
 			return nil
@@ -66,15 +76,12 @@ func (s *site) checkRows(w *truth) {
 	}
 }
 
-// booleans is there for columns that the model reads as texts alone.
-func booleans(v map[string]string) map[string]string { return v }
-
 // checkRuns: what the last sweep counted is what the judge counts, and nothing
 // is left that could go. partial: something is blocked.
-func (s *site) checkRuns(w *truth) (partial bool) {
+func (s *site) checkRuns(w *truth, began string) (partial bool) {
 	s.t.Helper()
 	rows, _ := s.app.Query(s.t.Context(), `select category, state, as_of, held, blocked, remaining, not_started, coalesce(stop_reason, '') from sweeper.runs
-		where sweep_id = (select sweep_id from sweeper.runs order by started_at desc limit 1)`)
+		where started_at > $1::text::timestamptz`, began)
 	type last struct {
 		Category, State                    string
 		AsOf                               time.Time
@@ -195,7 +202,8 @@ func (s *site) checkPurges(w *truth) {
 	for what, sql := range map[string]string{
 		"runs are finished and have no end among the stamps, or the other way round": `select count(*) from sweeper.runs
 			where (finished_at is not null) <> (run_id in (select run_id from sweeper.batches where fact = 'run_end'))`,
-		"runs have no end":                       `select count(*) from sweeper.runs where state = 'running'`,
+		// One that was killed is ended by the next of its category, if there is one.
+		"runs have no end":                       `select count(*) from sweeper.runs r where state = 'running' and exists (select from sweeper.runs n where n.category = r.category and n.started_at > r.started_at)`,
 		"runs ended more than once":              `select count(*) - count(distinct run_id) from sweeper.batches where fact = 'run_end'`,
 		"runs and tenants are missing in purges": ended + `select count(*) from (select * from want except all select * from got) x`,
 		"rows of purges are too many":            ended + `select count(*) from (select * from got except all select * from want) x`,

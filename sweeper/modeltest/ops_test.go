@@ -51,6 +51,9 @@ func (w *world) draw() {
 	for range 25 + w.rng.IntN(20) {
 		w.ops = append(w.ops, w.next())
 	}
+	if w.now.version > 1 && w.chance(70) {
+		w.ops = append(w.ops, w.change(&policySet{zone: w.now.zone, categories: w.sets[1].categories}))
+	}
 }
 
 // next draws one operation.
@@ -266,7 +269,9 @@ func (w *world) start(table string) string {
 	if table == "shots" {
 		switch n := w.rng.IntN(100); {
 		case n < 60:
-			return w.converted(table, fmt.Sprintf("(timestamptz '%s 12:00:00+00' + interval '%d minutes')", date(w.rng.IntN(10*w.leaves+5)), w.rng.IntN(600)))
+			return w.converted(table, fmt.Sprintf("(timestamptz '%s 12:00:00+00' + interval '%d minutes')", date(w.rng.IntN(10*w.leaves)), w.rng.IntN(600)))
+		case n < 63: // the default partition's
+			return w.converted(table, "timestamptz '1999-05-05 12:00:00+00'")
 		case n < 65:
 			return "'infinity'"
 		}
@@ -374,13 +379,13 @@ func (w *world) hold() string {
 			args[0] = s
 		}
 	}
-	if n >= 60 && n < 80 {
+	if n >= 60 && n < 80 && slices.ContainsFunc(w.now.categories, func(c category) bool { return c.tenant != "" }) {
 		args = append(args, fmt.Sprintf("tenant => 't%d'", w.rng.IntN(tenants)))
 	}
-	if n >= 50 && n < 60 || n >= 80 && n < 90 {
+	if n >= 50 && n < 60 || n >= 80 && n < 90 || n >= 70 && len(args) == 3 {
 		args = append(args, fmt.Sprintf("category => '%s'", c.name))
 	}
-	if n >= 90 {
+	if n >= 95 {
 		args = append(args, fmt.Sprintf("relation => 'app.%s'", c.table))
 	}
 	if w.chance(35) || n >= 70 && w.chance(70) { // those would leave little to do
@@ -417,7 +422,7 @@ func (w *world) partition() op {
 
 // policy changes the policies, or takes the last change back.
 func (w *world) policy() op {
-	next := &policySet{version: w.now.version + 1, zone: w.now.zone, categories: slices.Clone(w.now.categories)}
+	next := &policySet{zone: w.now.zone, categories: slices.Clone(w.now.categories)}
 	c := &next.categories[w.rng.IntN(len(next.categories))]
 	switch first := w.sets[1].byName(c.name); w.rng.IntN(4) {
 	case 0:
@@ -436,6 +441,12 @@ func (w *world) policy() op {
 	default:
 		*c = *first
 	}
+	return w.change(next)
+}
+
+// change puts a set in the place of the one before.
+func (w *world) change(next *policySet) op {
+	next.version = w.now.version + 1
 	w.sets[next.version], w.now = next, next
 	return op{kind: "policy", n: next.version}
 }

@@ -191,6 +191,9 @@ func (w *truth) own(c change) {
 			}
 		}
 		w.runs[v["run_id"]].state = v["state"]
+		if c.op == "UPDATE" {
+			w.seen["runs: "+v["state"]]++
+		}
 	case "sweeper.legal_holds":
 		h := hold{subject: canonical(v["subject"], w.subjectType), tenant: v["tenant"], category: v["category"], relation: v["relation"]}
 		if e, there := v["expires_at"]; there {

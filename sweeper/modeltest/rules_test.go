@@ -119,10 +119,12 @@ func (j *judge) leaves(c *category, r *record) bool {
 	return c.delete != nil && c.selects(r) && j.due(c, r, "delete") && j.agreed(c, r)
 }
 
-// heldAs tells whether a row is held when it is seen as one of a category.
+// heldAs tells whether a row is held when it is seen as one of a category. What
+// names a category holds the rows that it selects; a disabled one is taken to
+// select all.
 func (j *judge) heldAs(c *category, table string, r *record) bool {
 	for _, h := range j.holds {
-		if h.active(j.at) && (h.category == "" || h.category == c.name) && (h.relation == "" || h.relation == "app."+table) && h.covers(c, r) {
+		if h.active(j.at) && (h.category == "" || h.category == c.name && (c.disabled || c.selects(r))) && (h.relation == "" || h.relation == "app."+table) && h.covers(c, r) {
 			return true
 		}
 	}
@@ -329,7 +331,7 @@ func (j *judge) stateOf(c *category, r *record, disposition string) string {
 		switch {
 		case !j.leaves(c, r):
 			return "scheduled"
-		case j.heldAs(c, c.table, r):
+		case j.held(c.table, r):
 			return "held"
 		case j.referenced(c.table, r, j.kin(c, "delete")):
 			return "blocked"
@@ -340,9 +342,9 @@ func (j *judge) stateOf(c *category, r *record, disposition string) string {
 	switch {
 	case !j.due(c, r, "redact") || !j.undone(c, r) || leaves && !j.blocked(c, r):
 		return "scheduled"
-	case j.heldAs(c, c.table, r) && leaves:
+	case j.held(c.table, r) && leaves:
 		return "counted with the deletion"
-	case j.heldAs(c, c.table, r):
+	case j.held(c.table, r):
 		return "held"
 	}
 	return j.why(c, r, "redact")

@@ -44,6 +44,7 @@ type replica struct {
 	p    *pgtest.Process // nil: none runs yet
 	arm  string          // the point at which it may die
 	ends bool            // it was told to end
+	seen bool            // how it has ended was judged
 }
 
 // roles serialises what PostgreSQL does badly at once: grants of one role.
@@ -218,7 +219,9 @@ func (s *site) install() {
 		s.t.Fatalf("install ended with %s", e)
 	}
 	for i := range s.two {
-		s.two[i] = &replica{kind: s.replicas[i]}
+		if s.replicas[i] != "" {
+			s.two[i] = &replica{kind: s.replicas[i]}
+		}
 	}
 	s.tend()
 }
@@ -230,13 +233,12 @@ func (s *site) tend() {
 		if r == nil || r.p != nil && !r.p.EndWithin(0) {
 			continue
 		}
-		if r.p != nil {
+		if r.p != nil && !r.seen {
 			s.ended(r)
-			if r.kind == "sweep" && r.arm == "" && !r.ends {
-				continue // the next operation that concerns it starts it
-			}
 		}
-		s.launch(r)
+		if r.p == nil || r.kind == "run" { // a sweep is started by the next operation that concerns it
+			s.launch(r)
+		}
 	}
 }
 
@@ -247,19 +249,20 @@ func (s *site) launch(r *replica) {
 	if r.arm != "" {
 		env = []string{"SWEEPER_FAILPOINT=" + r.arm}
 	}
-	r.p, r.ends = s.start(env, r.kind), false
+	r.p, r.ends, r.seen = s.start(env, r.kind), false, false
 }
 
 // ended judges how a replica has ended that nobody asked to.
 func (s *site) ended(r *replica) {
 	s.t.Helper()
+	r.seen = true
 	e := r.p.End()
 	point, _, _ := strings.Cut(r.arm, ":")
 	switch {
 	case r.arm != "" && e.At(point):
 		s.count("kills at " + point)
 		r.arm = ""
-	case r.ends:
+	case r.ends, e.Signal == syscall.SIGHUP: // that came before it listened to it
 	case r.kind == "run":
 		s.t.Errorf("a daemon that nobody killed ended with %s", e)
 	default:
@@ -290,7 +293,7 @@ func (s *site) tolerable(e pgtest.Ending) {
 func (s *site) disturb(o op) {
 	s.t.Helper()
 	r := s.two[o.n]
-	if r.kind == "sweep" && r.p.EndWithin(0) {
+	if r.p.EndWithin(0) {
 		s.launch(r)
 		s.pause(o.wait)
 	}
@@ -325,6 +328,9 @@ func (s *site) settle() {
 	s.t.Helper()
 	s.beside.Wait()
 	for _, r := range s.two {
+		if r == nil {
+			continue
+		}
 		s.end(r.p, r.kind == "run" && r.arm == "")
 	}
 	for _, p := range s.sweeps {
@@ -348,7 +354,8 @@ func (s *site) end(p *pgtest.Process, alive bool) {
 		p.Signal(syscall.SIGQUIT)
 		s.t.Fatalf("a process does not end after SIGTERM: %s", p.End())
 	}
-	if e := p.End(); alive && (e.Code != 0 || e.Signal != 0) {
+	early := []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} // came before it listened to them
+	if e := p.End(); alive && !slices.Contains(early, e.Signal) && (e.Code != 0 || e.Signal != 0) {
 		s.t.Errorf("a process ended after SIGTERM with %s", e)
 	}
 }

@@ -13,6 +13,8 @@ type table struct {
 	types   map[string]string // of the columns that the model reads
 	foreign []foreign         // keys of other tables that point at this one
 	events  bool              // starts of another table are in it
+	logged  bool              // a policy changes it, so that the log hears of everybody's deletions
+	leaves  bool              // it is partitioned, and has no rows itself
 }
 
 // foreign is a foreign key: column of table points at id of the table that has
@@ -93,10 +95,12 @@ func (h hold) active(at time.Time) bool {
 
 // canonical is a subject as its column writes it.
 func canonical(text, typ string) string {
-	switch typ {
-	case "uuid":
+	switch {
+	case text == "":
+		return ""
+	case typ == "uuid":
 		return strings.ToLower(text)
-	case "integer":
+	case typ == "integer":
 		if text = strings.TrimLeft(text, "0"); text == "" {
 			return "0"
 		}

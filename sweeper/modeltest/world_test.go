@@ -57,6 +57,7 @@ func newWorld(seed uint64) *world {
 		shapes[i](w)
 	}
 	w.sets[1] = w.now
+	w.publish()
 	w.manual = w.chance(15)
 	if w.manual {
 		for i := range w.now.categories {
@@ -66,6 +67,24 @@ func newWorld(seed uint64) *world {
 	w.knobs()
 	w.draw()
 	return w
+}
+
+// publish marks the tables whose deletions the log has: those of the categories,
+// and their children.
+func (w *world) publish() {
+	var visit func(all []child)
+	visit = func(all []child) {
+		for _, c := range all {
+			if c.action != "keep" {
+				w.tables[c.table].logged = true
+			}
+			visit(c.children)
+		}
+	}
+	for _, c := range w.now.categories {
+		w.tables[c.table].logged = true
+		visit(c.children)
+	}
 }
 
 func pick[T any](rng *rand.Rand, all ...T) T { return all[rng.IntN(len(all))] }
@@ -120,7 +139,9 @@ func (w *world) rowed(name, startType string, key []string, more map[string]stri
 	}
 	w.startType[name] = startType
 	w.ddl("create table app.%s (%s, primary key (%s))%s", name, strings.Join(columns, ", "), strings.Join(key, ", "), constraints)
-	return w.table(name, key, types)
+	t := w.table(name, key, types)
+	t.leaves = constraints != ""
+	return t
 }
 
 func sorted[V any](m map[string]V) []string {
