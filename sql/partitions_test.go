@@ -201,6 +201,33 @@ func TestDropSparesHeldRows(t *testing.T) {
 	exec(t, s.daemon, dropSQL, drop{}.args()...)
 }
 
+// TestDropSparesHeldRowsOfAnotherCategory: a category that only redacts has its
+// own name and its own subjects, by which holds find rows of the partition.
+func TestDropSparesHeldRowsOfAnotherCategory(t *testing.T) {
+	t.Parallel()
+	s := partitioned(t, "timestamptz")
+	exec(t, s.admin, `insert into app.shots (id, "Tenant", "At") values (1, 'n', '2020-01-01'), (2, 's', '2020-02-01')`)
+	govern(t, s.admin,
+		map[string]any{"category": "shots", "relation_name": "app.shots", "subject_column": "who", "tenant_column": "Tenant"},
+		map[string]any{"category": "seen", "relation_name": "app.shots", "subject_column": "Tenant", "retention": nil})
+	for _, c := range []struct {
+		args string
+		held int
+	}{
+		{`null, 'r', 'me', category => 'seen'`, 2},
+		{`'n', 'r', 'me'`, 1},
+		{`'s', 'r', 'me', category => 'seen'`, 1},
+	} {
+		id := pgtest.QueryOne[int64](t, s.admin, `select sweeper.apply_hold(`+c.args+`)`)
+		if message := s.stays(t, c.args, "SW002", drop{}); !strings.HasPrefix(message, fmt.Sprintf("%d of the rows", c.held)) {
+			t.Errorf("%s: %q does not count %d rows", c.args, message, c.held)
+		}
+		exec(t, s.admin, `select sweeper.release_hold($1, 'r', 'me')`, id)
+	}
+	exec(t, s.admin, `select sweeper.apply_hold('n', 'r', 'me', category => 'shots')`) // is no subject of it
+	exec(t, s.daemon, dropSQL, drop{}.args()...)
+}
+
 // TestDropWaitsForHolds: a hold that is being placed is seen.
 func TestDropWaitsForHolds(t *testing.T) {
 	t.Parallel()

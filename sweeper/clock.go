@@ -14,9 +14,12 @@ import (
 // clockSlack is how far the server's clock may be off ours.
 const clockSlack = 5 * time.Minute
 
-// lastAsOfSQL is the latest instant that the last run of any category judged by.
+// lastAsOfSQL is the latest instant that the last run of any category judged by,
+// where the clock has not reached it; NULL: it has. The clock is read by the
+// statement that sees the runs: one that was read before is behind the runs that
+// others have begun meanwhile.
 const lastAsOfSQL = `select max(r.as_of) from sweeper.governed g cross join lateral
-	(select as_of from sweeper.runs where category = g.category order by started_at desc limit 1) r`
+	(select as_of from sweeper.runs where category = g.category order by started_at desc limit 1) r where r.as_of > clock_timestamp()`
 
 // judgeClock tells why the server's clock cannot be judged by, with what mends
 // it; "" when it can.
@@ -25,7 +28,7 @@ func judgeClock(f serverFacts, l logFacts, now time.Time) string {
 	switch {
 	case off.Abs() > clockSlack:
 		return fmt.Sprintf("the server's clock is %s off the one of this machine; correct the wrong one", off.Round(time.Second))
-	case l.LastAsOf != nil && f.Clock.Before(*l.LastAsOf):
+	case l.LastAsOf != nil:
 		return fmt.Sprintf("the server's clock is behind the last sweep, which judged by %s; correct it", l.LastAsOf.UTC().Format(time.RFC3339))
 	}
 	return ""

@@ -86,3 +86,22 @@ func TestClockJumpsBetweenLooks(t *testing.T) {
 	w.green(t)
 	w.gone(t)
 }
+
+// TestClocksOfSweepsAtOnce has another sweep begin between the moment that one
+// judges by and its look at the clocks: no clock is wrong.
+func TestClocksOfSweepsAtOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	w := watch(t, db.URL, db.Slot())
+	w.gone(t)
+	conn := db.Conn(t, "sweeper_daemon")
+	asOf := pgtest.QueryOne[time.Time](t, conn, `select now()`)
+	w.exec(t, `update sweeper.runs set as_of = clock_timestamp()`)
+	if err := sweeper.Trusted(t.Context(), conn, asOf, time.Now()); err != nil {
+		t.Errorf("a sweep beside another one: %v", err)
+	}
+	w.exec(t, `update sweeper.runs set as_of = clock_timestamp() + interval '1 minute'`)
+	if err := sweeper.Trusted(t.Context(), conn, asOf, time.Now()); err == nil || !strings.Contains(err.Error(), "behind the last sweep") {
+		t.Errorf("a sweep behind the last one: %v", err)
+	}
+}

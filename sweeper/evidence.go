@@ -54,9 +54,9 @@ select clock_timestamp(), pg_is_in_recovery(), (select system_identifier::text f
 // logFacts are those of schema sweeper.
 type logFacts struct {
 	Version   *int
-	LastAsOf  *time.Time
-	Stamp     int64 // the newest
-	Logged    bool  // whether it is among the entries that were looked at
+	LastAsOf  *time.Time // nil: the clock has passed it
+	Stamp     int64      // the newest
+	Logged    bool       // whether it is among the entries that were looked at
 	Size      *int64
 	ChainHash []byte
 	Hashes    []byte

@@ -3,3 +3,6 @@ package sweeper
 // HandOver is what the stream hands to the log, for tests that stop between
 // the two.
 var HandOver = handOver
+
+// Trusted looks whether an as-of can be judged by.
+var Trusted = trusted

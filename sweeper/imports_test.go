@@ -46,6 +46,7 @@ var edges = map[string][]string{
 	"bench":              {anyPackage},
 	"sweeper/pgtest":     {anyPackage},
 	"sweeper/killtest":   {},
+	"sweeper/modeltest":  {},
 }
 
 // anyPackage allows each package but sweeper/pgtest, which only tests import.

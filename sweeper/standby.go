@@ -53,7 +53,9 @@ func (s *stream) standBy(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // witness tells whether a process of the logging role holds the right to write
-// the log, or nobody does any more, and whether that process reads the slot.
+// the log, or nobody does any more, and whether that process reads the slot. A
+// session that is about to end has left the list of sessions while its locks are
+// still there: it holds nothing any more.
 func (s *stream) witness(ctx context.Context, conn *pgx.Conn) (ours, reads bool, err error) {
 	const sql = `
 		select coalesce(bool_and(coalesce(h.usename = current_user or pg_has_role(h.usesysid, 'sweeper_logger', 'member'), false)), true),
@@ -63,7 +65,7 @@ func (s *stream) witness(ctx context.Context, conn *pgx.Conn) (ours, reads bool,
 		  left join pg_replication_slots s on s.slot_name = $3
 		  left join pg_stat_activity r on r.pid = s.active_pid
 		 where l.locktype = 'advisory' and l.granted and l.classid = $1::int::oid and l.objid = $2::int::oid and l.objsubid = 2
-		   and l.database = (select oid from pg_database where datname = current_database())`
+		   and l.database = (select oid from pg_database where datname = current_database()) and (l.pid is null or h.pid is not null)`
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	err = conn.QueryRow(ctx, sql, pg.LockSpace, pg.LockLog, s.cfg.Slot).Scan(&ours, &reads)

@@ -262,31 +262,52 @@ comment on function sweeper.due_condition(regclass, name, text) is
 -- the statements that purge by rows: where the row has no tenant, or the table
 -- no such column, a hold on subject and tenant holds by its subject. The cast
 -- stands in a CASE, since keys of other types hold texts that this type refuses.
+-- What holds rows as those of another category over the table counts too, and
+-- here without that category's own condition: the leaf then goes by rows.
 create or replace function sweeper.held_condition(root regclass, category text, subject_column name, tenant_column name) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 declare
-    active  text := format('h.released_at is null and (h.expires_at is null or h.expires_at > now()) and (h.category is null or h.category = %L) and (h.relation is null or h.relation = %s)',
-                        category, root::oid);
-    subject oid := (select a.atttypid from pg_attribute a where a.attrelid = root and a.attname = subject_column);
-    tenant  oid := (select a.atttypid from pg_attribute a where a.attrelid = root and a.attname = tenant_column);
     keys    constant text := ' join sweeper.hold_keys %1$s on %1$s.hold_id = h.hold_id and %1$s.part = %2$L and %1$s.type = %3$s';
     equal   constant text := 'case when %1$s.type = %2$s then %1$s.value::%3$s end %4$s t.%5$I';
-    subject_keys text := format(keys, 's', 'subject', subject);
-    tenant_keys  text := format(keys, 'n', 'tenant', tenant);
-    same_subject text := format(equal, 's', subject, format_type(sweeper.base_type(subject), -1), sweeper.equality(subject), coalesce(subject_column, ''));
-    same_tenant  text := format(equal, 'n', tenant, format_type(sweeper.base_type(tenant), -1), sweeper.equality(tenant), coalesce(tenant_column, ''));
-    shapes  text[] := array['where h.subject is null and h.tenant is null'];
+    active  text;
+    subject oid;
+    tenant  oid;
+    subject_keys text;
+    tenant_keys  text;
+    same_subject text;
+    same_tenant  text;
+    shapes  text[];
+    found   text[] := '{}';
+    c       record;
 begin
-    if tenant is not null then
-        shapes := shapes || (tenant_keys || ' where h.subject is null and ' || same_tenant);
-    end if;
-    if subject is not null and tenant is null then
-        shapes := shapes || (subject_keys || ' where ' || same_subject);
-    elsif subject is not null then
-        shapes := shapes || (subject_keys || ' where h.tenant is null and ' || same_subject)
-                         || (subject_keys || tenant_keys || ' where ' || same_subject || format(' and (t.%I is null or %s)', tenant_column, same_tenant));
-    end if;
-    return (select string_agg(format('exists (select from sweeper.legal_holds h %s and %s)', s, active), ' or ') from unnest(shapes) s);
+    for c in
+        select held_condition.category as name, subject_column as subject_name, tenant_column as tenant_name, true as unnamed
+        union all
+        select g.category, g.subject_column, g.tenant_column, (g.subject_column, g.tenant_column) is distinct from (held_condition.subject_column, held_condition.tenant_column)
+          from sweeper.governed g where g.relation = root and g.category <> held_condition.category
+    loop
+        active := format('h.released_at is null and (h.expires_at is null or h.expires_at > now()) and (h.category = %L%s) and (h.relation is null or h.relation = %s)',
+                         c.name, case when c.unnamed then ' or h.category is null' end, root::oid);
+        subject := (select a.atttypid from pg_attribute a where a.attrelid = root and a.attname = c.subject_name);
+        tenant := (select a.atttypid from pg_attribute a where a.attrelid = root and a.attname = c.tenant_name);
+        subject_keys := format(keys, 's', 'subject', subject);
+        tenant_keys := format(keys, 'n', 'tenant', tenant);
+        same_subject := format(equal, 's', subject, format_type(sweeper.base_type(subject), -1), sweeper.equality(subject), coalesce(c.subject_name, ''));
+        same_tenant := format(equal, 'n', tenant, format_type(sweeper.base_type(tenant), -1), sweeper.equality(tenant), coalesce(c.tenant_name, ''));
+        shapes := array['where h.subject is null and h.tenant is null'];
+        if tenant is not null then
+            shapes := shapes || (tenant_keys || ' where h.subject is null and ' || same_tenant);
+        end if;
+        if subject is not null and tenant is null then
+            shapes := shapes || (subject_keys || ' where ' || same_subject);
+        elsif subject is not null then
+            shapes := shapes || (subject_keys || ' where h.tenant is null and ' || same_subject)
+                             || (subject_keys || tenant_keys || ' where ' || same_subject || format(' and (t.%I is null or %s)', c.tenant_name, same_tenant));
+        end if;
+        found := found || array(select format('exists (select from sweeper.legal_holds h %s and %s)', s, active) from unnest(shapes) s);
+    end loop;
+    return array_to_string(found, ' or ');
 end $$;
 revoke all on function sweeper.held_condition(regclass, text, name, name) from public;
 comment on function sweeper.held_condition(regclass, text, name, name) is

@@ -12,6 +12,9 @@ import (
 // after, and fails the package when a goroutine is left over. It does not return.
 func Main(m *testing.M, after ...func()) {
 	code := run(m)
+	if binaries.folder != "" {
+		_ = os.RemoveAll(binaries.folder)
+	}
 	for _, f := range after {
 		f()
 	}

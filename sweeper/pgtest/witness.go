@@ -36,8 +36,9 @@ func Truth(t testing.TB, d *DB) *Witness {
 
 // Changes returns everything decoded so far, in commit order, in the words of
 // test_decoding: "BEGIN 740", "table public.a: DELETE: id[integer]:1",
-// "COMMIT 740". Transactions without changes do not appear.
-func (w *Witness) Changes(t testing.TB) []string {
+// "COMMIT 740". Transactions without changes do not appear. options are further
+// ones of test_decoding, each with its value: "include-timestamp", "1".
+func (w *Witness) Changes(t testing.TB, options ...string) []string {
 	t.Helper()
 	// Decoding shows what is flushed. A synchronous commit flushes asynchronous
 	// ones before it, but only if it has both an id and something in the WAL;
@@ -47,8 +48,8 @@ func (w *Witness) Changes(t testing.TB) []string {
 	if _, err := w.conn.Exec(t.Context(), flush); err != nil {
 		t.Fatalf("flush the WAL: %v", err)
 	}
-	const read = `select data from pg_logical_slot_get_changes($1, null, null, 'skip-empty-xacts', '1')`
-	rows, _ := w.conn.Query(t.Context(), read, w.slot)
+	const read = `select data from pg_logical_slot_get_changes($1, null, null, variadic array['skip-empty-xacts', '1'] || $2::text[])`
+	rows, _ := w.conn.Query(t.Context(), read, w.slot, options)
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		t.Fatalf("read the witness's slot: %v", err)

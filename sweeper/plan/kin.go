@@ -122,9 +122,7 @@ func (k *kin) held(b *binder) []string {
 	}
 	var all []string
 	for _, o := range holders {
-		r := k.rule
-		r.category = o
-		for _, h := range r.holds(b) {
+		for _, h := range k.rule.holdsOf(b, o, fmt.Sprintf("(h.category IS NULL OR h.category = %s)", b.text(o.Name, "text"))) {
 			if !slices.Contains(all, h) {
 				all = append(all, h)
 			}

@@ -184,15 +184,39 @@ func (r rule) agreed(b *binder) string {
 }
 
 // holds are the conditions under which a row is held, one for each shape of a
-// hold, each to stand in an EXISTS. Subjects and tenants compare in the
-// column's own type; the CASE keeps the cast from texts that another type's
-// keys hold.
+// hold, each to stand in an EXISTS. What holds a row as one of another category
+// over the table keeps it from this one too. Which rows that one has is not asked
+// in raw SQL, whose names could be those of the joined holds, nor of a disabled
+// one, which nobody has held against the table: it is taken to have them all.
 func (r rule) holds(b *binder) []string {
-	active := fmt.Sprintf(`h.released_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > now()) AND (h.category IS NULL OR h.category = %s) AND (h.relation IS NULL OR h.relation = %s)`,
-		b.text(r.category.Name, "text"), b.text(fmt.Sprint(r.table.OID), "oid"))
+	own := "h.category IS NULL OR h.category = " + b.text(r.category.Name, "text")
+	var more []string
+	for _, o := range r.set.Categories {
+		if o.Name == r.category.Name || o.Schema != r.category.Schema || o.Relation != r.category.Relation {
+			continue
+		}
+		if o.WhereSQL = ""; !o.Enabled {
+			o.Where = nil
+		}
+		named := and("h.category = "+b.text(o.Name, "text"), r.where(b, o))
+		if o.Subject == r.category.Subject && o.Tenant == r.category.Tenant {
+			own += " OR " + named
+		} else {
+			more = append(more, r.holdsOf(b, o, "(h.category IS NULL OR "+named+")")...)
+		}
+	}
+	return append(r.holdsOf(b, r.category, "("+own+")"), more...)
+}
+
+// holdsOf are those of a category by its subjects and tenants. Both compare in
+// the column's own type; the CASE keeps the cast from texts that another type's
+// keys hold.
+func (r rule) holdsOf(b *binder, c policy.Category, named string) []string {
+	active := fmt.Sprintf(`h.released_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > now()) AND %s AND (h.relation IS NULL OR h.relation = %s)`,
+		named, b.text(fmt.Sprint(r.table.OID), "oid"))
 	found := []string{"SELECT FROM sweeper.legal_holds h WHERE h.subject IS NULL AND h.tenant IS NULL AND " + active}
-	subject, hasSubject := r.table.Column(r.category.Subject)
-	tenant, hasTenant := r.table.Column(r.category.Tenant)
+	subject, hasSubject := r.table.Column(c.Subject)
+	tenant, hasTenant := r.table.Column(c.Tenant)
 	if hasTenant {
 		found = append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s",
 			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, b)))

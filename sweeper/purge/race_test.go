@@ -175,6 +175,45 @@ categories:
 	}
 }
 
+// TestHoldOfAnotherCategoryOfTheTable has holds that find rows as those of one
+// category, while another one over the same table would delete them: by its
+// name, of the rows that it selects, and by its subjects.
+func TestHoldOfAnotherCategoryOfTheTable(t *testing.T) {
+	t.Parallel()
+	const policies = `version: 1
+categories:
+  events: {table: app.events, subject: who, start_from: at, delete: {after: P1Y}}
+  orders: {table: app.events, subject: org, where: [{column: kind, op: eq, value: order}], start_from: at, delete: {after: P2Y}}
+  seen: {table: app.events, subject: who, start_from: at, redact: {after: P1Y, columns: {name: "null"}}, enabled: false}
+`
+	for name, c := range map[string]struct{ hold, left string }{
+		"category": {`subject => null, category => 'orders'`, "1 3"},
+		"a category that only redacts, and is disabled": {`subject => 'a', category => 'seen'`, "1 2"},
+		"subject of its own":                            {`subject => 'x'`, "1 4"},
+		"subject and category":                          {`subject => 'x', category => 'orders'`, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, `create schema app;
+				create table app.events (id int primary key, at timestamptz, who text, org text, kind text, name text);
+				insert into app.events values (1, '2015-01-01', 'a', 'x', 'order'), (2, '2015-01-01', 'a', 'y', null), (3, '2015-01-01', 'b', 'y', 'order'), (4, '2015-01-01', 'b', 'x', 'visit')`, policies)
+			b.db.Exec(t, `select sweeper.apply_hold(`+c.hold+`, reason => 'case', applied_by => 'test')`)
+			o := b.run(t, in2026)["events"]
+			if got := b.text(t, `select string_agg(id::text, ' ' order by id) from app.events`); got != c.left {
+				t.Errorf("left are %q, want %q", got, c.left)
+			}
+			if want := int64(len(strings.Fields(c.left))); o.Held != want || o.State != purge.Succeeded {
+				t.Errorf("outcome %+v, want %d held", o, want)
+			}
+			b.db.Exec(t, `select sweeper.release_hold(hold_id, 'closed', 'test') from sweeper.legal_holds`)
+			b.run(t, in2026)
+			if got := b.text(t, `select count(*) from app.events`); got != "0" {
+				t.Errorf("%s rows are left after the release", got)
+			}
+		})
+	}
+}
+
 // TestBatchKeepsNothing has a batch that meets a lock on its table for longer than
 // it waits: the run says so, and leaves no lock, no stamp and no open transaction
 // behind.

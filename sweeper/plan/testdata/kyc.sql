@@ -3293,7 +3293,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid))
       OR EXISTS (SELECT
@@ -3306,7 +3308,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
@@ -3320,7 +3324,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id")
@@ -3336,7 +3342,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
@@ -3351,7 +3359,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
@@ -3437,7 +3447,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $8::text
+          AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid))
       OR EXISTS (SELECT
@@ -3450,7 +3462,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $8::text
+          AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
@@ -3464,7 +3478,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $8::text
+          AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id")
@@ -3480,7 +3496,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $8::text
+          AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
@@ -3495,7 +3513,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $8::text
+          AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -3592,7 +3612,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid))
     AND NOT EXISTS (SELECT
@@ -3605,7 +3627,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
@@ -3619,7 +3643,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id")
@@ -3635,7 +3661,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
@@ -3650,7 +3678,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -3719,7 +3749,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $14::text
+        AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid))
     AND NOT EXISTS (SELECT
@@ -3732,7 +3764,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $14::text
+        AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
       AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
@@ -3746,7 +3780,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $14::text
+        AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
       AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
@@ -3762,7 +3798,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $14::text
+        AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
       AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
@@ -3777,7 +3815,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $14::text
+        AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
       AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -3841,7 +3881,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
     AND NOT EXISTS (SELECT
@@ -3854,7 +3896,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
@@ -3868,7 +3912,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
@@ -3884,7 +3930,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
@@ -3899,7 +3947,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -4010,7 +4060,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $10::text
+        OR h.category = $15::text
+        AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid))
     AND NOT EXISTS (SELECT
@@ -4023,7 +4075,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $10::text
+        OR h.category = $15::text
+        AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
@@ -4037,7 +4091,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $10::text
+        OR h.category = $15::text
+        AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id")
@@ -4053,7 +4109,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $10::text
+        OR h.category = $15::text
+        AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
@@ -4068,7 +4126,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $10::text
+        OR h.category = $15::text
+        AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -4187,7 +4247,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid))
     AND NOT EXISTS (SELECT
@@ -4200,7 +4262,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND CASE WHEN k.type = $12::oid THEN k.value::text END = t."workspace_id")
@@ -4214,7 +4278,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id")
@@ -4230,7 +4296,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id"
@@ -4245,7 +4313,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $13::text)
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -4339,7 +4409,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid))
     AND NOT EXISTS (SELECT
@@ -4352,7 +4424,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
@@ -4366,7 +4440,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
@@ -4382,7 +4458,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
@@ -4397,7 +4475,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $9::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)),
@@ -4483,7 +4563,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $12::text)
+        OR h.category = $12::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid))
     AND NOT EXISTS (SELECT
@@ -4496,7 +4578,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $12::text)
+        OR h.category = $12::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
@@ -4510,7 +4594,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $12::text)
+        OR h.category = $12::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
@@ -4526,7 +4612,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $12::text)
+        OR h.category = $12::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
@@ -4541,7 +4629,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $12::text)
+        OR h.category = $12::text
+        OR h.category = $19::text
+        AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -4705,7 +4795,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $15::text)
+        OR h.category = $15::text
+        OR h.category = $22::text
+        AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid))
     AND NOT EXISTS (SELECT
@@ -4718,7 +4810,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $15::text)
+        OR h.category = $15::text
+        OR h.category = $22::text
+        AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::text END = t."workspace_id")
@@ -4732,7 +4826,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $15::text)
+        OR h.category = $15::text
+        OR h.category = $22::text
+        AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id")
@@ -4748,7 +4844,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $15::text)
+        OR h.category = $15::text
+        OR h.category = $22::text
+        AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id"
@@ -4763,7 +4861,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $15::text)
+        OR h.category = $15::text
+        OR h.category = $22::text
+        AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -4833,7 +4933,9 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid))
       OR EXISTS (SELECT
@@ -4846,7 +4948,9 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
@@ -4860,7 +4964,9 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id")
@@ -4876,7 +4982,9 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
@@ -4891,7 +4999,9 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text)
+          OR h.category = $5::text
+          OR h.category = $10::text
+          AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
         AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
@@ -4953,7 +5063,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid))
     AND NOT EXISTS (SELECT
@@ -4966,7 +5078,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
@@ -4980,7 +5094,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id")
@@ -4996,7 +5112,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
@@ -5011,7 +5129,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -5078,7 +5198,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
     AND NOT EXISTS (SELECT
@@ -5091,7 +5213,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
@@ -5105,7 +5229,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
@@ -5121,7 +5247,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
@@ -5136,7 +5264,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
@@ -5200,7 +5330,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
     AND NOT EXISTS (SELECT
@@ -5213,7 +5345,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
@@ -5227,7 +5361,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
@@ -5243,7 +5379,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
@@ -5258,7 +5396,9 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $7::text)
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
