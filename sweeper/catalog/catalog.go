@@ -113,6 +113,11 @@ type Column struct {
 	// as text. Ordered tells that < and > are there too.
 	Operators string
 	Ordered   bool
+
+	// Textual tells that two values are equal when, and only when, their texts
+	// are the same bytes: 1 and 1.0 of numeric are not, nor are texts of a
+	// collation that ignores case.
+	Textual bool
 }
 
 // Leaf is one partition that holds rows itself.

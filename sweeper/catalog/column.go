@@ -57,7 +57,9 @@ select a.attrelid, a.attname, a.attnum, format_type(a.atttypid, -1), format_type
                     and (d.classid = 'pg_class'::regclass and d.objid = a.attrelid and d.objsubid = a.attnum
                          or d.classid = 'pg_attrdef'::regclass and d.objid in (select f.oid from pg_attrdef f where f.adrelid = a.attrelid and f.adnum = a.attnum))
                   order by 1) end,
-       coalesce(e.schema, r.schema, ''), coalesce(e.ordered, r.ordered, false)
+       coalesce(e.schema, r.schema, ''), coalesce(e.ordered, r.ordered, false),
+       n.nspname = 'pg_catalog' and (t.typname in ('int2', 'int4', 'int8', 'uuid')
+         or t.typname in ('text', 'varchar') and (select l.collisdeterministic from pg_collation l where l.oid = a.attcollation))
   from pg_attribute a
   join base b on b.typ = a.atttypid
   join pg_type t on t.oid = b.root and t.typtype <> 'd'
@@ -72,7 +74,7 @@ func readColumns(ctx context.Context, q Querier, oids []uint32, tables map[uint3
 		var oid uint32
 		var c Column
 		if err := row.Scan(&oid, &c.Name, &c.Number, &c.Type, &c.Exact, &c.Plain, &c.BaseType, &c.TypeOID, &c.Base, &c.Category, &c.Length,
-			&c.NotNull, &c.Generated, &c.From, &c.Operators, &c.Ordered); err != nil {
+			&c.NotNull, &c.Generated, &c.From, &c.Operators, &c.Ordered, &c.Textual); err != nil {
 			return err
 		}
 		tables[oid].Columns = append(tables[oid].Columns, c)

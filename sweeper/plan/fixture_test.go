@@ -55,6 +55,7 @@ func table(oid uint32, name string, key []string, columns ...string) *catalog.Ta
 			Name: name, Number: int16(i + 1), Type: typ, Exact: typ, Plain: typ, BaseType: typ, Base: base, TypeOID: types[base],
 			Category: map[string]string{"text": "S", "timestamptz": "D", "date": "D"}[base],
 			NotNull:  slices.Contains(key, name), Operators: "pg_catalog", Ordered: true,
+			Textual: slices.Contains([]string{"uuid", "text", "int8"}, base),
 		})
 	}
 	return t

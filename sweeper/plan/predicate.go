@@ -209,8 +209,8 @@ func (r rule) holds(b *binder) []string {
 }
 
 // holdsOf are those of a category by its subjects and tenants. Both compare in
-// the column's own type; the CASE keeps the cast from texts that another type's
-// keys hold.
+// the column's own type, or by their canonical texts where that is the same; the
+// CASE keeps the cast from texts that another type's keys hold.
 func (r rule) holdsOf(b *binder, c policy.Category, named string) []string {
 	active := fmt.Sprintf(`h.released_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > now()) AND %s AND (h.relation IS NULL OR h.relation = %s)`,
 		named, b.text(fmt.Sprint(r.table.OID), "oid"))
@@ -219,27 +219,28 @@ func (r rule) holdsOf(b *binder, c policy.Category, named string) []string {
 	tenant, hasTenant := r.table.Column(c.Tenant)
 	if hasTenant {
 		found = append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s",
-			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, b)))
+			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, column(tenant.Name), b)))
 	}
 	if !hasSubject {
 		return found
 	}
 	if !hasTenant {
 		return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE %s AND %s",
-			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, b)))
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b)))
 	}
 	found = append(found,
 		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NULL AND %s AND %s",
-			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, b)),
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b)),
 		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s %s WHERE %s AND %s AND %s",
-			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, b), holdMatch("n", tenant, b)))
+			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, column(subject.Name), b), holdMatch("n", tenant, column(tenant.Name), b)))
 	if tenant.NotNull {
 		return found
 	}
 	// A row of no tenant may be anybody's. It is a shape of its own: behind an OR
 	// the server looks through all holds again for each row.
+	anybodys := fmt.Sprintf("CASE WHEN %s IS NULL THEN %s END", column(tenant.Name), column(subject.Name))
 	return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NOT NULL AND %s AND %s",
-		holdKey("k", "subject", subject, b), active, strings.Replace(holdMatch("k", subject, b), column(subject.Name), fmt.Sprintf("CASE WHEN %s IS NULL THEN %s END", column(tenant.Name), column(subject.Name)), 1)))
+		holdKey("k", "subject", subject, b), active, holdMatch("k", subject, anybodys, b)))
 }
 
 func holdKey(alias, part string, c catalog.Column, b *binder) string {
@@ -247,9 +248,14 @@ func holdKey(alias, part string, c catalog.Column, b *binder) string {
 		alias, part, b.text(fmt.Sprint(c.TypeOID), "oid"))
 }
 
-func holdMatch(alias string, c catalog.Column, b *binder) string {
+// holdMatch compares a key with a value of the row. Where texts will do, the
+// index over the keys serves: without it each row looks through all of them.
+func holdMatch(alias string, c catalog.Column, value string, b *binder) string {
+	if c.Textual {
+		return fmt.Sprintf(`%s.value = (%s)::text COLLATE "default"`, alias, value)
+	}
 	return fmt.Sprintf("CASE WHEN %[1]s.type = %[2]s THEN %[1]s.value::%[3]s END %[5]s %[4]s",
-		alias, b.text(fmt.Sprint(c.TypeOID), "oid"), c.BaseType, column(c.Name), operator(c, "="))
+		alias, b.text(fmt.Sprint(c.TypeOID), "oid"), c.BaseType, value, operator(c, "="))
 }
 
 func notHeld(holds []string) string {

@@ -307,7 +307,7 @@ FROM (SELECT 0::oid AS leaf, t."at" AS start, CASE
           OR h.category = $7::text)
         AND (h.relation IS NULL
           OR h.relation = $8::oid)
-        AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")) THEN 'held'
+        AND k.value = (t."workspace_id")::text COLLATE "default")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -389,7 +389,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -453,7 +453,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")),
+      AND k.value = (t."workspace_id")::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."epochs" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -512,7 +512,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -607,7 +607,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)

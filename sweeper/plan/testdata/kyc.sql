@@ -39,7 +39,7 @@ FROM (SELECT 0::oid AS leaf, t."logged_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")) THEN 'held'
+        AND k.value = (t."workspace_id")::text COLLATE "default")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -107,7 +107,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -165,7 +165,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")),
+      AND k.value = (t."workspace_id")::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -218,7 +218,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -301,7 +301,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -359,7 +359,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -373,7 +373,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -389,8 +389,8 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -404,7 +404,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -458,7 +458,7 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+          AND k.value = (t."workspace_id")::text COLLATE "default")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -472,7 +472,7 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+          AND k.value = (t."applicant_id")::text COLLATE "default")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -488,8 +488,8 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-          AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+          AND k.value = (t."applicant_id")::text COLLATE "default"
+          AND n.value = (t."workspace_id")::text COLLATE "default")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -503,7 +503,7 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END))));
+          AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"))));
 --   $1 = '6001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
@@ -571,7 +571,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -585,7 +585,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -601,8 +601,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -616,7 +616,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -679,7 +679,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -693,7 +693,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -709,8 +709,8 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -724,7 +724,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -788,7 +788,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -802,7 +802,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -818,8 +818,8 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -833,7 +833,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -897,7 +897,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -911,7 +911,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -927,8 +927,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -942,7 +942,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1005,7 +1005,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1019,7 +1019,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1035,8 +1035,8 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1050,7 +1050,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1112,7 +1112,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1126,7 +1126,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1142,8 +1142,8 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1157,7 +1157,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1217,7 +1217,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1231,7 +1231,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1247,8 +1247,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1262,7 +1262,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1319,7 +1319,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1333,7 +1333,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1349,8 +1349,8 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1364,7 +1364,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1425,7 +1425,7 @@ FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1439,7 +1439,7 @@ FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1455,8 +1455,8 @@ FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1470,7 +1470,7 @@ FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -1523,7 +1523,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1537,7 +1537,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1553,8 +1553,8 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1568,7 +1568,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1625,7 +1625,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1639,7 +1639,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1655,8 +1655,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1670,7 +1670,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1724,7 +1724,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1738,7 +1738,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1754,8 +1754,8 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1769,7 +1769,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1828,7 +1828,7 @@ FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1842,7 +1842,7 @@ FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1858,8 +1858,8 @@ FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1873,7 +1873,7 @@ FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -1926,7 +1926,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1940,7 +1940,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1956,8 +1956,8 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -1971,7 +1971,7 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2028,7 +2028,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2042,7 +2042,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2058,8 +2058,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2073,7 +2073,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2127,7 +2127,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2141,7 +2141,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2157,8 +2157,8 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2172,7 +2172,7 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2231,7 +2231,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2245,7 +2245,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2261,8 +2261,8 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = t."applicant_id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2276,7 +2276,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           OR h.category = $5::text)
         AND (h.relation IS NULL
           OR h.relation = $6::oid)
-        AND CASE WHEN k.type = $7::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)) THEN 'held'
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")) THEN 'held'
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
@@ -2330,7 +2330,7 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+          AND k.value = (t."workspace_id")::text COLLATE "default")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2344,7 +2344,7 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+          AND k.value = (t."applicant_id")::text COLLATE "default")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2360,8 +2360,8 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-          AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+          AND k.value = (t."applicant_id")::text COLLATE "default"
+          AND n.value = (t."workspace_id")::text COLLATE "default")
         OR EXISTS (SELECT
           FROM sweeper.legal_holds h
           JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2375,7 +2375,7 @@ SELECT NOT EXISTS (SELECT
             OR h.category = $8::text)
           AND (h.relation IS NULL
             OR h.relation = $9::oid)
-          AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END))));
+          AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"))));
 --   $1 = '7001'
 --   $2 = '2026-01-01 00:00:00+00'
 --   $3 = '2026-02-01 00:00:00+00'
@@ -2443,7 +2443,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2457,7 +2457,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2473,8 +2473,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2488,7 +2488,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2551,7 +2551,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2565,7 +2565,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2581,8 +2581,8 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2596,7 +2596,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2660,7 +2660,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2674,7 +2674,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2690,8 +2690,8 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2705,7 +2705,7 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2769,7 +2769,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2783,7 +2783,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2799,8 +2799,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2814,7 +2814,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2877,7 +2877,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2891,7 +2891,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2907,8 +2907,8 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $10::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2922,7 +2922,7 @@ WITH gone AS (DELETE
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND CASE WHEN k.type = $13::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2984,7 +2984,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -2998,7 +2998,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3014,8 +3014,8 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3029,7 +3029,7 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -3089,7 +3089,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3103,7 +3103,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3119,8 +3119,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3134,7 +3134,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND CASE WHEN k.type = $10::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -3191,7 +3191,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3205,7 +3205,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3221,8 +3221,8 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = t."applicant_id"
-      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3236,7 +3236,7 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -3313,7 +3313,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3329,7 +3329,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id")
+        AND k.value = (t."id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3347,8 +3347,8 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3364,7 +3364,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -3467,7 +3467,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3483,7 +3483,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
-        AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id")
+        AND k.value = (t."id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3501,8 +3501,8 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
-        AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3518,7 +3518,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
           AND t."status" = $6::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
-        AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $5::text
         AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
@@ -3632,7 +3632,7 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3648,7 +3648,7 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3666,8 +3666,8 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3683,7 +3683,7 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3769,7 +3769,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3785,7 +3785,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3803,8 +3803,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3820,7 +3820,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND CASE WHEN k.type = $16::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3901,7 +3901,7 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3917,7 +3917,7 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3935,8 +3935,8 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -3952,7 +3952,7 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4080,7 +4080,7 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND CASE WHEN k.type = $9::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4096,7 +4096,7 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4114,8 +4114,8 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $9::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4131,7 +4131,7 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND CASE WHEN k.type = $17::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4267,7 +4267,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $12::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4283,7 +4283,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4301,8 +4301,8 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $12::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4318,7 +4318,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND CASE WHEN k.type = $22::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -4429,7 +4429,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $8::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4445,7 +4445,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4463,8 +4463,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $8::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4480,7 +4480,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -4583,7 +4583,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $11::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4599,7 +4599,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4617,8 +4617,8 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $11::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4634,7 +4634,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND CASE WHEN k.type = $21::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -4815,7 +4815,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4831,7 +4831,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4849,8 +4849,8 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $14::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4866,7 +4866,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND CASE WHEN k.type = $24::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -4953,7 +4953,7 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $4::oid THEN k.value::text END = t."workspace_id")
+        AND k.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4969,7 +4969,7 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id")
+        AND k.value = (t."id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -4987,8 +4987,8 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = t."id"
-        AND CASE WHEN n.type = $4::oid THEN n.value::text END = t."workspace_id")
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default")
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5004,7 +5004,7 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
           OR h.relation = $11::oid)
-        AND CASE WHEN k.type = $12::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)) THEN 'held'
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")) THEN 'held'
     WHEN (EXISTS (SELECT
         FROM "kyc"."documents" x
         WHERE t."id" = x."applicant_id")
@@ -5083,7 +5083,7 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $7::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5099,7 +5099,7 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5117,8 +5117,8 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $7::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5134,7 +5134,7 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND CASE WHEN k.type = $15::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -5218,7 +5218,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5234,7 +5234,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5252,8 +5252,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5269,7 +5269,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -5350,7 +5350,7 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $6::oid THEN k.value::text END = t."workspace_id")
+      AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5366,7 +5366,7 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id")
+      AND k.value = (t."id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5384,8 +5384,8 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = t."id"
-      AND CASE WHEN n.type = $6::oid THEN n.value::text END = t."workspace_id")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
@@ -5401,7 +5401,7 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND CASE WHEN k.type = $14::oid THEN k.value::uuid END = CASE WHEN t."workspace_id" IS NULL THEN t."id" END)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
