@@ -48,7 +48,7 @@ func (w *world) draw() {
 		}
 	}
 	w.ops = append(w.ops, op{kind: "start"})
-	for range 25 + w.rng.IntN(20) {
+	for range 24 + w.rng.IntN(16) {
 		w.ops = append(w.ops, w.next())
 	}
 	if w.now.version > 1 && w.chance(70) {
@@ -122,7 +122,7 @@ func (w *world) next() op {
 				if o.kind == "" {
 					break // this seed has nothing for it
 				}
-				o.wait = w.pause(100)
+				o.wait = w.pause(140)
 				return o
 			}
 		}
