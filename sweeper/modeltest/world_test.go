@@ -164,8 +164,6 @@ func (w *world) add(c category) {
 	w.now.categories = append(w.now.categories, c)
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // governed is a category that deletes from a table, with subject and mostly a
 // tenant.
 func (w *world) governed(name string) category {
@@ -241,9 +239,18 @@ func (w *world) people() {
 	}
 	c := w.governed("people")
 	all := []strategy{
-		{"email", "hmac", "gone-%s@invalid"}, {"name", "null", ""}, {"phone", "mask", "2"}, {"born", "truncate", pick(w.rng, "year", "month")},
-		{"seen", "truncate", pick(w.rng, "year", "month", "day", "hour")}, {"doc", "json", ""}, {"note", "zero", ""}, {"score", "zero", ""},
-		{"ip", "zero", ""}, {"tags", "zero", ""}, {"extra", "set", "removed"}, {"state", "put", "redacted"},
+		{"email", "hmac", "gone-%s@invalid"},
+		{"name", "null", ""},
+		{"phone", "mask", "2"},
+		{"born", "truncate", pick(w.rng, "year", "month")},
+		{"seen", "truncate", pick(w.rng, "year", "month", "day", "hour")},
+		{"doc", "json", ""},
+		{"note", "zero", ""},
+		{"score", "zero", ""},
+		{"ip", "zero", ""},
+		{"tags", "zero", ""},
+		{"extra", "set", "removed"},
+		{"state", "put", "redacted"},
 	}
 	w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	c.redact = &redaction{after: *c.delete, columns: append(all[:1+w.rng.IntN(len(all))], strategy{"iban", "keep", ""})}
