@@ -51,7 +51,9 @@ func (w *world) draw() {
 	for range 24 + w.rng.IntN(16) {
 		w.ops = append(w.ops, w.next())
 	}
-	if w.now.version > 1 && w.chance(70) {
+	// With no category there is no sweep, and nobody who reads the slot to its end.
+	still := !slices.ContainsFunc(w.now.categories, func(c category) bool { return !c.disabled })
+	if w.now.version > 1 && w.chance(70) || still {
 		w.ops = append(w.ops, w.change(&policySet{zone: w.now.zone, categories: w.sets[1].categories}))
 	}
 }
