@@ -24,19 +24,19 @@ func TestServerCrashes(t *testing.T) {
 	for i := range inARow(t) {
 		s.feed(t)
 		v := s.start(t, nil, "sweep")
-		v.endWithin(100*time.Millisecond + rand.N(400*time.Millisecond))
+		v.EndWithin(100*time.Millisecond + rand.N(400*time.Millisecond))
 		if err := server.Crash(); err != nil {
 			t.Fatal(err)
 		}
 		crashes++
 		if i%2 == 1 {
-			v.kill()
+			v.Kill()
 		}
 		if err := server.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		s.connect(t)
-		v.mustEnd(t)
+		v.MustEnd(t)
 	}
 	s.conclude(t, l, "server crash", crashes, crashes)
 }
@@ -57,7 +57,7 @@ func TestBackendIsKilled(t *testing.T) {
 			pid, _ = strconv.Atoi(s.text(t, `select pid from pg_stat_activity where usename = 'sweeper_logger' and query_start > backend_start order by random() limit 1`))
 			return pid > 0
 		})
-		v.endWithin(rand.N(200 * time.Millisecond))
+		v.EndWithin(rand.N(200 * time.Millisecond))
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			continue // the sweep was faster
 		}
@@ -71,7 +71,7 @@ func TestBackendIsKilled(t *testing.T) {
 			return err == nil
 		})
 		s.connect(t)
-		v.mustEnd(t)
+		v.MustEnd(t)
 	}
 	if kills == 0 {
 		t.Error("no backend could be killed; the test shows nothing")

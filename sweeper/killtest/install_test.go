@@ -18,7 +18,7 @@ func TestInstallIsKilled(t *testing.T) {
 	before := s.text(t, `select count(*) from app.events`)
 	for _, stage := range []struct{ point, left string }{{"install.in_transaction", "f/0/f"}, {"install.committed", "t/3/f"}} {
 		for range inARow(t) {
-			if e := s.start(t, []string{"SWEEPER_FAILPOINT=" + stage.point + ":kill"}, "install").end(); !e.at(stage.point) {
+			if e := s.start(t, []string{"SWEEPER_FAILPOINT=" + stage.point + ":kill"}, "install").End(); !e.At(stage.point) {
 				t.Fatalf("install ended with %s", e)
 			}
 			s.quiet(t)
@@ -26,13 +26,13 @@ func TestInstallIsKilled(t *testing.T) {
 				t.Fatalf("after a kill at %s there are schema, publications, slot: %s, want %s", stage.point, got, stage.left)
 			}
 			// Without the roles, which the server's other databases share, it cannot even connect.
-			if e := s.start(t, nil, "sweep").end(); e.code != 2 && !strings.Contains(e.stderr, "does not exist (SQLSTATE 28000)") {
+			if e := s.start(t, nil, "sweep").End(); e.Code != 2 && !strings.Contains(e.Stderr, "does not exist (SQLSTATE 28000)") {
 				t.Errorf("a sweep without a finished install ended with %s", e)
 			}
 		}
 	}
 	s.install(t)
-	if e := s.start(t, nil, "install").end(); e.code != 0 || !strings.Contains(e.stderr, "nothing to do") {
+	if e := s.start(t, nil, "install").End(); e.Code != 0 || !strings.Contains(e.Stderr, "nothing to do") {
 		t.Errorf("one more install ended with %s", e)
 	}
 	if got := s.text(t, `select count(*) from app.events`); got != before {
@@ -50,10 +50,10 @@ func TestInstallIsKilledAtRandom(t *testing.T) {
 	kills := 0
 	for i := range 2 * inARow(t) {
 		v := s.start(t, nil, "install")
-		v.endWithin(rand.N(250 * time.Millisecond))
-		if e, killed := v.kill(); killed {
+		v.EndWithin(rand.N(250 * time.Millisecond))
+		if e, killed := v.Kill(); killed {
 			kills++
-		} else if e.code != 0 {
+		} else if e.Code != 0 {
 			t.Errorf("install %d ended with %s", i, e)
 		}
 		if got := s.text(t, `select (to_regnamespace('sweeper') is null) = (not exists (select from pg_publication))`); got != "true" {
@@ -81,23 +81,23 @@ func TestInstallIsKilledWhileItMakesTheSlot(t *testing.T) {
 	pgtest.Eventually(t, "the slot is being made", func() bool {
 		return s.text(t, `select confirmed_flush_lsn is null from pg_replication_slots where slot_name = $1`, s.slot) == "true"
 	})
-	if e, killed := v.kill(); !killed {
+	if e, killed := v.Kill(); !killed {
 		t.Fatalf("install ended with %s", e)
 	}
-	if e := s.start(t, nil, "sweep").end(); e.code != 2 || !strings.Contains(e.stderr, "is still being made") {
+	if e := s.start(t, nil, "sweep").End(); e.Code != 2 || !strings.Contains(e.Stderr, "is still being made") {
 		t.Errorf("a sweep beside a slot that is being made ended with %s", e)
 	}
 	if got := s.text(t, `select (select count(*) from app.events) || ' ' || (select count(*) from sweeper.purge_log)`); got != before+" 0" {
 		t.Errorf("rows and entries are %s, want %s and none", got, before)
 	}
 	v = s.start(t, nil, "install")
-	if v.endWithin(time.Second) {
-		t.Errorf("install did not wait for the slot and ended with %s", v.end())
+	if v.EndWithin(time.Second) {
+		t.Errorf("install did not wait for the slot and ended with %s", v.End())
 	}
 	if _, err := other.Exec(t.Context(), `commit`); err != nil {
 		t.Fatal(err)
 	}
-	if e := v.end(); e.code != 0 {
+	if e := v.End(); e.Code != 0 {
 		t.Fatalf("install ended with %s", e)
 	}
 	if got := s.text(t, `select confirmed_flush_lsn is not null from pg_replication_slots where slot_name = $1`, s.slot); got != "true" {

@@ -16,8 +16,8 @@ import (
 type daemons struct {
 	s   *site
 	env []string
-	two [2]*victim
-	all []*victim // the dead too
+	two [2]*pgtest.Process
+	all []*pgtest.Process // the dead too
 }
 
 func (s *site) daemons(t *testing.T, env ...string) *daemons {
@@ -36,32 +36,32 @@ func (d *daemons) replace(t *testing.T, i int) {
 }
 
 // died returns the next of the two that has ended, and how.
-func (d *daemons) died(t *testing.T) (int, ending) {
+func (d *daemons) died(t *testing.T) (int, pgtest.Ending) {
 	t.Helper()
 	timer := time.NewTimer(time.Minute)
 	defer timer.Stop()
 	select {
-	case <-d.two[0].done:
-		return 0, d.two[0].end()
-	case <-d.two[1].done:
-		return 1, d.two[1].end()
+	case <-d.two[0].Done:
+		return 0, d.two[0].End()
+	case <-d.two[1].Done:
+		return 1, d.two[1].End()
 	case <-timer.C:
-		t.Fatalf("neither process has died within a minute: %s and %s", &d.two[0].stderr, &d.two[1].stderr)
+		t.Fatalf("neither process has died within a minute: %s and %s", &d.two[0].Stderr, &d.two[1].Stderr)
 	}
-	return 0, ending{}
+	return 0, pgtest.Ending{}
 }
 
 // stop asks both to end, which they do in peace.
 func (d *daemons) stop(t *testing.T) {
 	t.Helper()
 	for _, v := range d.two {
-		_ = v.cmd.Process.Signal(syscall.SIGTERM)
+		v.Signal(syscall.SIGTERM)
 	}
 	for _, v := range d.two {
-		if !v.endWithin(40 * time.Second) {
-			t.Fatalf("a process does not end after SIGTERM: %s", &v.stderr)
+		if !v.EndWithin(40 * time.Second) {
+			t.Fatalf("a process does not end after SIGTERM: %s", &v.Stderr)
 		}
-		if e := v.end(); e.code != 0 || e.signal != 0 {
+		if e := v.End(); e.Code != 0 || e.Signal != 0 {
 			t.Errorf("a process ended after SIGTERM with %s", e)
 		}
 	}
@@ -80,11 +80,11 @@ func TestRunIsKilledAt(t *testing.T) {
 			for kill := range inARow(t) {
 				s.feed(t)
 				i, e := d.died(t)
-				if !e.at(point) {
+				if !e.At(point) {
 					t.Fatalf("a process that nobody killed ended with %s", e)
 				}
 				if kill%2 == 1 { // else its place is taken while the server still works for the dead
-					d.two[1-i].endWithin(rand.N(time.Second))
+					d.two[1-i].EndWithin(rand.N(time.Second))
 				}
 				d.replace(t, i)
 			}
@@ -109,7 +109,7 @@ func TestRunIsKilledInHelp(t *testing.T) {
 		s.mark(t, 600)
 		s.exec(t, `update sweeper.schedules set next_due = now() where category = 'marks'`)
 		i, e := d.died(t)
-		if !e.at("purge.in_help") {
+		if !e.At("purge.in_help") {
 			t.Fatalf("a process that nobody killed ended with %s", e)
 		}
 		d.replace(t, i)
@@ -128,11 +128,11 @@ func TestRunIsKilledInReload(t *testing.T) {
 	d := s.daemons(t, "SWEEPER_LOG_LEVEL=info", "SWEEPER_FAILPOINT=reload.checked:kill:2") // the first is at the start
 	for kill := range inARow(t) {
 		s.feed(t)
-		pgtest.Eventually(t, "a process hears signals", func() bool { return strings.Contains(d.two[kill%2].stderr.String(), "sweeper starts") })
+		pgtest.Eventually(t, "a process hears signals", func() bool { return strings.Contains(d.two[kill%2].Stderr.String(), "sweeper starts") })
 		s.write(t, fmt.Sprintf("%s# change %d\n", policies, kill))
-		_ = d.two[kill%2].cmd.Process.Signal(syscall.SIGHUP)
+		d.two[kill%2].Signal(syscall.SIGHUP)
 		i, e := d.died(t)
-		if !e.at("reload.checked") {
+		if !e.At("reload.checked") {
 			t.Fatalf("a process that nobody killed ended with %s", e)
 		}
 		d.replace(t, i)
@@ -154,8 +154,8 @@ func TestRunIsKilledAtRandom(t *testing.T) {
 	for range kills {
 		s.feed(t)
 		i := rand.N(2)
-		d.two[i].endWithin(rand.N(1500 * time.Millisecond))
-		if e, killed := d.two[i].kill(); !killed {
+		d.two[i].EndWithin(rand.N(1500 * time.Millisecond))
+		if e, killed := d.two[i].Kill(); !killed {
 			t.Fatalf("a process that nobody killed ended with %s", e)
 		}
 		d.replace(t, i)
@@ -173,7 +173,7 @@ func TestServerCrashesUnderRun(t *testing.T) {
 	d := s.daemons(t)
 	for range inARow(t) {
 		s.feed(t)
-		d.two[0].endWithin(rand.N(1500 * time.Millisecond))
+		d.two[0].EndWithin(rand.N(1500 * time.Millisecond))
 		if err := server.Crash(); err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func (s *site) finish(t *testing.T, l *load, d *daemons, series string, kills in
 	if d.env != nil {
 		d.env = nil
 		for i := range d.two {
-			d.two[i].kill() // or its point did
+			d.two[i].Kill() // or its point did
 			d.replace(t, i)
 		}
 	}
@@ -227,7 +227,7 @@ func (d *daemons) soon(t *testing.T, what string, cond func() bool) {
 			} {
 				t.Log(d.s.text(t, state))
 			}
-			t.Fatalf("wait until %s: not so after a minute; the processes said: %s and %s", what, &d.two[0].stderr, &d.two[1].stderr)
+			t.Fatalf("wait until %s: not so after a minute; the processes said: %s and %s", what, &d.two[0].Stderr, &d.two[1].Stderr)
 		}
 	}
 }

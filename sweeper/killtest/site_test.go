@@ -147,7 +147,7 @@ func (s *site) install(t *testing.T) {
 	t.Helper()
 	roles.Lock()
 	defer roles.Unlock()
-	if e := s.start(t, nil, "install").end(); e.code != 0 {
+	if e := s.start(t, nil, "install").End(); e.Code != 0 {
 		t.Fatalf("install ended with %s", e)
 	}
 	s.exec(t, `grant kill_owner to sweeper_owner`)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
 
 // points are the named moments of a sweep.
@@ -51,9 +53,9 @@ func (s *site) killAt(t *testing.T, point string) (starts int) {
 	nth := 1 + rand.N(3)
 	for range tries {
 		s.feed(t)
-		e := s.start(t, []string{"SWEEPER_FAILPOINT=" + point + ":kill:" + itoa(nth)}, "sweep").end()
+		e := s.start(t, []string{"SWEEPER_FAILPOINT=" + point + ":kill:" + itoa(nth)}, "sweep").End()
 		starts++
-		if e.at(point) {
+		if e.At(point) {
 			return starts
 		}
 		tolerable(t, e)
@@ -70,8 +72,8 @@ func (s *site) killSometime(t *testing.T) (starts int) {
 		s.feed(t)
 		v := s.start(t, nil, "sweep")
 		starts++
-		v.endWithin(20*time.Millisecond + rand.N(500*time.Millisecond))
-		e, killed := v.kill()
+		v.EndWithin(20*time.Millisecond + rand.N(500*time.Millisecond))
+		e, killed := v.Kill()
 		if killed {
 			return starts
 		}
@@ -84,12 +86,12 @@ func (s *site) killSometime(t *testing.T) (starts int) {
 // tolerable refuses an ending that neither a kill before it nor the application
 // explains: what the server still does for the dead keeps a category from the
 // living for a while, and rows become due or are locked while a sweep runs.
-func tolerable(t *testing.T, e ending) {
+func tolerable(t *testing.T, e pgtest.Ending) {
 	t.Helper()
-	if e.signal != 0 || e.code != 0 && !strings.Contains(e.stderr, "another process runs this category") && !strings.Contains(e.stderr, "due rows remain") {
+	if e.Signal != 0 || e.Code != 0 && !strings.Contains(e.Stderr, "another process runs this category") && !strings.Contains(e.Stderr, "due rows remain") {
 		t.Errorf("a sweep that nobody killed ended with %s", e)
 	}
-	if strings.Contains(e.stderr, "may not be dropped: it does not exist") {
+	if strings.Contains(e.Stderr, "may not be dropped: it does not exist") {
 		t.Errorf("a sweep dropped a partition twice: %s", e)
 	}
 }
@@ -99,7 +101,7 @@ func (s *site) conclude(t *testing.T, l *load, series string, kills, starts int)
 	t.Helper()
 	l.end()
 	s.quiet(t)
-	if e := s.start(t, nil, "sweep").end(); e.code != 0 || e.signal != 0 {
+	if e := s.start(t, nil, "sweep").End(); e.Code != 0 || e.Signal != 0 {
 		t.Errorf("the last sweep ended with %s", e)
 	}
 	v := s.check(t, l)

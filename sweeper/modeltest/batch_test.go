@@ -18,14 +18,13 @@ type batch struct {
 	at      time.Time
 	stamp   map[string]string // nil: the application's own
 	taken   map[string]string // the report of a partition that went whole
-	digests bool
 	reports map[string]string // rows reported, by kind and relation
 	changes []change
 	counts  map[string]int // rows changed, by kind and leaf
 
 	run      *run
 	category *category
-	judge_   *judge // of the state before the transaction
+	rules    *judge // of the state before the transaction
 }
 
 // fact takes in a row of sweeper.batches.
@@ -75,7 +74,7 @@ func (b *batch) judge() {
 	if stamped.Before(b.run.asOf) {
 		b.problem("transaction %s purges as of %s, which was still to come", b.xid, b.run.asOf)
 	}
-	b.judge_ = &judge{set: set, state: b.state, holds: b.holds, windows: b.windows, asOf: b.run.asOf, at: stamped, secret: b.secret}
+	b.rules = &judge{set: set, state: b.state, holds: b.holds, windows: b.windows, asOf: b.run.asOf, at: stamped, secret: b.secret}
 	for i := range b.changes {
 		b.one(&b.changes[i])
 	}
@@ -100,7 +99,7 @@ func (b *batch) one(c *change) {
 		return // apply tells it
 	}
 	name := fmt.Sprintf("row %s of %s in transaction %s of run %s (%s)", t.keyOf(key), c.leaf, b.xid, b.stamp["run_id"], b.category.name)
-	if b.judge_.held(t.name, r) {
+	if b.rules.held(t.name, r) {
 		b.problem("%s: %s of a row that is held", name, c.op)
 	}
 	if t.name == b.category.table && (c.op == "DELETE") == (b.stamp["kind"] == "delete") && !b.goesAlong(t, c, r) {
@@ -115,7 +114,7 @@ func (b *batch) one(c *change) {
 	b.seen["children: "+k.action]++
 	switch k.action {
 	case "delete":
-		if !b.judge_.lets(b.category, *k, r) {
+		if !b.rules.lets(*k, r) {
 			b.problem("%s: it went along, and something keeps it", name)
 		}
 	case "nullify":
@@ -130,12 +129,12 @@ func (b *batch) one(c *change) {
 // goesAlong tells of a row of the category's own table that goes as a child of
 // another one, and not for itself.
 func (b *batch) goesAlong(t *table, c *change, r *record) bool {
-	return b.kinOf(t, c, r) != nil && !b.judge_.leaves(b.category, r)
+	return b.kinOf(t, c, r) != nil && !b.rules.leaves(b.category, r)
 }
 
 // own judges a row of the category's table.
 func (b *batch) own(name string, c *change, r *record) {
-	j, disposition := b.judge_, "delete"
+	j, disposition := b.rules, "delete"
 	if c.op == "UPDATE" {
 		disposition = "redact"
 	}
@@ -144,8 +143,7 @@ func (b *batch) own(name string, c *change, r *record) {
 	} else if !b.category.selects(r) || !j.due(b.category, r, disposition) || disposition == "delete" && !j.agreed(b.category, r) {
 		b.problem("%s: %s of a row that is not due as of %s: %v", name, c.op, b.run.asOf, r.v)
 	}
-	if w, own := j.windows[b.category.name][r.v[b.category.tenant]]; own && b.category.tenant != "" {
-		_ = w
+	if _, own := j.windows[b.category.name][r.v[b.category.tenant]]; own && b.category.tenant != "" {
 		b.seen["rows purged by a tenant's window"]++
 	}
 	if disposition == "redact" {
@@ -161,7 +159,7 @@ const slow = time.Second
 // committed after the batch has looked comes too late, so the row is to be due
 // by what was there before, or by what is there now.
 func (b *batch) elsewhere(name string, r *record, disposition string) {
-	j := *b.judge_
+	j := *b.rules
 	due := func() bool {
 		return b.category.selects(r) && j.due(b.category, r, disposition) && (disposition == "redact" || j.agreed(b.category, r))
 	}
@@ -193,7 +191,7 @@ func (b *batch) elsewhere(name string, r *record, disposition string) {
 // kinOf finds the child as which a row goes along with one that is due, now, for
 // the disposition of the batch.
 func (b *batch) kinOf(t *table, c *change, r *record) (found *kin) {
-	j := b.judge_
+	j := b.rules
 	disposition := b.stamp["kind"]
 	if disposition != "delete" && disposition != "redact" {
 		return nil
@@ -224,7 +222,7 @@ func (b *batch) same(name, table string, columns []strategy, want map[string]str
 	documents := map[string]strategy{}
 	for _, s := range columns {
 		old, there := r.v[s.column]
-		if now, still := b.judge_.redacted(table, s, old, there); still {
+		if now, still := b.rules.redacted(table, s, old, there); still {
 			want[s.column] = now
 		} else {
 			delete(want, s.column)
@@ -259,10 +257,10 @@ func (b *batch) whole() {
 			continue
 		}
 		n++
-		if b.judge_.held(t.name, r) {
+		if b.rules.held(t.name, r) {
 			b.problem("row %s has gone with partition %s and is held", key, leaf)
 		}
-		if !b.judge_.leaves(b.category, r) {
+		if !b.rules.leaves(b.category, r) {
 			b.problem("row %s has gone with partition %s and is not due as of %s: %v", key, leaf, b.run.asOf, r.v)
 		}
 	}
@@ -395,7 +393,7 @@ func (b *batch) after() {
 	if b.category == nil || b.stamp["kind"] != "delete" {
 		return
 	}
-	for _, k := range b.judge_.kin(b.category, "delete") {
+	for _, k := range b.rules.kin(b.category, "delete") {
 		if k.action == "redact" {
 			continue
 		}

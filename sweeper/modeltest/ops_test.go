@@ -48,10 +48,12 @@ func (w *world) draw() {
 		}
 	}
 	w.ops = append(w.ops, op{kind: "start"})
-	for range 25 + w.rng.IntN(20) {
+	for range 24 + w.rng.IntN(16) {
 		w.ops = append(w.ops, w.next())
 	}
-	if w.now.version > 1 && w.chance(70) {
+	// With no category there is no sweep, and nobody who reads the slot to its end.
+	still := !slices.ContainsFunc(w.now.categories, func(c category) bool { return !c.disabled })
+	if w.now.version > 1 && w.chance(70) || still {
 		w.ops = append(w.ops, w.change(&policySet{zone: w.now.zone, categories: w.sets[1].categories}))
 	}
 }
@@ -122,7 +124,7 @@ func (w *world) next() op {
 				if o.kind == "" {
 					break // this seed has nothing for it
 				}
-				o.wait = w.pause(100)
+				o.wait = w.pause(140)
 				return o
 			}
 		}

@@ -63,6 +63,7 @@ func newTruth(w *world, secret []byte) *truth {
 var (
 	lineForm    = regexp.MustCompile(`(?s)^table (.+?): (INSERT|UPDATE|DELETE|TRUNCATE): (.*)$`)
 	commitForm  = regexp.MustCompile(`^COMMIT (\d+) \(at (.+)\)$`)
+	particular  = regexp.MustCompile(`[^ ]*[0-9_."][^ ]*`) // names and numbers
 	versionForm = regexp.MustCompile(`# version (\d+)`)
 )
 
@@ -193,6 +194,9 @@ func (w *truth) own(c change) {
 		w.runs[v["run_id"]].state = v["state"]
 		if c.op == "UPDATE" {
 			w.seen["runs: "+v["state"]]++
+			if v["state"] == "failed" {
+				w.seen["runs: failed: "+particular.ReplaceAllString(v["stop_reason"], "…")]++
+			}
 		}
 	case "sweeper.legal_holds":
 		h := hold{subject: canonical(v["subject"], w.subjectType), tenant: v["tenant"], category: v["category"], relation: v["relation"]}

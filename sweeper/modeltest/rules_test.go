@@ -218,7 +218,7 @@ func (j *judge) why(c *category, r *record, disposition string) string {
 		switch {
 		case j.pending(k, x) && j.held(k.table, x):
 			why = "held"
-		case why == "due" && k.action == "delete" && !j.lets(c, k, x):
+		case why == "due" && k.action == "delete" && !j.lets(k, x):
 			why = "blocked"
 		}
 	})
@@ -227,7 +227,7 @@ func (j *judge) why(c *category, r *record, disposition string) string {
 
 // lets tells whether a row that goes along by deletion may: its own categories
 // let it go, and no undeclared row points at it.
-func (j *judge) lets(_ *category, k kin, x *record) bool {
+func (j *judge) lets(k kin, x *record) bool {
 	for _, o := range j.set.over(k.table) {
 		if o.disabled || o.delete == nil && !o.unlimited || !o.selects(x) {
 			continue
@@ -263,7 +263,7 @@ func (j *judge) blocked(c *category, r *record) bool {
 	}
 	found := false
 	j.family(j.kin(c, "delete"), r, func(k kin, x *record) {
-		found = found || k.action == "delete" && !j.lets(c, k, x)
+		found = found || k.action == "delete" && !j.lets(k, x)
 	})
 	return found
 }

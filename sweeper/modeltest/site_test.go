@@ -223,7 +223,15 @@ func (s *site) install() {
 			s.two[i] = &replica{kind: s.replicas[i]}
 		}
 	}
+	if s.two[0] == nil {
+		return
+	}
+	s.two[0].arm = s.armed
 	s.tend()
+	pgtest.Eventually(s.t, "a run has begun", func() bool {
+		s.tend() // it may have died before
+		return s.text(`select exists (select from sweeper.runs)`) == "true"
+	})
 }
 
 // tend starts what has ended and should run.
@@ -236,11 +244,14 @@ func (s *site) tend() {
 		if r.p != nil && !r.seen {
 			s.ended(r)
 		}
-		if r.p == nil || r.kind == "run" { // a sweep is started by the next operation that concerns it
+		if r.p == nil || r.kind == "run" || s.early() { // else a sweep is started by the next operation that concerns it
 			s.launch(r)
 		}
 	}
 }
+
+// early tells that nothing was swept yet.
+func (s *site) early() bool { return s.text(`select exists (select from sweeper.runs)`) == "false" }
 
 // launch starts a replica.
 func (s *site) launch(r *replica) {

@@ -26,7 +26,8 @@ type world struct {
 	retention   map[string]period // by table: around which starts are drawn
 	leaves      int               // partitions made so far
 	manual      bool              // runs over their share wait for an approval
-	replicas    [2]string         // run or sweep
+	replicas    [2]string         // run or sweep; "": none
+	armed       string            // the point at which the first of them dies, when it is started first
 }
 
 var zones = []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"}
@@ -103,6 +104,9 @@ func (w *world) knobs() {
 		w.env = append(w.env, fmt.Sprintf("SWEEPER_ROWS_PER_SECOND=%d", pick(w.rng, 60, 120, 250)))
 	}
 	w.replicas = pick(w.rng, [2]string{"run", "run"}, [2]string{"run", "run"}, [2]string{"run", "sweep"}, [2]string{"sweep", "sweep"})
+	if w.chance(50) {
+		w.armed = pick(w.rng, points...) + ":kill"
+	}
 }
 
 // period draws a retention. Days beside months meet the ends of months.
@@ -159,8 +163,6 @@ func (w *world) add(c category) {
 	}
 	w.now.categories = append(w.now.categories, c)
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // governed is a category that deletes from a table, with subject and mostly a
 // tenant.
@@ -237,9 +239,18 @@ func (w *world) people() {
 	}
 	c := w.governed("people")
 	all := []strategy{
-		{"email", "hmac", "gone-%s@invalid"}, {"name", "null", ""}, {"phone", "mask", "2"}, {"born", "truncate", pick(w.rng, "year", "month")},
-		{"seen", "truncate", pick(w.rng, "year", "month", "day", "hour")}, {"doc", "json", ""}, {"note", "zero", ""}, {"score", "zero", ""},
-		{"ip", "zero", ""}, {"tags", "zero", ""}, {"extra", "set", "removed"}, {"state", "put", "redacted"},
+		{"email", "hmac", "gone-%s@invalid"},
+		{"name", "null", ""},
+		{"phone", "mask", "2"},
+		{"born", "truncate", pick(w.rng, "year", "month")},
+		{"seen", "truncate", pick(w.rng, "year", "month", "day", "hour")},
+		{"doc", "json", ""},
+		{"note", "zero", ""},
+		{"score", "zero", ""},
+		{"ip", "zero", ""},
+		{"tags", "zero", ""},
+		{"extra", "set", "removed"},
+		{"state", "put", "redacted"},
 	}
 	w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	c.redact = &redaction{after: *c.delete, columns: append(all[:1+w.rng.IntN(len(all))], strategy{"iban", "keep", ""})}
