@@ -42,6 +42,13 @@ type Options struct {
 	Key       []byte       // HMAC key of the row commitments
 	Log       *slog.Logger // hears of a gap
 
+	// Publications that the slot is read through; nil: what they name is not
+	// looked at.
+	Publications []string
+	// Switch tells where the server left one timeline for a later one; 0: it does
+	// not know any more. nil: nobody can be asked.
+	Switch func(ctx context.Context, from, to int) (lsn uint64, err error)
+
 	Application string // the name of its connections; "" is "sweeper log"
 }
 
@@ -63,6 +70,9 @@ type Log struct {
 	rows      int     // pending rows of the WAL, to decide when to flush
 	committer *proof.Committer
 	ensured   time.Time // partitions exist up to here
+
+	registered map[string]bool // categories and policies of stamps, found in the database
+	watching                   // what the publications name
 }
 
 // state is what a commit of the log moves forward.
@@ -71,6 +81,10 @@ type state struct {
 	chain    [32]byte
 	loggedAt time.Time // of the last entry
 	applied  uint64    // end LSN of the last transaction in the log
+
+	timeline  int        // of the server, when the log was opened last; 0: not known yet
+	looked    uint64     // where the WAL ended before the publications were looked at last; 0: never
+	reconcile *reconcile // nil: no gap is to be compared with the reports
 }
 
 func (s state) clone() (state, error) {
@@ -88,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key)}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), registered: map[string]bool{}}
 	if err := l.open(ctx); err != nil {
 		l.Close(context.WithoutCancel(ctx))
 		return nil, err
@@ -113,16 +127,22 @@ func (l *Log) open(ctx context.Context) error {
 		return err
 	}
 	found, err := l.load(ctx)
+	if err == nil {
+		err = l.loadCoverage(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	if !found {
-		return l.genesis(ctx)
+	switch {
+	case !found:
+		err = l.genesis(ctx)
+	case l.o.Confirmed > l.committed.applied:
+		err = l.bridge(ctx)
 	}
-	if l.o.Confirmed > l.committed.applied {
-		return l.bridge(ctx)
+	if err == nil {
+		err = l.watch(ctx)
 	}
-	return nil
+	return err
 }
 
 // Close ends the connections; what is pending is lost and comes again.
@@ -148,9 +168,10 @@ func (l *Log) KeyColumns(ctx context.Context, schema, table string, identity []s
 // relations resolves what the stream calls relations: leaves, possibly dropped
 // since.
 type relations struct {
-	mu    sync.Mutex
-	conn  *pgx.Conn
-	known map[string]relation
+	mu      sync.Mutex
+	conn    *pgx.Conn
+	known   map[string]relation
+	changed bool // a key that was known is another now
 }
 
 // relation is a leaf and its root, as texts write them.
