@@ -36,7 +36,6 @@ type cover struct {
 // come, as a stamp or as the note of an event trigger.
 type sight struct {
 	from, to uint64 // where the WAL ended before and after it
-	timeline int
 	covers   map[uint32]cover
 	gone     []uint32 // partitions and tables that are known and not there
 }
@@ -100,7 +99,7 @@ func (l *Log) Look(ctx context.Context) error {
 	defer l.relations.mu.Unlock()
 	s := &sight{covers: map[uint32]cover{}}
 	conn := l.relations.conn
-	if err := conn.QueryRow(ctx, placeSQL).Scan(&s.from, &s.timeline); err != nil {
+	if err := conn.QueryRow(ctx, placeSQL).Scan(&s.from, nil); err != nil {
 		return pg.Wrap("look at the publications", err)
 	}
 	rows, err := conn.Query(ctx, coverSQL, l.o.Publications)
@@ -127,7 +126,7 @@ func (l *Log) Look(ctx context.Context) error {
 	if s.gone, err = pgx.CollectRows(rows, pgx.RowTo[uint32]); err != nil {
 		return pg.Wrap("look for partitions that have gone", err)
 	}
-	if err := conn.QueryRow(ctx, placeSQL).Scan(&s.to, &s.timeline); err != nil {
+	if err := conn.QueryRow(ctx, placeSQL).Scan(&s.to, nil); err != nil {
 		return pg.Wrap("look at the publications", err)
 	}
 	l.waiting = s
@@ -394,9 +393,6 @@ func (l *Log) watch(ctx context.Context) error {
 		return nil
 	}
 	if err := l.Look(ctx); err != nil {
-		return err
-	}
-	if err := l.follow(ctx, l.waiting.timeline); err != nil {
 		return err
 	}
 	if l.committed.looked != 0 {

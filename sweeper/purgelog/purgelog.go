@@ -133,10 +133,17 @@ func (l *Log) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !found:
-		err = l.genesis(ctx)
-	case l.o.Confirmed > l.committed.applied:
+	var end uint64
+	var timeline int
+	if err := l.conn.QueryRow(ctx, placeSQL).Scan(&end, &timeline); err != nil {
+		return pg.Wrap("look at the timeline", err)
+	}
+	if found {
+		err = l.follow(ctx, timeline)
+	} else {
+		err = l.genesis(ctx, timeline)
+	}
+	if err == nil && l.o.Confirmed > l.committed.applied {
 		err = l.bridge(ctx)
 	}
 	if err == nil {

@@ -52,8 +52,8 @@ func (l *Log) load(ctx context.Context) (found bool, err error) {
 }
 
 // genesis begins the log: where it starts to witness, and on which server.
-func (l *Log) genesis(ctx context.Context) error {
-	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed}
+func (l *Log) genesis(ctx context.Context, timeline int) error {
+	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed, timeline: timeline}
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
