@@ -153,6 +153,9 @@ func (s *stream) session(ctx context.Context) (err error) {
 	err = s.copy(streaming, reader, log)
 	s.blind = errors.Is(err, wal.ErrPublicationMissing)
 	err = cmp.Or(quiet(), err)
+	if ctx.Err() == nil && !s.blind && !errors.Is(err, errTooMuch) {
+		s.health.wrote(err)
+	}
 	if errors.Is(err, errTooMuch) {
 		_ = reader.Close(context.WithoutCancel(ctx))
 		err = s.giveUp(ctx, conn, log)
@@ -192,7 +195,8 @@ func (c Config) evidence(ctx context.Context, conn *pgx.Conn) (slot wal.Status, 
 // copy moves transactions until an error or the end of ctx.
 func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log) error {
 	var oldest, moved time.Time // of what is pending; of the last progress
-	moved = s.now()
+	began := s.now()
+	moved = began
 	looks := looks{next: moved.Add(lookAtMost)}
 	for {
 		pending := !oldest.IsZero()
@@ -208,6 +212,9 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		}
 		if tx == nil && !pending && s.health != nil {
 			s.health.seen.Store(uint64(reader.Position()))
+			if s.now().Sub(began) > settled {
+				s.health.wrote(nil) // nothing came that could not be written
+			}
 		}
 		switch {
 		case tx == nil && !pending && s.health != nil && s.health.giveUp.Load():
@@ -236,6 +243,7 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		if err != nil {
 			return err
 		}
+		s.health.wrote(nil)
 		failpoint.Hit("log.appended")
 		reader.Ack(wal.LSN(applied))
 		oldest, moved = time.Time{}, s.now()
