@@ -331,6 +331,16 @@ func TestHealth(t *testing.T) {
 			},
 			"chain", "log_head counts", true,
 		},
+		"log refuses entries": {
+			func(t *testing.T, w *watched) {
+				w.exec(t, `alter table sweeper.purge_log add constraint nothing check (kind <> 'delete') not valid;
+					insert into app.events values (4711, now(), 'u'); delete from app.events where id = 4711`)
+			},
+			func(t *testing.T, w *watched) {
+				w.exec(t, `alter table sweeper.purge_log drop constraint nothing`)
+			},
+			"log", "append to the purge log: refused by the server on constraint", false,
+		},
 		"log locked": {
 			func(t *testing.T, w *watched) { w.exec(t, `begin; lock table sweeper.purge_log`) },
 			func(t *testing.T, w *watched) { w.exec(t, `rollback`) },

@@ -100,6 +100,9 @@ func (s *stream) isRead(ctx context.Context) {
 
 // transient tells whether opening again can help.
 func transient(err error) bool {
+	if errors.Is(err, wal.ErrPooler) {
+		return false
+	}
 	return pg.Classify(err) == pg.Unreachable || pg.Classify(err) == pg.Retry
 }
 
