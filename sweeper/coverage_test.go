@@ -153,6 +153,9 @@ func TestCoverageChanges(t *testing.T) {
 			t.Run(name+", "+how, func(t *testing.T) {
 				t.Parallel()
 				b := setup(t, threeTables, threePolicies)
+				if strings.Contains(c.sql, "where (") && b.text(t, `select current_setting('server_version_num')::int < 150000`) == "true" {
+					return // those servers know no filters
+				}
 				if how == "compared" {
 					b.db.Exec(t, unnoted)
 				}

@@ -11,6 +11,22 @@
 // the WAL showed (a difference is an entry of kind mismatch), and that of a row
 // nothing is kept but a keyed commitment to its key. It never deletes or
 // changes an entry, and it never speaks to the purging side.
+//
+// A stamp is believed when it is the first and only one of its transaction and
+// names a category and a policy that were registered; what its transaction did
+// beyond what it says is out of policy, and a mismatch.
+//
+// A gap is an entry with both LSNs. Once everything behind it is logged, the
+// reports in sweeper.batches that are known to the log by no transaction id fell
+// into it: each becomes an entry of kind gap with what was reported, and a run
+// that ended there has its summary. Entry for entry, as the write-ahead log would
+// have had them, so that a second gap finds them said. What fell into the gap
+// and reported nothing, such as a DELETE of the application, is not known.
+//
+// What the publications name is looked at again and again, and each difference
+// is an entry of kind coverage, once the log has come up to the look: a statement
+// that told of itself by an event trigger stands in the log by then, with its own
+// LSN. So do partitions that have gone. What was told is not said again.
 package purgelog
 
 import (
