@@ -7,7 +7,10 @@ grant select on all tables in schema sweeper to sweeper_daemon, sweeper_auditor;
 -- id) and how its runs went; it cannot write the purge log.
 grant insert (fact, kind, reason, category, relation, partition, tenant, cutoff, basis, actor, reference, run_id, request_id,
               policy_sha256, columns, row_count, tenants, started_at) on sweeper.batches to sweeper_daemon;
-grant insert, update on sweeper.runs, sweeper.policy_counts, sweeper.relations, sweeper.schedules, sweeper.pace to sweeper_daemon;
+grant insert, update on sweeper.runs, sweeper.policy_counts, sweeper.schedules, sweeper.pace to sweeper_daemon;
+-- Not whether a partition has gone: that is the log's to say.
+revoke insert, update on sweeper.relations from sweeper_daemon;
+grant insert (relid, relation, root, key_columns, seen_at, columns), update (relid, relation, root, key_columns, seen_at, columns) on sweeper.relations to sweeper_daemon;
 grant insert on sweeper.policy_versions to sweeper_daemon;
 grant execute on function sweeper.govern(jsonb, bytea) to sweeper_daemon;
 grant execute on function sweeper.drop_partition(regclass, regclass, name, text, interval, timestamptz, text, name, name, text, text, text, text, uuid, bytea, timestamptz),
@@ -19,13 +22,13 @@ grant execute on function sweeper.redaction_hmac(bytea, bytea, bytea), sweeper.r
 -- and no table that names a subject.
 grant select on sweeper.schema_version, sweeper.governed, sweeper.policy_versions, sweeper.policy_counts, sweeper.policy_status, sweeper.runs, sweeper.run_progress, sweeper.schedules, sweeper.pace,
     sweeper.batches, sweeper.relations, sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.log_head, sweeper.log_progress,
-    sweeper.checkpoints, sweeper.checkpoint_anchors, sweeper.log_prunes to sweeper_logger;
+    sweeper.checkpoints, sweeper.checkpoint_anchors, sweeper.log_prunes, sweeper.coverage to sweeper_logger;
 grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.checkpoints, sweeper.checkpoint_anchors to sweeper_logger;
-grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations to sweeper_logger;
+grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations, sweeper.coverage to sweeper_logger;
 grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_logger;
 
 -- Operators call functions; so may the daemon's login, which the command line uses.
-grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.legal_holds, sweeper.tenant_retention, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,
+grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.coverage, sweeper.legal_holds, sweeper.tenant_retention, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,
     sweeper.purge_log, sweeper.purges, sweeper.checkpoints, sweeper.checkpoint_anchors, sweeper.log_prunes, sweeper.policy_status, sweeper.run_progress to sweeper_operator;
 grant execute on function sweeper.apply_hold(text, text, text, text, text, text, regclass, timestamptz),
     sweeper.release_hold(bigint, text, text), sweeper.approve_run(text, text, text, text),

@@ -26,8 +26,11 @@ begin
     -- A superuser may act as the owner anyway; a role with CREATEROLE must be
     -- its member, and from 16 on one that may SET ROLE, which who makes a role
     -- is not by itself.
-    if not pg_catalog.pg_has_role(current_user, 'sweeper_owner',
-            case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
+    -- By its oid: of a role that another install has made a moment ago, the
+    -- session may still remember that there is none of that name.
+    if not (select pg_catalog.pg_has_role(current_user, o.oid,
+            case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
+            from pg_catalog.pg_roles o where o.rolname = 'sweeper_owner') then
         execute pg_catalog.format('grant sweeper_owner to %I', current_user);
     end if;
 end $$;

@@ -61,6 +61,7 @@ var writable = map[string]map[string][]string{
 	},
 	"sweeper_logger": {
 		"purge_log": {"insert"}, "purge_rows": {"insert"}, "purges": {"insert"}, "checkpoints": {"insert"}, "checkpoint_anchors": {"insert"},
+		"coverage": {"insert", "update"},
 		"log_head": {"insert", "update"}, "log_progress": {"insert", "update"}, "relations": {"insert", "update"},
 	},
 	"sweeper_operator": {},
@@ -108,7 +109,7 @@ func TestStampsCannotBeForged(t *testing.T) {
 	t.Parallel()
 	db := installed(t)
 	daemon := db.Conn(t, "sweeper_daemon")
-	for _, column := range []string{"xid", "at"} {
+	for _, column := range []string{"xid", "at", "writer"} {
 		refused(t, daemon, "42501", fmt.Sprintf(`insert into sweeper.batches (fact, %s) select 'stamp', %[1]s from sweeper.batches`, column))
 	}
 	refused(t, daemon, "42501", `insert into sweeper.batches (batch_id, fact) overriding system value values (1, 'stamp')`)

@@ -83,6 +83,9 @@ type Health struct {
 	// A publication was gone and is back: of a server that reads on without it
 	// the stream shall say in the log that something may be missing.
 	unpublished atomic.Bool
+	// Why what came through the slot could not be written into the log, the last
+	// time that it was tried; nil: it could.
+	unwritten atomic.Pointer[string]
 
 	mu       sync.Mutex
 	now      func() time.Time // nil until the monitor runs
@@ -183,6 +186,18 @@ func (h *Health) reloaded(err error) {
 	defer h.mu.Unlock()
 	if h.reload = err; err == nil && h.now != nil {
 		h.reloadAt = h.now()
+	}
+}
+
+// wrote notes whether what came through the slot could be written into the log.
+func (h *Health) wrote(err error) {
+	switch {
+	case h == nil:
+	case err == nil:
+		h.unwritten.Store(nil)
+	case !transient(err):
+		text := safeText(err)
+		h.unwritten.Store(&text)
 	}
 }
 

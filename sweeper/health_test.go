@@ -45,6 +45,14 @@ const eventsEachHour = "version: 1\ncategories:\n  events: {table: app.events, s
 // watch installs into the database at url and starts a daemon.
 func watch(t *testing.T, url func(user string) string, slot string, env ...string) *watched {
 	t.Helper()
+	w := unwatched(t, url, slot, env...)
+	w.start(t)
+	return w
+}
+
+// unwatched installs into the database at url, and starts nothing.
+func unwatched(t *testing.T, url func(user string) string, slot string, env ...string) *watched {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "policies.yaml")
 	write(t, path, eventsEachHour)
 	addr := freeAddr(t)
@@ -59,11 +67,17 @@ func watch(t *testing.T, url func(user string) string, slot string, env ...strin
 	}
 	w.cfg = cfg
 	w.install(t)
+	return w
+}
+
+// start starts the daemon, and waits until it has purged a few rows.
+func (w *watched) start(t *testing.T) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	began := time.Now()
-	go func() { ended <- sweeper.Run(ctx, cfg, log, sweeper.RunOptions{Now: w.now}) }()
+	go func() { ended <- sweeper.Run(ctx, w.cfg, log, sweeper.RunOptions{Now: w.now}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -77,7 +91,13 @@ func watch(t *testing.T, url func(user string) string, slot string, env ...strin
 	t.Logf("ready after %s", time.Since(began).Round(time.Millisecond))
 	w.fill(t)
 	w.gone(t)
-	return w
+}
+
+// sweep sweeps once, without a daemon.
+func (w *watched) sweep(t *testing.T) error {
+	t.Helper()
+	_, err := sweeper.Sweep(t.Context(), w.cfg, slog.New(slog.DiscardHandler), w.set, sweeper.SweepOptions{Actor: "test", Now: time.Now})
+	return err
 }
 
 // serverURL is DB.URL of a server that the test has for itself.
@@ -310,6 +330,16 @@ func TestHealth(t *testing.T) {
 				w.tamper(t, `insert into sweeper.purge_log select * from app.entry`)
 			},
 			"chain", "log_head counts", true,
+		},
+		"log refuses entries": {
+			func(t *testing.T, w *watched) {
+				w.exec(t, `alter table sweeper.purge_log add constraint nothing check (kind <> 'delete') not valid;
+					insert into app.events values (4711, now(), 'u'); delete from app.events where id = 4711`)
+			},
+			func(t *testing.T, w *watched) {
+				w.exec(t, `alter table sweeper.purge_log drop constraint nothing`)
+			},
+			"log", "append to the purge log: refused by the server on constraint", false,
 		},
 		"log locked": {
 			func(t *testing.T, w *watched) { w.exec(t, `begin; lock table sweeper.purge_log`) },

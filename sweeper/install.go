@@ -189,7 +189,7 @@ func script(ctx context.Context, conn *pgx.Conn, s server, cfg Config, set polic
 		}
 	}
 	w := &writer{conn: conn, cfg: cfg, set: set, cat: cat, server: s}
-	for _, part := range []func(context.Context) error{w.schema, w.stats, w.tableGrants, w.revokes, w.publications, w.govern, w.views, w.owners, w.slot} {
+	for _, part := range []func(context.Context) error{w.schema, w.stats, w.tableGrants, w.revokes, w.publications, w.govern, w.eventTriggers, w.views, w.owners, w.slot} {
 		if err := part(ctx); err != nil {
 			return Installation{}, err
 		}

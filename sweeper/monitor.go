@@ -214,6 +214,9 @@ func (m *monitor) judgeLog(f serverFacts, l logFacts, now time.Time, facts *Fact
 	done := max(*l.Applied, m.health.seen.Load())
 	stalled := m.motion.judge(f, l, done, now)
 	facts.LagBytes, facts.LagSeconds = m.motion.lag(f.Insert, done, now)
+	if why := m.health.unwritten.Load(); why != nil {
+		return *why
+	}
 	switch {
 	case f.Exists && f.Confirmed > *l.Applied:
 		return fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged, and whoever reads the slot next says so in the log", m.cfg.Slot)

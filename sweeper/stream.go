@@ -25,6 +25,8 @@ const (
 	idleEvery  = time.Minute
 	poll       = 50 * time.Millisecond  // what is pending waits this long for company
 	idlePoll   = 500 * time.Millisecond // while nothing is pending
+	lookAtMost = 5 * time.Second        // between two looks at what the publications name
+	lookShare  = 500                    // a look may take one part in so many of the time
 )
 
 // takeOver is how often a stream looks whether the process that writes the log
@@ -98,6 +100,9 @@ func (s *stream) isRead(ctx context.Context) {
 
 // transient tells whether opening again can help.
 func transient(err error) bool {
+	if errors.Is(err, wal.ErrPooler) {
+		return false
+	}
 	return pg.Classify(err) == pg.Unreachable || pg.Classify(err) == pg.Retry
 }
 
@@ -116,7 +121,11 @@ func (s *stream) session(ctx context.Context) (err error) {
 	log, err := purgelog.Open(ctx, purgelog.Options{
 		URL: s.cfg.ReplicationURL.Reveal(), SystemID: systemID, Slot: s.cfg.Slot,
 		Confirmed: uint64(slot.Confirmed), Key: s.cfg.HMACKey.First.Bytes(), Log: s.log,
-		Application: s.instance.logger(),
+		Application: s.instance.logger(), Publications: s.cfg.publications(),
+		Switch: func(ctx context.Context, from, to int) (uint64, error) {
+			lsn, err := wal.SwitchPoint(ctx, wal.Options{URL: s.cfg.ReplicationURL.Reveal(), Application: s.instance.logger()}, from, to)
+			return uint64(lsn), err
+		},
 	})
 	if errors.Is(err, purgelog.ErrBusy) {
 		return s.standBy(ctx, conn)
@@ -147,6 +156,9 @@ func (s *stream) session(ctx context.Context) (err error) {
 	err = s.copy(streaming, reader, log)
 	s.blind = errors.Is(err, wal.ErrPublicationMissing)
 	err = cmp.Or(quiet(), err)
+	if ctx.Err() == nil && !s.blind && !errors.Is(err, errTooMuch) {
+		s.health.wrote(err)
+	}
 	if errors.Is(err, errTooMuch) {
 		_ = reader.Close(context.WithoutCancel(ctx))
 		err = s.giveUp(ctx, conn, log)
@@ -186,12 +198,16 @@ func (c Config) evidence(ctx context.Context, conn *pgx.Conn) (slot wal.Status, 
 // copy moves transactions until an error or the end of ctx.
 func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log) error {
 	var oldest, moved time.Time // of what is pending; of the last progress
-	moved = s.now()
+	began := s.now()
+	moved = began
+	looks := looks{next: moved.Add(lookAtMost)}
 	for {
 		pending := !oldest.IsZero()
 		wait := idlePoll
 		if pending {
 			wait = poll
+		} else if err := looks.look(ctx, s.now, log, uint64(reader.Position())); err != nil {
+			return err
 		}
 		tx, err := reader.Poll(ctx, wait)
 		if err != nil {
@@ -199,6 +215,9 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		}
 		if tx == nil && !pending && s.health != nil {
 			s.health.seen.Store(uint64(reader.Position()))
+			if s.now().Sub(began) > settled {
+				s.health.wrote(nil) // nothing came that could not be written
+			}
 		}
 		switch {
 		case tx == nil && !pending && s.health != nil && s.health.giveUp.Load():
@@ -227,10 +246,27 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		if err != nil {
 			return err
 		}
+		s.health.wrote(nil)
 		failpoint.Hit("log.appended")
 		reader.Ack(wal.LSN(applied))
 		oldest, moved = time.Time{}, s.now()
 	}
+}
+
+// looks are those at what the publications name.
+type looks struct{ next time.Time }
+
+// look looks again when it is time, or when a table's key has changed, and has
+// the log say what there is to say. Everything up to position is in the log.
+func (l *looks) look(ctx context.Context, now func() time.Time, log *purgelog.Log, position uint64) error {
+	if began := now(); !began.Before(l.next) || log.KeyChanged() {
+		if err := log.Look(ctx); err != nil {
+			return err
+		}
+		ended := now()
+		l.next = ended.Add(max(lookAtMost, lookShare*ended.Sub(began)))
+	}
+	return log.Settle(ctx, position)
 }
 
 // worthMoving keeps an idle log from writing its progress for ever: writing it

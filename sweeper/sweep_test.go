@@ -21,7 +21,8 @@ func TestSweepEndsWhatWasLeft(t *testing.T) {
 	const left = "00000000-0000-0000-0000-00000000dead"
 	b.db.Exec(t, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned, instance)
 		values ($1, $1, 'events', 'running', 'manual', 'a', now(), '\x00', '', 100, 'deadbeef')`, left)
-	b.db.Exec(t, `begin; insert into sweeper.batches (fact, kind, reason, category, relation, run_id, actor) values ('stamp', 'delete', 'manual', 'events', 'app.events', '`+left+`', 'a');
+	b.db.Exec(t, `insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ('\x00', '{}', 'test')`)
+	b.db.Exec(t, `begin; insert into sweeper.batches (fact, kind, reason, category, relation, run_id, actor, policy_sha256) values ('stamp', 'delete', 'manual', 'events', 'app.events', '`+left+`', 'a', '\x00');
 		delete from app.events where id < 30;
 		insert into sweeper.batches (fact, kind, category, relation, run_id, row_count) values ('report', 'delete', 'events', 'app.events', '`+left+`', 30); commit`)
 	if o := b.sweep(t)["events"]; o.State != purge.Succeeded || o.Deleted != 70 {

@@ -79,6 +79,9 @@ func (u *remover) database(ctx context.Context, cfg Config, s server, keepLog bo
 			}
 		}
 	}
+	if err := u.eventTriggers(ctx); err != nil {
+		return err
+	}
 	if _, owner, err := restrictedViews(ctx, u.conn); err != nil {
 		return err
 	} else if owner == "sweeper_owner" {

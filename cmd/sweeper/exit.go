@@ -55,6 +55,7 @@ var sentinels = []struct {
 	{wal.ErrSlotMissing, exitSetup},
 	{wal.ErrPublicationMissing, exitSetup},
 	{wal.ErrNotReplication, exitSetup},
+	{wal.ErrPooler, exitSetup},
 	{pgserver.ErrNotFound, exitSetup},
 	{sweeper.ErrMismatch, exitIntegrity},
 	{sweeper.ErrPlanChanged, exitApproval},

@@ -26,19 +26,19 @@ func TestLog(t *testing.T) {
 	}
 
 	entries := objects(t, s.must(t, "log", "tail", "-o", "json"))
-	if len(entries) != 2 || keys(entries[1]) != fields(logColumns) || entries[0]["kind"] != "genesis" || entries[1]["seq"] != 1.0 {
+	if len(entries) != 5 || keys(entries[4]) != fields(logColumns) || entries[0]["kind"] != "genesis" || entries[1]["kind"] != "coverage" || entries[4]["seq"] != 4.0 {
 		t.Fatalf("%v", entries)
 	}
 	for name, form := range map[string]string{
 		"commit_lsn": `^[0-9A-F]+/[0-9A-F]+$`, "run_id": `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, "chain_hash": `^[0-9a-f]{64}$`,
 		"leaf_hash": `^[0-9a-f]{64}$`, "rows_root": `^[0-9a-f]{64}$`, "policy_sha256": `^[0-9a-f]{64}$`,
 	} {
-		if text, _ := entries[1][name].(string); !regexp.MustCompile(form).MatchString(text) {
-			t.Errorf("%s: %v", name, entries[1][name])
+		if text, _ := entries[4][name].(string); !regexp.MustCompile(form).MatchString(text) {
+			t.Errorf("%s: %v", name, entries[4][name])
 		}
 	}
 	one := objects(t, s.must(t, "log", "tail", "-n", "1", "-o", "json"))
-	if diff := cmp.Diff(entries[1:], one); diff != "" {
+	if diff := cmp.Diff(entries[4:], one); diff != "" {
 		t.Error(diff)
 	}
 	table := s.must(t, "log", "tail")
@@ -50,7 +50,7 @@ func TestLog(t *testing.T) {
 	whole := s.must(t, "log", "verify")
 	t.Logf("\n%s", whole.stdout)
 	result := objects(t, s.must(t, "log", "verify", "-o", "json"))[0]
-	if keys(result) != fields("entries row_commitments mismatches gaps root whole problems") || result["entries"] != 2.0 || result["row_commitments"] != float64(eventsDue) || result["whole"] != true || result["mismatches"] != 0.0 || result["gaps"] != 0.0 {
+	if keys(result) != fields("entries row_commitments mismatches gaps root whole problems") || result["entries"] != 5.0 || result["row_commitments"] != float64(eventsDue) || result["whole"] != true || result["mismatches"] != 0.0 || result["gaps"] != 0.0 {
 		t.Errorf("%v", result)
 	}
 }
@@ -67,15 +67,15 @@ func TestLogBroken(t *testing.T) {
 				execute format('alter table %s disable trigger user', leaf);
 			end loop;
 		end $$;
-		update sweeper.purge_log set row_count = 1 where seq = 1`)
+		update sweeper.purge_log set row_count = 1 where seq = 4`)
 	got := s.try(t, []string{"log", "verify", "-o", "json"})
 	t.Log(got.stderr)
 	result := objects(t, got)[0]
-	if got.code != exitIntegrity || result["whole"] != false || !strings.HasPrefix(got.stderr, "sweeper: entry 1: leaf_hash differs from the entry's fields\n") {
+	if got.code != exitIntegrity || result["whole"] != false || !strings.HasPrefix(got.stderr, "sweeper: entry 4: leaf_hash differs from the entry's fields\n") {
 		t.Errorf("%+v", got)
 	}
 	s.db.Exec(t, `delete from sweeper.log_head`)
-	if got := s.try(t, []string{"log", "verify"}); got.code != exitIntegrity || got.stderr != "sweeper: entry 0: log_head has no row, beside 2 entries and 2 stamps of purges\n" {
+	if got := s.try(t, []string{"log", "verify"}); got.code != exitIntegrity || got.stderr != "sweeper: entry 0: log_head has no row, beside 5 entries and 2 stamps of purges\n" {
 		t.Errorf("without its head: %+v", got)
 	}
 }
@@ -89,7 +89,7 @@ func TestLogWithBadNews(t *testing.T) {
 			delete from app.events where id = (select min(id) from app.events); return null; end $$;
 		create trigger more after delete on app.events for each statement when (pg_trigger_depth() = 0) execute function app.more()`, eventsPolicy)
 	lied := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto")
-	if want := "sweeper: the purge log has 2 mismatch entries of this sweep, from entry 2 on: what was reported and what the write-ahead log showed differ\n"; lied.code != exitIntegrity || !strings.HasSuffix(lied.stderr, want) {
+	if want := "sweeper: the purge log has 2 mismatch entries of this sweep, from entry 5 on: what was reported and what the write-ahead log showed differ\n"; lied.code != exitIntegrity || !strings.HasSuffix(lied.stderr, want) {
 		t.Errorf("a run that lies: %+v", lied)
 	}
 	s.db.Exec(t, `drop trigger more on app.events; insert into app.events values (2000, '2010-01-01', 't', 'u')`)

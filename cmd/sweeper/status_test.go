@@ -28,7 +28,7 @@ func TestStatus(t *testing.T) {
 	}
 	table := s.must(t, "status")
 	t.Logf("\n%s%s", table.stdout, table.stderr)
-	for _, want := range []string{"sweeper: log: 2 entries, complete up to ", "read by nobody now\n", "sweeper: holds: 1 in force\n"} {
+	for _, want := range []string{"sweeper: log: 5 entries, complete up to ", "read by nobody now\n", "sweeper: holds: 1 in force\n"} {
 		if !strings.Contains(table.stderr, want) {
 			t.Errorf("%q is not in %s", want, table.stderr)
 		}

@@ -57,6 +57,17 @@ comment on column sweeper.relations.root is 'The partitioned table it belongs to
 comment on column sweeper.relations.key_columns is 'Its key columns, in key order.';
 comment on column sweeper.relations.columns is 'Its columns as of the last load of policies; NULL of a partition, and of a table that only the write-ahead log named.';
 comment on column sweeper.relations.seen_at is 'When this was last found to be different from before.';
+comment on column sweeper.relations.gone_lsn is 'Of a partition that was dropped or detached, or a table that was dropped: where the purge log, or the event trigger, learned of it. NULL: it is there.';
+
+comment on table sweeper.coverage is 'Which tables the publications named when the purge log last found a difference: what it witnesses. Every difference is an entry of kind coverage.';
+comment on column sweeper.coverage.source is 'The server and slot.';
+comment on column sweeper.coverage.relid is 'Oid of the table.';
+comment on column sweeper.coverage.relation is 'The table, as schema.table.';
+comment on column sweeper.coverage.published is 'The publications that name it, each with the operations that it publishes; none: it is not witnessed any more.';
+comment on column sweeper.coverage.marks is 'What changes when a table is taken out of a publication and put back.';
+comment on column sweeper.coverage.identity is 'Its replica identity, or those of its partitions: d default, i index, f full, n nothing.';
+comment on column sweeper.coverage.key_columns is 'The columns that name its rows, in key order.';
+comment on column sweeper.coverage.seen_lsn is 'Where the write-ahead log ended when this was seen.';
 
 comment on table sweeper.legal_holds is 'Every legal hold, released and expired ones too. A hold suspends redact and delete of the rows that all its conditions match.';
 comment on column sweeper.legal_holds.hold_id is 'Number of the hold.';
@@ -144,7 +155,7 @@ comment on table sweeper.batches is 'The stamps: what a purging transaction says
 comment on column sweeper.batches.batch_id is 'Number of the row.';
 comment on column sweeper.batches.xid is 'The transaction, which nobody can choose.';
 comment on column sweeper.batches.at is 'When the row was written.';
-comment on column sweeper.batches.fact is 'stamp: first row of a purging transaction; report: its last; hold: a hold was applied or released; run_end: a run has ended; vacuum: a table was vacuumed after a purge.';
+comment on column sweeper.batches.fact is 'stamp: first row of a purging transaction; report: its last; hold: a hold was applied or released; run_end: a run has ended; vacuum: a table was vacuumed after a purge; ddl: somebody dropped or detached a governed table or partition, or changed a publication.';
 comment on column sweeper.batches.kind is 'What the transaction does, in the words of purge_log.kind.';
 comment on column sweeper.batches.reason is 'Why, in the words of purge_log.reason.';
 comment on column sweeper.batches.category is 'Name of the category.';
@@ -161,6 +172,7 @@ comment on column sweeper.batches.policy_sha256 is 'The policy set that it goes 
 comment on column sweeper.batches.columns is 'The columns that are redacted.';
 comment on column sweeper.batches.row_count is 'Rows that went, in a report; NULL: not counted.';
 comment on column sweeper.batches.tenants is 'The same by tenant: [{"tenant": …, "rows": …}, …].';
+comment on column sweeper.batches.writer is 'The role that wrote the row, which nobody can choose: sweeper_owner in the installed functions. NULL in rows from before there was this column.';
 comment on column sweeper.batches.started_at is 'When the run began, in a run_end; in a vacuum, when it ended.';
 
 comment on table sweeper.purge_log is 'The purge log: append-only, one entry per committed transaction, relation and kind, taken from the write-ahead log.';
@@ -229,6 +241,12 @@ comment on column sweeper.log_progress.system_id is 'System identifier of the se
 comment on column sweeper.log_progress.slot is 'Name of the slot.';
 comment on column sweeper.log_progress.applied_lsn is 'LSN up to which everything is in the log.';
 comment on column sweeper.log_progress.renewed_lsn is 'Where the write-ahead log ended when an install last made the slot anew: behind it the log may go on, with an entry of kind gap.';
+comment on column sweeper.log_progress.timeline is 'The timeline of the write-ahead log that was read last.';
+comment on column sweeper.log_progress.publications is 'The publications that the slot is read through.';
+comment on column sweeper.log_progress.looked_lsn is 'Where the write-ahead log ended when the publications were last looked at.';
+comment on column sweeper.log_progress.reconcile_lsn is 'After a gap: when the log has come this far, what was reported in the gap and not logged is told from what is still to come. NULL: nothing is to be compared.';
+comment on column sweeper.log_progress.reconcile_since is 'Older reports are not looked at.';
+comment on column sweeper.log_progress.reconcile_snapshot is 'The transactions whose reports are compared.';
 comment on column sweeper.log_progress.updated_at is 'When it was last moved.';
 
 comment on table sweeper.schedules is 'When each category is due next. A slot stays due until the run that it asked for has ended.';

@@ -78,6 +78,7 @@ type appending struct {
 	after  []proof.Entry      // entries that follow those of the groups
 	ended  []*stamp           // runs that this transaction ends
 	id     []byte             // scratch: lp(root) ‖ key
+	worked bool               // rows were changed
 }
 
 // Append puts one transaction into the log, as part of the next Flush. One that
@@ -89,6 +90,11 @@ func (l *Log) Append(ctx context.Context, tx Tx) error {
 	}
 	a := &appending{Log: l, tx: tx, report: map[string]*report{}}
 	again := tx.CommitLSN < l.pending.applied
+	if !again && l.due(l.pending, tx.CommitLSN) {
+		if err := l.settleUpTo(ctx, tx.CommitLSN); err != nil {
+			return err
+		}
+	}
 	for {
 		c, err := tx.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -116,11 +122,14 @@ func (a *appending) change(ctx context.Context, c Change) error {
 	case opInsert:
 		switch c.Relations[0] {
 		case stamps:
-			return a.facts(c)
+			return a.facts(ctx, c)
 		case manifest:
 			return a.manifest(ctx, c)
 		}
 		return nil // somebody has published inserts of an application's table
+	}
+	a.worked = true
+	switch c.Op {
 	case opTruncate:
 		return a.truncate(ctx, c)
 	case opUpdate:
@@ -193,26 +202,33 @@ func (a *appending) truncate(ctx context.Context, c Change) error {
 		if err != nil {
 			return err
 		}
-		e := a.entry("truncate", r)
-		a.after = append(a.after, e)
+		a.after = append(a.after, a.unattributed("truncate", r)) // no run of ours ever does that
+	}
+	if a.stamp != nil {
+		a.disbelieve("a TRUNCATE in a transaction with a stamp")
 	}
 	return nil
 }
 
 // entry is what all entries of this transaction have in common.
 func (a *appending) entry(kind string, r relation) proof.Entry {
+	e := a.unattributed(kind, r)
+	if a.stamp != nil {
+		e.Reason = nil
+		a.stamp.attribute(&e)
+	}
+	return e
+}
+
+// unattributed is an entry of something that no stamp speaks of.
+func (a *appending) unattributed(kind string, r relation) proof.Entry {
 	xid := int64(a.tx.XID)
-	e := proof.Entry{Kind: kind, CommitLSN: a.tx.CommitLSN, CommittedAt: &a.tx.CommittedAt, XID: &xid}
+	e := proof.Entry{Kind: kind, CommitLSN: a.tx.CommitLSN, CommittedAt: &a.tx.CommittedAt, XID: &xid, Reason: text("out_of_policy")}
 	if r.root != "" {
 		e.Relation = &r.root
 	}
 	if r.leaf != r.root {
 		e.Partition = &r.leaf
-	}
-	if a.stamp != nil {
-		a.stamp.attribute(&e)
-	} else {
-		e.Reason = text("out_of_policy")
 	}
 	return e
 }
@@ -226,7 +242,10 @@ func (a *appending) close(ctx context.Context) error {
 				return err
 			}
 		}
-		e := a.entry(g.kind, g.relation)
+		e := a.unattributed(g.kind, g.relation)
+		if a.named(g) {
+			a.stamp.attribute(&e)
+		}
 		count, root := g.rows.Count(), g.rows.Root()
 		e.RowCount, e.RowsRoot = &count, root[:]
 		rep := a.report[g.kind+" "+g.root]
@@ -260,13 +279,30 @@ func text(s string) *string { return &s }
 
 // purges writes the summary of a run that has ended: one row for each tenant,
 // as its batches reported them. Rows of a partition that was detached are still
-// there, and count as neither deleted nor redacted.
+// there, and count as neither deleted nor redacted. What was reported in a gap
+// counts as seen: the entry of the gap says that it was not.
 func (a *appending) purges(ctx context.Context, end *stamp) error {
+	if a.pending.reconcile != nil {
+		if err := a.reported(ctx, end.runID); err != nil {
+			return err
+		}
+	}
 	if err := a.write(ctx); err != nil {
 		return err
 	}
+	var twice bool
+	err := a.Log.tx.QueryRow(ctx, `select exists (select from sweeper.purges where run_id = $1 and category = $2)`, end.runID, end.category).Scan(&twice)
+	if err != nil {
+		return pg.Wrap("look for a run in sweeper.purges", err)
+	}
+	if twice {
+		e := a.unattributed("mismatch", relation{})
+		end.attribute(&e)
+		e.Reference = text("the run had ended before")
+		return a.append(e)
+	}
 	var reported, seen int64
-	err := a.Log.tx.QueryRow(ctx, purgesSQL, end.runID, end.category, end.reason, end.cutoff, end.actor, end.reference, end.startedAt, a.tx.CommittedAt, a.now).Scan(&reported, &seen)
+	err = a.Log.tx.QueryRow(ctx, purgesSQL, end.runID, end.category, end.reason, end.cutoff, end.actor, end.reference, end.startedAt, a.tx.CommittedAt, a.now).Scan(&reported, &seen)
 	if err != nil {
 		return pg.Wrap("sum up a run in sweeper.purges", err)
 	}
@@ -298,4 +334,4 @@ written as (
   select $1, $2, t.tenant, $3, $4, $5, $6, case when t.uncounted then null else coalesce(t.deleted, 0) end, coalesce(t.redacted, 0), 0, $7, $8, $9
     from (select * from totals union all select null, 0, 0, false where not exists (select from totals)) t)
 select coalesce((select sum(row_count) from reports), 0)::bigint,
-       coalesce((select sum(row_count) from sweeper.purge_log where run_id = $1 and category = $2 and kind in ('delete', 'redact', 'drop_partition', 'detach_partition')), 0)::bigint`
+       coalesce((select sum(row_count) from sweeper.purge_log where run_id = $1 and category = $2 and kind in ('delete', 'redact', 'drop_partition', 'detach_partition', 'gap')), 0)::bigint`

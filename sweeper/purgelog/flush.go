@@ -40,8 +40,9 @@ func (l *Log) write(ctx context.Context) error {
 	if n != int64(len(l.entries)) {
 		return fmt.Errorf("append to the purge log: %d of %d entries were taken; look for triggers and rules on sweeper.purge_log", n, len(l.entries))
 	}
+	err = l.markGone(ctx)
 	l.entries = l.entries[:0]
-	return nil
+	return err
 }
 
 func (l *Log) copyParts(ctx context.Context) error {
@@ -77,10 +78,17 @@ func (l *Log) Flush(ctx context.Context) (applied uint64, err error) {
 	if err != nil {
 		return 0, pg.Wrap("move the head of the purge log", err)
 	}
+	var r reconcile
+	if l.pending.reconcile != nil {
+		r = *l.pending.reconcile
+	}
 	tag, err := l.tx.Exec(ctx, `
-		insert into sweeper.log_progress as p (source, system_id, slot, applied_lsn, updated_at) values ($1, $2, $3, $4, $5)
-		on conflict (source) do update set applied_lsn = excluded.applied_lsn, updated_at = excluded.updated_at
-		 where p.applied_lsn = $6`, l.source, l.o.SystemID, l.o.Slot, l.pending.applied, l.now, l.committed.applied)
+		insert into sweeper.log_progress as p (source, system_id, slot, applied_lsn, updated_at, timeline, publications, looked_lsn, reconcile_lsn, reconcile_since, reconcile_snapshot)
+		values ($1, $2, $3, $4, $5, nullif($7, 0), $8, nullif($9::pg_lsn, '0/0'), case when $10 then $11::pg_lsn end, case when $10 then $12::timestamptz end, case when $10 then $13::text::pg_snapshot end)
+		on conflict (source) do update set applied_lsn = excluded.applied_lsn, updated_at = excluded.updated_at, timeline = excluded.timeline, publications = excluded.publications,
+		       looked_lsn = excluded.looked_lsn, reconcile_lsn = excluded.reconcile_lsn, reconcile_since = excluded.reconcile_since, reconcile_snapshot = excluded.reconcile_snapshot
+		 where p.applied_lsn = $6`, l.source, l.o.SystemID, l.o.Slot, l.pending.applied, l.now, l.committed.applied,
+		l.pending.timeline, l.o.Publications, l.pending.looked, l.pending.reconcile != nil, r.lsn, r.since, r.snapshot)
 	if err != nil {
 		return 0, pg.Wrap("move the progress of the purge log", err)
 	}

@@ -11,6 +11,22 @@
 // the WAL showed (a difference is an entry of kind mismatch), and that of a row
 // nothing is kept but a keyed commitment to its key. It never deletes or
 // changes an entry, and it never speaks to the purging side.
+//
+// A stamp is believed when it is the first and only one of its transaction and
+// names a category and a policy that were registered; what its transaction did
+// beyond what it says is out of policy, and a mismatch.
+//
+// A gap is an entry with both LSNs. Once everything behind it is logged, the
+// reports in sweeper.batches that are known to the log by no transaction id fell
+// into it: each becomes an entry of kind gap with what was reported, and a run
+// that ended there has its summary. Entry for entry, as the write-ahead log would
+// have had them, so that a second gap finds them said. What fell into the gap
+// and reported nothing, such as a DELETE of the application, is not known.
+//
+// What the publications name is looked at again and again, and each difference
+// is an entry of kind coverage, once the log has come up to the look: a statement
+// that told of itself by an event trigger stands in the log by then, with its own
+// LSN. So do partitions that have gone. What was told is not said again.
 package purgelog
 
 import (
@@ -42,6 +58,13 @@ type Options struct {
 	Key       []byte       // HMAC key of the row commitments
 	Log       *slog.Logger // hears of a gap
 
+	// Publications that the slot is read through; nil: what they name is not
+	// looked at.
+	Publications []string
+	// Switch tells where the server left one timeline for a later one; 0: it does
+	// not know any more. nil: nobody can be asked.
+	Switch func(ctx context.Context, from, to int) (lsn uint64, err error)
+
 	Application string // the name of its connections; "" is "sweeper log"
 }
 
@@ -63,6 +86,9 @@ type Log struct {
 	rows      int     // pending rows of the WAL, to decide when to flush
 	committer *proof.Committer
 	ensured   time.Time // partitions exist up to here
+
+	registered map[string]bool // categories and policies of stamps, found in the database
+	watching                   // what the publications name
 }
 
 // state is what a commit of the log moves forward.
@@ -71,6 +97,10 @@ type state struct {
 	chain    [32]byte
 	loggedAt time.Time // of the last entry
 	applied  uint64    // end LSN of the last transaction in the log
+
+	timeline  int        // of the server, when the log was opened last; 0: not known yet
+	looked    uint64     // where the WAL ended before the publications were looked at last; 0: never
+	reconcile *reconcile // nil: no gap is to be compared with the reports
 }
 
 func (s state) clone() (state, error) {
@@ -88,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key)}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), registered: map[string]bool{}}
 	if err := l.open(ctx); err != nil {
 		l.Close(context.WithoutCancel(ctx))
 		return nil, err
@@ -113,16 +143,29 @@ func (l *Log) open(ctx context.Context) error {
 		return err
 	}
 	found, err := l.load(ctx)
+	if err == nil {
+		err = l.loadCoverage(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	if !found {
-		return l.genesis(ctx)
+	var end uint64
+	var timeline int
+	if err := l.conn.QueryRow(ctx, placeSQL).Scan(&end, &timeline); err != nil {
+		return pg.Wrap("look at the timeline", err)
 	}
-	if l.o.Confirmed > l.committed.applied {
-		return l.bridge(ctx)
+	if found {
+		err = l.follow(ctx, timeline)
+	} else {
+		err = l.genesis(ctx, timeline)
 	}
-	return nil
+	if err == nil && l.o.Confirmed > l.committed.applied {
+		err = l.bridge(ctx)
+	}
+	if err == nil {
+		err = l.watch(ctx)
+	}
+	return err
 }
 
 // Close ends the connections; what is pending is lost and comes again.
@@ -148,9 +191,10 @@ func (l *Log) KeyColumns(ctx context.Context, schema, table string, identity []s
 // relations resolves what the stream calls relations: leaves, possibly dropped
 // since.
 type relations struct {
-	mu    sync.Mutex
-	conn  *pgx.Conn
-	known map[string]relation
+	mu      sync.Mutex
+	conn    *pgx.Conn
+	known   map[string]relation
+	changed bool // a key that was known is another now
 }
 
 // relation is a leaf and its root, as texts write them.

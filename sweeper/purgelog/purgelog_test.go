@@ -54,6 +54,7 @@ func setup(t *testing.T) *bundle {
 		if _, err := sweeper.Install(t.Context(), cfg, slog.New(slog.DiscardHandler), set, false); err != nil {
 			t.Fatal(err)
 		}
+		db.Exec(t, `insert into sweeper.policy_versions (policy_sha256, files, loaded_from) values ('\x17', '[]', 'test')`)
 	})
 	return &bundle{db: db, admin: db.Conn(t, "")}
 }
@@ -135,9 +136,12 @@ func deleted(from, n int) change {
 
 // told is a row of sweeper.batches by column, value, column, value.
 func told(xid uint32, fields ...string) change {
-	row := map[string]string{"xid": fmt.Sprint(xid), "category": "c", "relation": "app.t", "kind": "delete"}
+	row := map[string]string{"xid": fmt.Sprint(xid), "category": "c", "relation": "app.t", "kind": "delete", "policy_sha256": `\x17`, "writer": "sweeper_daemon"}
 	for i := 0; i < len(fields); i += 2 {
 		row[fields[i]] = fields[i+1]
+		if fields[i] == "kind" && strings.HasSuffix(fields[i+1], "_partition") {
+			row["writer"] = "sweeper_owner"
+		}
 	}
 	return change{op: 'I', table: purgelog.Name{Schema: "sweeper", Relation: "batches"}, rows: []map[string]string{row}}
 }
@@ -246,7 +250,42 @@ func TestWhatWasReportedAndWhatWasSeen(t *testing.T) {
 		"nothing said":    {[]change{told(11, stamp...), deleted(1, 5)}, stamped + "; mismatch manual app.t 5 the transaction wrote a stamp and no report"},
 		"no stamp":        {[]change{deleted(1, 5), told(11, "fact", "report", "row_count", "5")}, "delete out_of_policy app.t 5"},
 		"another's stamp": {[]change{told(12, stamp...), deleted(1, 5)}, "delete out_of_policy app.t 5; mismatch a stamp with the id of another transaction"},
-		"in two parts":    {[]change{told(11, stamp...), deleted(1, 2), deleted(3, 3), told(11, "fact", "report", "row_count", "5")}, stamped},
+		"twice": {
+			[]change{told(11, stamp...), told(11, stamp...), deleted(1, 5), told(11, "fact", "report", "row_count", "5")},
+			stamped + "; mismatch a second stamp in one transaction",
+		},
+		"behind the work": {
+			[]change{deleted(1, 5), told(11, stamp...), told(11, "fact", "report", "row_count", "5")},
+			"delete out_of_policy app.t 5; mismatch a stamp behind the first rows of its transaction",
+		},
+		"another table": {
+			[]change{told(11, append(stamp, "relation", "app.u")...), deleted(1, 5), told(11, "fact", "report", "relation", "app.u", "row_count", "5")},
+			"delete out_of_policy app.t 5; mismatch manual app.t 5 the transaction wrote a stamp and did not name this table; mismatch manual app.u 0 the transaction reported 5 rows",
+		},
+		"unknown category": {
+			[]change{told(11, append(stamp, "category", "d")...), deleted(1, 5), told(11, "fact", "report", "row_count", "5")},
+			"delete out_of_policy app.t 5; mismatch a stamp of a category or a policy that was never registered",
+		},
+		"unknown policy": {
+			[]change{told(11, append(stamp, "policy_sha256", `\x18`)...), deleted(1, 5), told(11, "fact", "report", "row_count", "5")},
+			"delete out_of_policy app.t 5; mismatch a stamp of a category or a policy that was never registered",
+		},
+		"partition by the purging role": {
+			[]change{
+				told(11, append(stamp, "kind", "drop_partition", "partition", "app.t_1", "writer", "sweeper_daemon")...),
+				told(11, "fact", "report", "kind", "drop_partition", "partition", "app.t_1", "row_count", "5", "writer", "sweeper_daemon"),
+			},
+			"mismatch a stamp of a partition that no installed function wrote; mismatch a report of a partition that no installed function wrote",
+		},
+		"statement that nobody noted": {
+			[]change{told(11, "fact", "ddl", "kind", "coverage", "reference", "published")},
+			"mismatch a note of a statement that no installed function wrote",
+		},
+		"truncate": {
+			[]change{told(11, stamp...), {op: 'T', table: purgelog.Name{Schema: "app", Relation: "t"}}},
+			"truncate out_of_policy app.t; mismatch a TRUNCATE in a transaction with a stamp; mismatch manual app.t 0 the transaction wrote a stamp and no report",
+		},
+		"in two parts": {[]change{told(11, stamp...), deleted(1, 2), deleted(3, 3), told(11, "fact", "report", "row_count", "5")}, stamped},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

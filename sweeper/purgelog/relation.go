@@ -56,8 +56,19 @@ func (r *relations) resolve(ctx context.Context, schema, table string, identity 
 	if identity != nil && (len(known.key) == 0 || !subset(known.key, identity)) {
 		known.key = slices.Clone(identity)
 	}
+	r.changed = r.changed || ok && !slices.Equal(r.known[name].key, known.key)
 	r.known[name] = known
 	return known, nil
+}
+
+// KeyChanged tells, once, whether the stream has shown a table whose key is no
+// longer what it was.
+func (l *Log) KeyChanged() bool {
+	l.relations.mu.Lock()
+	defer l.relations.mu.Unlock()
+	changed := l.relations.changed
+	l.relations.changed = false
+	return changed
 }
 
 func subset(part, whole []string) bool {

@@ -1,6 +1,7 @@
 package purgelog
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/proof"
 )
 
@@ -27,7 +29,15 @@ type stamp struct {
 	rowCount                                      *int64
 	tenants                                       *string
 	xid                                           uint64
+	writer                                        *string // the role that wrote the row; nil: from before that was kept
 }
+
+// owner is the role that the installed functions run as.
+const owner = "sweeper_owner"
+
+// installed tells that one of the installed functions wrote the row, and not
+// the purging role by itself.
+func (s *stamp) installed() bool { return s.writer == nil || *s.writer == owner }
 
 // report is a stamp's own count of what its transaction did to a relation. It may
 // come in parts.
@@ -36,6 +46,13 @@ type report struct {
 	rows           *int64
 	tenant         *string // when all rows were of one tenant
 	columns        []string
+	unnamed        bool // there was none, and rows were seen
+}
+
+// named tells that the transaction said that it does this to this relation.
+// What it did beside that is not attributed to its run.
+func (a *appending) named(g *group) bool {
+	return a.stamp != nil && (a.stamp.kind == g.kind && value(a.stamp.relation) == g.root || a.report[g.kind+" "+g.root] != nil)
 }
 
 // add takes over another part of the report.
@@ -57,7 +74,7 @@ func (r *report) add(s *stamp) {
 }
 
 // facts takes in the rows of sweeper.batches that a transaction wrote.
-func (a *appending) facts(c Change) error {
+func (a *appending) facts(ctx context.Context, c Change) error {
 	for i := range c.Rows.Len() {
 		s, err := readStamp(func(column string) (string, bool) { return c.Rows.Value(i, column) })
 		if err != nil {
@@ -66,21 +83,77 @@ func (a *appending) facts(c Change) error {
 		// The transaction id is a column default that nobody may set. One that
 		// differs was written by somebody who may do anything, and attributes nothing.
 		if uint32(s.xid) != a.tx.XID {
-			e := a.entry("mismatch", relation{})
-			e.Reason, e.Reference = nil, text("a stamp with the id of another transaction")
-			a.after = append(a.after, e)
+			a.disbelieve("a stamp with the id of another transaction")
 			continue
 		}
-		a.fact(s)
+		if err := a.fact(ctx, s); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (a *appending) fact(s *stamp) {
+// disbelieve says in the log that a row of sweeper.batches attributes nothing.
+func (a *appending) disbelieve(why string) {
+	e := a.entry("mismatch", relation{})
+	e.Reason, e.Reference = nil, &why
+	a.after = append(a.after, e)
+}
+
+// stamped takes a stamp over, if it can be one: it is the first row of its
+// transaction, the only one, and of a policy that was registered. One of a
+// whole partition, of which the stream shows no row, is believed only of the
+// function that takes partitions.
+func (a *appending) stamped(ctx context.Context, s *stamp) error {
+	known, err := a.knows(ctx, s)
+	switch {
+	case err != nil:
+		return err
+	case a.stamp != nil:
+		a.disbelieve("a second stamp in one transaction")
+	case a.worked:
+		a.disbelieve("a stamp behind the first rows of its transaction")
+	case !known:
+		a.disbelieve("a stamp of a category or a policy that was never registered")
+	case s.whole() && !s.installed():
+		a.disbelieve("a stamp of a partition that no installed function wrote")
+	default:
+		a.stamp = s
+	}
+	return nil
+}
+
+// knows tells whether category and policy of a stamp are among those that the
+// sweeper has registered. What a sweep or a schedule purges has both.
+func (l *Log) knows(ctx context.Context, s *stamp) (known bool, err error) {
+	if reason := value(s.reason); (s.policy == nil || s.category == nil) && (reason == "manual" || reason == "retention_cron") {
+		return false, nil
+	}
+	key := value(s.category) + "\x00" + string(s.policy)
+	if l.registered[key] {
+		return true, nil
+	}
+	l.relations.mu.Lock()
+	defer l.relations.mu.Unlock()
+	err = l.relations.conn.QueryRow(ctx, `
+		select ($1::bytea is null or exists (select from sweeper.policy_versions where policy_sha256 = $1))
+		   and ($2::text is null or exists (select from sweeper.governed where category = $2) or exists (select from sweeper.runs where category = $2))`,
+		s.policy, s.category).Scan(&known)
+	if known {
+		l.registered[key] = true
+	}
+	return known, pg.Wrap("look for the policy of a stamp", err)
+}
+
+func (a *appending) fact(ctx context.Context, s *stamp) error {
 	switch s.fact {
 	case "stamp":
-		a.stamp = s
+		return a.stamped(ctx, s)
 	case "report":
+		if s.whole() && (!s.installed() || a.stamp == nil) {
+			a.disbelieve("a report of a partition that no installed function wrote")
+			return nil
+		}
 		key := s.kind + " " + value(s.relation)
 		rep := a.report[key]
 		if rep == nil {
@@ -114,7 +187,10 @@ func (a *appending) fact(s *stamp) {
 		a.after = append(a.after, e)
 	case "run_end":
 		a.ended = append(a.ended, s)
+	case "ddl":
+		a.ddl(s)
 	}
+	return nil
 }
 
 // mismatches are the entries that say where the reports and the rows seen
@@ -125,6 +201,11 @@ func (a *appending) mismatches() []proof.Entry {
 	}
 	due := map[string]*report{a.stamp.kind + " " + value(a.stamp.relation): {relation: value(a.stamp.relation), kind: a.stamp.kind}}
 	maps.Copy(due, a.report)
+	for _, g := range a.groups {
+		if !a.named(g) {
+			due[g.kind+" "+g.root] = &report{relation: g.root, kind: g.kind, unnamed: true}
+		}
+	}
 	var all []proof.Entry
 	for _, key := range slices.Sorted(maps.Keys(due)) {
 		rep := due[key]
@@ -139,9 +220,13 @@ func (a *appending) mismatches() []proof.Entry {
 		}
 		e := a.entry("mismatch", relation{root: rep.relation, leaf: rep.relation})
 		e.RowCount = &seen
-		e.Reference = text("the transaction wrote a stamp and no report")
-		if rep.rows != nil {
+		switch {
+		case rep.unnamed:
+			e.Reference = text("the transaction wrote a stamp and did not name this table")
+		case rep.rows != nil:
 			e.Reference = text(fmt.Sprintf("the transaction reported %d rows", *rep.rows))
+		default:
+			e.Reference = text("the transaction wrote a stamp and no report")
 		}
 		all = append(all, e)
 	}
@@ -178,6 +263,7 @@ func readStamp(get func(column string) (string, bool)) (*stamp, error) {
 		tenant: r.text("tenant"), basis: r.text("basis"), actor: r.text("actor"), reference: r.text("reference"),
 		cutoff: r.time("cutoff"), startedAt: r.time("started_at"), runID: r.uuid("run_id"), requestID: r.uuid("request_id"),
 		policy: r.bytes("policy_sha256"), rowCount: r.number("row_count"), tenants: r.text("tenants"), columns: r.texts("columns"),
+		writer: r.text("writer"),
 	}
 	if xid := r.number("xid"); xid != nil {
 		s.xid = uint64(*xid)

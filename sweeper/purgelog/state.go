@@ -36,17 +36,24 @@ func (l *Log) load(ctx context.Context) (found bool, err error) {
 	if s.tree, err = proof.NewTree(size, edge); err != nil {
 		return false, err
 	}
-	err = l.conn.QueryRow(ctx, `select applied_lsn from sweeper.log_progress where source = $1`, l.source).Scan(&s.applied)
+	var r reconcile
+	var since *time.Time
+	err = l.conn.QueryRow(ctx, `select applied_lsn, coalesce(timeline, 0), coalesce(looked_lsn, '0/0'), coalesce(reconcile_lsn, '0/0'), reconcile_since, coalesce(reconcile_snapshot::text, '')
+		from sweeper.log_progress where source = $1`, l.source).Scan(&s.applied, &s.timeline, &s.looked, &r.lsn, &since, &r.snapshot)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, ErrForeign
+	}
+	if since != nil {
+		r.since = *since
+		s.reconcile = &r
 	}
 	l.committed = s
 	return true, pg.Wrap("read the progress of the purge log", err)
 }
 
 // genesis begins the log: where it starts to witness, and on which server.
-func (l *Log) genesis(ctx context.Context) error {
-	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed}
+func (l *Log) genesis(ctx context.Context, timeline int) error {
+	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed, timeline: timeline}
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
@@ -64,12 +71,15 @@ func (l *Log) Gap(ctx context.Context, reference string) error {
 }
 
 // gap appends the entry of a gap and goes on at an LSN, unless the log is there
-// already.
+// already. What was reported and not logged is compared later.
 func (l *Log) gap(ctx context.Context, to uint64, reference string) error {
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
 	l.pending.applied = max(l.pending.applied, to)
+	if err := l.compareLater(ctx); err != nil {
+		return err
+	}
 	if err := l.append(proof.Entry{Kind: "gap", CommitLSN: l.pending.applied, Reference: &reference}); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ var (
 	ErrSlotLost           = errors.New("the server has removed WAL that the slot still needed: drop the slot and create it anew")
 	ErrPublicationMissing = errors.New("the publication does not exist at the slot's position: create the publications first, then the slot")
 	ErrNotReplication     = errors.New("the role may not replicate: ALTER ROLE … REPLICATION")
+	ErrPooler             = errors.New("a pooler stands before the server and knows no replication: SWEEPER_REPLICATION_URL has to lead to the server itself")
 	ErrDiverged           = errors.New("the resume point does not lie on this server's WAL")
 	ErrOutOfOrder         = errors.New("the stream breaks the order of transactions")
 	ErrUnread             = errors.New("the transaction before has not been read to its end")
@@ -57,6 +58,10 @@ func connectError(op string, err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) && e.Code == "42501" && e.Routine == "InitPostgres" {
 		return because(op, err, ErrNotReplication)
+	}
+	// No server refuses a startup parameter so, and this one every server knows.
+	if e != nil && e.Code == "08P01" && strings.Contains(e.Message, "replication") {
+		return because(op, err, ErrPooler)
 	}
 	return pg.Wrap(op, err)
 }

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"slices"
@@ -61,5 +62,35 @@ func TestRefusedWishesAreLeftOut(t *testing.T) {
 		if second[name] != pinned[name] {
 			t.Errorf("%s is %q, want %q", name, second[name], pinned[name])
 		}
+	}
+}
+
+// A pooler of before 1.23 knows no replication at all, and says it so.
+func TestPoolerIsNamed(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			backend := pgproto3.NewBackend(conn, conn)
+			if _, err := backend.ReceiveStartupMessage(); err == nil {
+				backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "08P01", Message: "unsupported startup parameter: replication"})
+				_ = backend.Flush()
+			}
+			_ = conn.Close()
+		}
+	}()
+	_, err = wal.Open(t.Context(), wal.Options{
+		URL: "postgres://u@" + listener.Addr().String() + "/d?sslmode=disable", Slot: "s", Publications: []string{"p"}, Now: time.Now,
+	})
+	if !errors.Is(err, wal.ErrPooler) || !strings.Contains(err.Error(), "SWEEPER_REPLICATION_URL") {
+		t.Errorf("got %v, want %v", err, wal.ErrPooler)
 	}
 }
