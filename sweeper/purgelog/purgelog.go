@@ -30,7 +30,7 @@ import (
 // What can stand in the way of writing the log.
 var (
 	ErrBusy    = errors.New("another process writes the purge log")
-	ErrForeign = errors.New("the purge log belongs to another server than this one; it may continue only after a fork")
+	ErrForeign = errors.New("the purge log belongs to another server than this one; it may continue only after: sweeper log fork")
 )
 
 // Options say whose log it is and with which key rows are committed to.
@@ -41,6 +41,10 @@ type Options struct {
 	Confirmed uint64       // the slot's confirmed LSN
 	Key       []byte       // HMAC key of the row commitments
 	Log       *slog.Logger // hears of a gap
+
+	// The public halves of the key that signs checkpoints and, while rotating,
+	// of the one before; "": there is none.
+	SigningKey, FormerSigningKey string
 
 	Application string // the name of its connections; "" is "sweeper log"
 }
@@ -83,12 +87,10 @@ func (s state) clone() (state, error) {
 // first time it writes the genesis entry, and where the slot has left WAL out,
 // one of kind gap. ErrBusy: another process has it.
 func Open(ctx context.Context, o Options) (*Log, error) {
-	o.Application = cmp.Or(o.Application, "sweeper log")
-	conn, err := pg.Connect(ctx, o.URL, o.Application)
+	l, err := take(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key)}
 	if err := l.open(ctx); err != nil {
 		l.Close(context.WithoutCancel(ctx))
 		return nil, err
@@ -96,7 +98,22 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	return l, nil
 }
 
-func (l *Log) open(ctx context.Context) error {
+// take connects and takes the one writer's place.
+func take(ctx context.Context, o Options) (*Log, error) {
+	o.Application = cmp.Or(o.Application, "sweeper log")
+	conn, err := pg.Connect(ctx, o.URL, o.Application)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key)}
+	if err := l.lock(ctx); err != nil {
+		l.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Log) lock(ctx context.Context) error {
 	var mine bool
 	if err := l.conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.LockLog).Scan(&mine); err != nil {
 		return pg.Wrap("take the purge log", err)
@@ -109,15 +126,19 @@ func (l *Log) open(ctx context.Context) error {
 		return err
 	}
 	l.relations = &relations{conn: lookup, known: map[string]relation{}}
-	if err := l.ensurePartitions(ctx); err != nil {
-		return err
-	}
+	return l.ensurePartitions(ctx)
+}
+
+func (l *Log) open(ctx context.Context) error {
 	found, err := l.load(ctx)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return l.genesis(ctx)
+	}
+	if err := l.keys(ctx); err != nil {
+		return err
 	}
 	if l.o.Confirmed > l.committed.applied {
 		return l.bridge(ctx)

@@ -37,23 +37,28 @@ func (l *Log) load(ctx context.Context) (found bool, err error) {
 		return false, err
 	}
 	err = l.conn.QueryRow(ctx, `select applied_lsn from sweeper.log_progress where source = $1`, l.source).Scan(&s.applied)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, ErrForeign
-	}
 	l.committed = s
+	if errors.Is(err, pgx.ErrNoRows) {
+		return true, ErrForeign
+	}
 	return true, pg.Wrap("read the progress of the purge log", err)
 }
 
-// genesis begins the log: where it starts to witness, and on which server.
+// genesis begins the log: where it starts to witness, on which server, and with
+// which keys.
 func (l *Log) genesis(ctx context.Context) error {
 	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed}
+	keys, err := l.firstKeys()
+	if err != nil {
+		return err
+	}
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
-	if err := l.append(proof.Entry{Kind: "genesis", CommitLSN: l.o.Confirmed}); err != nil {
+	if err := l.append(proof.Entry{Kind: proof.KindGenesis, CommitLSN: l.o.Confirmed, Reference: keys}); err != nil {
 		return err
 	}
-	_, err := l.Flush(ctx)
+	_, err = l.Flush(ctx)
 	return err
 }
 

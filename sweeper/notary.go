@@ -1,0 +1,520 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	signed "golang.org/x/mod/sumdb/note"
+
+	"github.com/pgsweeper/sweeper/sweeper/anchor"
+	"github.com/pgsweeper/sweeper/sweeper/proof"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
+)
+
+// What a look at the anchors can find.
+var (
+	ErrAnchorBroken      = errors.New("the purge log does not continue its checkpoints")
+	ErrAnchorUnreachable = errors.New("whether the purge log continues its checkpoints cannot be decided, an anchor cannot be reached")
+)
+
+// notary holds the log against its anchors, and makes checkpoints of it. It
+// signs no tree that does not continue each anchored one: first the newest
+// checkpoint is read from each anchor, not from the database, which may have
+// been restored or rewritten.
+type notary struct {
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	health  *Health // nil: nobody watches
+	anchors []anchor.Anchor
+
+	mu     sync.Mutex
+	seen   *seen           // what was found whole last; nil: nothing yet
+	warned map[string]bool // what was said of notes that count for nothing
+}
+
+// seen is a tree that this process has found to continue what is anchored: the
+// next one must continue it too, whether the anchors can be reached or not.
+type seen struct {
+	origin string
+	tree   *proof.Tree
+}
+
+// anchorYears is for how long a bucket with Object Lock keeps a checkpoint: the
+// log's own seven years, and one more.
+const anchorYears = 7 + 1
+
+// anchorTimeout bounds one look at all anchors.
+const anchorTimeout = time.Minute
+
+func newNotary(cfg Config, log *slog.Logger, now func() time.Time, health *Health) (*notary, error) {
+	n := &notary{cfg: cfg, log: log, now: now, health: health, warned: map[string]bool{}}
+	for _, url := range cfg.AnchorURL {
+		a, err := anchor.Open(url, anchor.Options{Until: func() time.Time { return now().AddDate(anchorYears, 0, 0) }})
+		if err != nil {
+			return nil, &ConfigError{"SWEEPER_ANCHOR_URL", err.Error()}
+		}
+		n.anchors = append(n.anchors, a)
+	}
+	return n, nil
+}
+
+// begin is the look before the log is written by this process: a process that
+// has not seen the log before needs every anchor for it. What it finds is told
+// to the health.
+func (n *notary) begin(ctx context.Context, conn *pgx.Conn) error {
+	if n == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, anchorTimeout)
+	defer cancel()
+	s, err := purgelog.Snap(ctx, conn)
+	if err != nil {
+		return err
+	}
+	defer s.Close(ctx)
+	st, err := n.agrees(ctx, s)
+	n.health.agreed(n.now(), st.size(), err)
+	return err
+}
+
+// standing is how the log stands against its anchors.
+type standing struct {
+	trees   []place            // of checkpoints that it continues
+	kept    []proof.Checkpoint // the newest of this log at each anchor, in their order; Size 0: none
+	missing map[int]error      // anchors that cannot be reached, by index
+}
+
+// place is a tree, and where it is known from.
+type place struct {
+	*proof.Tree
+	where string
+}
+
+// size is up to where the log is in every anchor, as far as they can be
+// reached.
+func (st standing) size() uint64 {
+	least := ^uint64(0)
+	for i, c := range st.kept {
+		if st.missing[i] == nil {
+			least = min(least, c.Size)
+		}
+	}
+	if least == ^uint64(0) {
+		return 0
+	}
+	return least
+}
+
+// largest is the largest tree that is known to be the log's beginning and has
+// at most so many entries.
+func (st standing) largest(most uint64, more ...place) place {
+	best := place{&proof.Tree{}, "nothing"}
+	for _, t := range slices.Concat(st.trees, more) { // of two alike the anchor's
+		if t.Size() > best.Size() && t.Size() <= most {
+			best = t
+		}
+	}
+	return best
+}
+
+// agrees tells whether the log continues what each anchor holds, the newest
+// checkpoint in the database, and what this process saw before.
+func (n *notary) agrees(ctx context.Context, s *purgelog.Snapshot) (standing, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	st := standing{kept: make([]proof.Checkpoint, len(n.anchors)), missing: map[int]error{}}
+	for i, a := range n.anchors {
+		c, err := n.newest(ctx, s, a)
+		if err != nil && !errors.Is(err, ErrAnchorBroken) && !errors.Is(err, purgelog.ErrBroken) {
+			st.missing[i] = err
+			continue
+		}
+		if err == nil {
+			err = st.take(ctx, s, c, a.String())
+		}
+		if err != nil {
+			return st, err
+		}
+		st.kept[i] = c
+	}
+	if err := n.own(ctx, s, &st); err != nil {
+		return st, err
+	}
+	before, err := n.remembers(s)
+	if err != nil {
+		return st, err
+	}
+	if n.seen == nil && len(st.missing) > 0 {
+		return st, fmt.Errorf("%w: %w", ErrAnchorUnreachable, errors.Join(slices.Collect(maps.Values(st.missing))...))
+	}
+	base := st.largest(s.Size, append(before, place{s.Pruned(), "sweeper.log_prunes"})...)
+	tree, err := proof.NewTree(base.Size(), base.Hashes())
+	if err == nil {
+		err = s.Extend(ctx, tree, s.Size)
+	}
+	if err != nil {
+		return st, err
+	}
+	if tree.Root() != s.Root {
+		return st, fmt.Errorf("%w: of the database's %d entries the first %d, as %s has them, and those since do not give log_head.root: somebody has rewritten them; see: sweeper log verify, and to go on: sweeper log fork",
+			ErrAnchorBroken, s.Size, base.Size(), base.where)
+	}
+	n.seen = &seen{s.Epoch().Origin, tree}
+	return st, nil
+}
+
+// take adds the tree of a checkpoint that the log continues.
+func (st *standing) take(ctx context.Context, s *purgelog.Snapshot, c proof.Checkpoint, where string) error {
+	if c.Size == 0 {
+		return nil
+	}
+	tree, err := continues(ctx, s, c, where)
+	if err == nil {
+		st.trees = append(st.trees, place{tree, where})
+	}
+	return err
+}
+
+// own holds the log against the newest checkpoint of the database, which is as
+// good as its signature.
+func (n *notary) own(ctx context.Context, s *purgelog.Snapshot, st *standing) error {
+	last, err := s.Newest(ctx, s.Epoch().Origin, "")
+	if err != nil || last == nil {
+		return err
+	}
+	c, err := n.open(s, []byte(last.Note))
+	if err != nil || c.Origin != last.Origin || c.Size != last.Size {
+		return fmt.Errorf("%w: row %d of sweeper.checkpoints is not a checkpoint of it that a known key has signed, beside %d entries in the database; see: sweeper log verify", ErrAnchorBroken, last.ID, s.Size)
+	}
+	return st.take(ctx, s, c, "sweeper.checkpoints")
+}
+
+// remembers gives the tree that this process saw last, if the log still can
+// be what it was.
+func (n *notary) remembers(s *purgelog.Snapshot) ([]place, error) {
+	if n.seen == nil || n.seen.origin != s.Epoch().Origin && (n.seen.origin == "" || s.Origins()[n.seen.origin]) {
+		n.seen = nil // it was forked since, or has only just begun
+		return nil, nil
+	}
+	if size := n.seen.tree.Size(); n.seen.origin != s.Epoch().Origin || size > s.Size {
+		return nil, fmt.Errorf("%w: this process saw it with %d entries and the database has %d; after a restore run: sweeper log fork", ErrAnchorBroken, size, s.Size)
+	}
+	return []place{{n.seen.tree, "this process"}}, nil
+}
+
+// continues gives the log's own tree at the size of an anchored checkpoint of
+// it, when that is the anchored one.
+func continues(ctx context.Context, s *purgelog.Snapshot, c proof.Checkpoint, where string) (*proof.Tree, error) {
+	switch {
+	case c.Size == 0:
+		return &proof.Tree{}, nil
+	case c.Size > s.Size:
+		return nil, fmt.Errorf("%w: %s holds a checkpoint of %d entries and the database has %d, as after a restore; run: sweeper log fork", ErrAnchorBroken, where, c.Size, s.Size)
+	}
+	tree, err := s.Tree(ctx, c.Origin, c.Size, c.Root)
+	switch {
+	case err != nil:
+		return nil, err
+	case tree == nil:
+		return nil, fmt.Errorf("%w: of the checkpoint of %d entries at %s the entries are pruned and sweeper.checkpoints has no row; run: sweeper log fork", ErrAnchorBroken, c.Size, where)
+	case tree.Root() != c.Root:
+		return nil, fmt.Errorf("%w: the first %d entries are others than in the checkpoint at %s, now of %d: somebody has rewritten them; see: sweeper log verify, and to go on: sweeper log fork",
+			ErrAnchorBroken, c.Size, where, s.Size)
+	}
+	return tree, nil
+}
+
+// newest reads the newest checkpoint of this log from an anchor. An anchor that
+// knows other logs than this one ever was belongs to another database, or the
+// log was begun anew; one that has lost what was kept there proves nothing.
+func (n *notary) newest(ctx context.Context, s *purgelog.Snapshot, a anchor.Anchor) (proof.Checkpoint, error) {
+	origins, err := a.Origins(ctx)
+	if err != nil {
+		return proof.Checkpoint{}, err
+	}
+	own, known := s.Epoch().Origin, s.Origins()
+	for _, origin := range origins {
+		if known[origin] {
+			continue
+		}
+		c, found, err := n.pick(ctx, s, a, origin, 0)
+		if err != nil {
+			return c, err
+		}
+		if found {
+			return c, fmt.Errorf("%w: %s holds a checkpoint of %d entries of log %s, which this database with its %d entries never was; each database has an anchor of its own, and after a restore or with a log begun anew run: sweeper log fork",
+				ErrAnchorBroken, a, c.Size, origin, s.Size)
+		}
+	}
+	if own == "" {
+		return proof.Checkpoint{}, nil
+	}
+	last, err := s.Newest(ctx, own, a.String())
+	if err != nil {
+		return proof.Checkpoint{}, err
+	}
+	var from uint64
+	if last != nil {
+		from = last.Size
+	}
+	c, found, err := n.pick(ctx, s, a, own, from)
+	if err == nil && !found && last != nil {
+		return c, fmt.Errorf("%w: %s held a checkpoint of %d entries and has it no more, or not as it was, beside %d entries in the database; see: sweeper log verify, and to go on without it: sweeper log fork",
+			ErrAnchorBroken, a, last.Size, s.Size)
+	}
+	return c, err
+}
+
+// pick reads the checkpoints of an anchor from the newest down, to the first
+// that counts. Notes that no known key has signed count for nothing: whoever
+// may write to the anchor can put them there.
+func (n *notary) pick(ctx context.Context, s *purgelog.Snapshot, a anchor.Anchor, origin string, from uint64) (proof.Checkpoint, bool, error) {
+	list, err := a.List(ctx, origin, from)
+	if err != nil {
+		return proof.Checkpoint{}, false, err
+	}
+	var best proof.Checkpoint
+	for i := len(list) - 1; i >= 0; i-- {
+		k := list[i]
+		if best.Size > 0 && k.Size < best.Size {
+			break
+		}
+		note, err := a.Read(ctx, k)
+		if err != nil {
+			return best, false, err
+		}
+		c, err := n.open(s, note)
+		if err != nil || c.Origin != origin || c.Size != k.Size {
+			n.ignore(ctx, a, k)
+			continue
+		}
+		if best.Size > 0 && c != best {
+			return best, false, fmt.Errorf("%w: %s holds two checkpoints of %d entries with different roots, beside %d entries in the database: somebody who has the key signed another log; run: sweeper log verify",
+				ErrAnchorBroken, a, k.Size, s.Size)
+		}
+		best = c
+	}
+	return best, best.Size > 0, nil
+}
+
+// ignore says once that a note counts for nothing.
+func (n *notary) ignore(ctx context.Context, a anchor.Anchor, k anchor.Kept) {
+	what := fmt.Sprintf("%s %s %d %s", a, k.Origin, k.Size, k.Version)
+	if !n.warned[what] {
+		n.warned[what] = true
+		n.log.WarnContext(ctx, "a checkpoint counts for nothing: no known key has signed it", slog.String("anchor", a.String()), slog.Uint64("size", k.Size))
+	}
+}
+
+// open reads a note that a key of ours, or one that the log names, has signed.
+// Where there never was a key, nobody's signature is asked for.
+func (n *notary) open(s *purgelog.Snapshot, note []byte) (proof.Checkpoint, error) {
+	var verifiers []signed.Verifier
+	names := map[string]bool{n.cfg.SigningKey.First.Public(): true, n.cfg.SigningKey.Second.Public(): true}
+	for _, e := range s.Epochs {
+		for _, k := range e.Keys {
+			names[k.Key] = true
+		}
+	}
+	for name := range names {
+		if v, err := proof.OpenPublic(name); name != "" && err == nil {
+			verifiers = append(verifiers, v)
+		}
+	}
+	c, err := proof.OpenCheckpoint(note, verifiers...)
+	if err == nil || len(verifiers) == 0 {
+		return c, err
+	}
+	// From before the first key. Two keys never have the same name and hash.
+	if c, plain := proof.OpenCheckpoint(note); plain == nil && !strings.Contains(string(note), "\n\n") {
+		for _, e := range s.Epochs {
+			if e.Origin == c.Origin && e.At(c.Size) == "" {
+				return c, nil
+			}
+		}
+	}
+	return c, err
+}
+
+// checkpoint makes a checkpoint of what is in the log, if it has grown since
+// the last one, and has each anchor hold the newest. An anchor that cannot be
+// reached is left out, and told in unanchored.
+func (n *notary) checkpoint(ctx context.Context, conn *pgx.Conn) (note string, unanchored error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*anchorTimeout)
+	defer cancel()
+	s, err := purgelog.Snap(ctx, conn)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { s.Close(ctx) }()
+	if s.Size == 0 {
+		return "", nil, nil
+	}
+	st, err := n.agrees(ctx, s)
+	n.health.agreed(n.now(), st.size(), err)
+	if err != nil {
+		return "", nil, err
+	}
+	d, err := n.draft(ctx, s, st)
+	if err != nil || d == nil {
+		return "", nil, err
+	}
+	s.Close(ctx)
+	if d.id == 0 {
+		if d.id, err = purgelog.Keep(ctx, conn, d.c, d.tree, d.note, d.by); err != nil {
+			return "", nil, err
+		}
+	}
+	var late []error
+	for i, a := range n.anchors {
+		err := st.missing[i]
+		if err == nil && st.kept[i].Size < d.c.Size {
+			if err = put(ctx, a, d.c, d.note); errors.Is(err, anchor.ErrEquivocation) {
+				err = fmt.Errorf("%w: %w", ErrAnchorBroken, err)
+				n.health.agreed(n.now(), 0, err)
+				return "", nil, err
+			}
+		}
+		if err == nil {
+			err = purgelog.KeptAt(ctx, conn, d.id, a.String())
+		}
+		if err != nil {
+			late = append(late, err)
+		}
+	}
+	unanchored = errors.Join(late...)
+	n.health.anchoredTo(n.now(), d.c.Size, unanchored)
+	return string(d.note), unanchored, nil
+}
+
+// put keeps a checkpoint at an anchor. Two processes may have signed the same
+// one with different sets of keys: it is the same all the same.
+func put(ctx context.Context, a anchor.Anchor, c proof.Checkpoint, note []byte) error {
+	err := a.Put(ctx, c, note)
+	if !errors.Is(err, anchor.ErrEquivocation) {
+		return err
+	}
+	there, read := a.Read(ctx, anchor.Kept{Origin: c.Origin, Size: c.Size})
+	if other, open := proof.OpenCheckpoint(there); read == nil && open == nil && other == c {
+		return nil
+	}
+	return err
+}
+
+// draft is a checkpoint before it is kept.
+type draft struct {
+	id   int64 // in the database; 0: it is not there yet
+	c    proof.Checkpoint
+	tree *proof.Tree
+	note []byte
+	by   []string
+}
+
+// draft makes the checkpoint that is due; nil: nothing of the log is old enough
+// for one.
+func (n *notary) draft(ctx context.Context, s *purgelog.Snapshot, st standing) (*draft, error) {
+	epoch := s.Epoch()
+	size, err := s.Settled(ctx, n.cfg.ConfirmDelay)
+	if err != nil || size <= epoch.First {
+		return nil, err
+	}
+	last, err := s.Newest(ctx, epoch.Origin, "")
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && last.Size >= size {
+		c, err := proof.OpenCheckpoint([]byte(last.Note))
+		if err != nil || c.Size != last.Size || c.Origin != epoch.Origin || last.Size > s.Size {
+			return nil, fmt.Errorf("%w: row %d of sweeper.checkpoints is not a checkpoint of it", purgelog.ErrBroken, last.ID)
+		}
+		if _, err := continues(ctx, s, c, "sweeper.checkpoints"); err != nil {
+			return nil, err
+		}
+		return &draft{id: last.ID, c: c, note: []byte(last.Note)}, nil
+	}
+	base := st.largest(size, place{s.Pruned(), "sweeper.log_prunes"})
+	tree, err := proof.NewTree(base.Size(), base.Hashes())
+	if err == nil {
+		err = s.Extend(ctx, tree, size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &draft{c: proof.Checkpoint{Origin: epoch.Origin, Size: size, Root: tree.Root()}, tree: tree, by: []string{}}
+	signers, err := n.signers(ctx, s, size)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range signers {
+		d.by = append(d.by, fmt.Sprintf("%s+%08x", one.Name(), one.KeyHash()))
+	}
+	d.note, err = d.c.Sign(signers...)
+	return d, err
+}
+
+// signers are the keys that a tree of this size is signed with: the one that
+// the log names, and while it takes over from another, that one too.
+func (n *notary) signers(ctx context.Context, s *purgelog.Snapshot, size uint64) ([]signed.Signer, error) {
+	epoch, keys := s.Epoch(), n.cfg.SigningKey
+	name := epoch.At(size)
+	if name == "" { // the log has named none yet
+		name = keys.First.Public()
+	}
+	if name == "" {
+		return nil, nil
+	}
+	signer, found := keys.of(name)
+	if !found {
+		return nil, &SetupError{"the purge log is signed with " + name + ", which is not in SWEEPER_SIGNING_KEY", "set it, or if the key is lost run: sweeper log fork"}
+	}
+	all := []signed.Signer{signer}
+	former, from := before(epoch, size)
+	if other, found := keys.of(former); found {
+		return append(all, other), nil
+	}
+	if former == "" {
+		return all, nil
+	}
+	done, err := vouched(ctx, s, epoch, former, from)
+	if err == nil && !done {
+		err = &SetupError{"the first checkpoint after a change of the signing key is signed with the former one too, which is not in SWEEPER_SIGNING_KEY: " + former, "write it behind the new one, with a comma"}
+	}
+	return all, err
+}
+
+// before is the key that the one in use at a size took over from, and the first
+// size that it did so at; "": none.
+func before(e proof.Epoch, size uint64) (former string, from uint64) {
+	key := ""
+	for _, k := range e.Keys {
+		if size >= k.From && k.Key != key {
+			former, key, from = key, k.Key, k.From
+		}
+	}
+	return former, from
+}
+
+// vouched tells whether the former key has signed a checkpoint since the one in
+// use took over.
+func vouched(ctx context.Context, s *purgelog.Snapshot, e proof.Epoch, former string, from uint64) (bool, error) {
+	verifier, err := proof.OpenPublic(former)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", purgelog.ErrBroken, err)
+	}
+	all, err := s.Since(ctx, e.Origin, from)
+	for _, k := range all {
+		if c, err := proof.OpenCheckpoint([]byte(k.Note), verifier); err == nil && c.Origin == e.Origin && c.Size >= from {
+			return true, nil
+		}
+	}
+	return false, err
+}
