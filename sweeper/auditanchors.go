@@ -213,7 +213,7 @@ func (a *auditing) keys(sheets []sheet) map[string]map[string]bool {
 			trusted[e.Origin][k.Key] = true
 		}
 	}
-	if a.pinned == "" && len(sheets) > 0 {
+	if a.pinned == "" && slices.ContainsFunc(a.s.Epochs, func(e proof.Epoch) bool { return len(e.Keys) > 0 }) {
 		a.warn("no public key was given, so signatures were checked with the keys that the log itself names")
 	}
 	return trusted

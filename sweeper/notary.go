@@ -201,8 +201,11 @@ func (n *notary) own(ctx context.Context, s *purgelog.Snapshot, st *standing) er
 // remembers gives the tree that this process saw last, if the log still can
 // be what it was.
 func (n *notary) remembers(s *purgelog.Snapshot) ([]place, error) {
-	if n.seen == nil || n.seen.origin != s.Epoch().Origin && (n.seen.origin == "" || s.Origins()[n.seen.origin]) {
-		n.seen = nil // it was forked since, or has only just begun
+	switch {
+	case n.seen == nil || n.seen.origin == "": // or it began under our eyes
+		return nil, nil
+	case n.seen.origin != s.Epoch().Origin && s.Origins()[n.seen.origin]:
+		n.seen = nil // it was forked since
 		return nil, nil
 	}
 	if size := n.seen.tree.Size(); n.seen.origin != s.Epoch().Origin || size > s.Size {
@@ -424,7 +427,7 @@ type draft struct {
 func (n *notary) draft(ctx context.Context, s *purgelog.Snapshot, st standing) (*draft, error) {
 	epoch := s.Epoch()
 	size, err := s.Settled(ctx, n.cfg.ConfirmDelay)
-	if err != nil || size <= epoch.First {
+	if err != nil {
 		return nil, err
 	}
 	last, err := s.Newest(ctx, epoch.Origin, "")
@@ -440,6 +443,9 @@ func (n *notary) draft(ctx context.Context, s *purgelog.Snapshot, st standing) (
 			return nil, err
 		}
 		return &draft{id: last.ID, c: c, note: []byte(last.Note)}, nil
+	}
+	if size <= epoch.First {
+		return nil, nil
 	}
 	base := st.largest(size, place{s.Pruned(), "sweeper.log_prunes"})
 	tree, err := proof.NewTree(base.Size(), base.Hashes())
