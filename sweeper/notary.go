@@ -52,8 +52,10 @@ type seen struct {
 // log's own seven years, and one more.
 const anchorYears = 7 + 1
 
-// anchorTimeout bounds one look at all anchors.
-const anchorTimeout = time.Minute
+const (
+	anchorTimeout = time.Minute     // for one look at all anchors
+	anchorAgain   = 5 * time.Second // for each, when this process has seen them before: the log waits for it
+)
 
 func newNotary(cfg Config, log *slog.Logger, now func() time.Time, health *Health) (*notary, error) {
 	n := &notary{cfg: cfg, log: log, now: now, health: health, warned: map[string]bool{}}
@@ -91,6 +93,14 @@ type standing struct {
 	trees   []place            // of checkpoints that it continues
 	kept    []proof.Checkpoint // the newest of this log at each anchor, in their order; Size 0: none
 	missing map[int]error      // anchors that cannot be reached, by index
+}
+
+// patience is how long to wait for one anchor. The lock is the caller's.
+func (n *notary) patience() time.Duration {
+	if n.seen != nil {
+		return anchorAgain
+	}
+	return anchorTimeout / 2
 }
 
 // place is a tree, and where it is known from.
@@ -133,7 +143,9 @@ func (n *notary) agrees(ctx context.Context, s *purgelog.Snapshot) (standing, er
 	defer n.mu.Unlock()
 	st := standing{kept: make([]proof.Checkpoint, len(n.anchors)), missing: map[int]error{}}
 	for i, a := range n.anchors {
-		c, err := n.newest(ctx, s, a)
+		looking, cancel := context.WithTimeout(ctx, n.patience())
+		c, err := n.newest(ctx, looking, s, a)
+		cancel()
 		if err != nil && !errors.Is(err, ErrAnchorBroken) && !errors.Is(err, purgelog.ErrBroken) {
 			st.missing[i] = err
 			continue
@@ -239,8 +251,10 @@ func continues(ctx context.Context, s *purgelog.Snapshot, c proof.Checkpoint, wh
 // newest reads the newest checkpoint of this log from an anchor. An anchor that
 // knows other logs than this one ever was belongs to another database, or the
 // log was begun anew; one that has lost what was kept there proves nothing.
-func (n *notary) newest(ctx context.Context, s *purgelog.Snapshot, a anchor.Anchor) (proof.Checkpoint, error) {
-	origins, err := a.Origins(ctx)
+// looking bounds what is asked of the anchor: a query that is cut off would cost
+// the connection.
+func (n *notary) newest(ctx, looking context.Context, s *purgelog.Snapshot, a anchor.Anchor) (proof.Checkpoint, error) {
+	origins, err := a.Origins(looking)
 	if err != nil {
 		return proof.Checkpoint{}, err
 	}
@@ -249,7 +263,7 @@ func (n *notary) newest(ctx context.Context, s *purgelog.Snapshot, a anchor.Anch
 		if known[origin] {
 			continue
 		}
-		c, found, err := n.pick(ctx, s, a, origin, 0)
+		c, found, err := n.pick(looking, s, a, origin, 0)
 		if err != nil {
 			return c, err
 		}
@@ -269,7 +283,7 @@ func (n *notary) newest(ctx context.Context, s *purgelog.Snapshot, a anchor.Anch
 	if last != nil {
 		from = last.Size
 	}
-	c, found, err := n.pick(ctx, s, a, own, from)
+	c, found, err := n.pick(looking, s, a, own, from)
 	if err == nil && !found && last != nil {
 		return c, fmt.Errorf("%w: %s held a checkpoint of %d entries and has it no more, or not as it was, beside %d entries in the database; see: sweeper log verify, and to go on without it: sweeper log fork",
 			ErrAnchorBroken, a, last.Size, s.Size)
