@@ -745,6 +745,27 @@ func TestForgedRotationIsCaught(t *testing.T) {
 	k.declines(t, purgelog.ErrKey)
 }
 
+// A fork that somebody with the database and without the key writes into the log,
+// so that what he has rewritten passes for a new log, is refused.
+func TestForgedForkIsRefused(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t)
+	k.purgeSome(t, 10)
+	k.rewrite(t, 1)
+	confirmed := pgtest.QueryOne[uint64](t, k.admin, `select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where slot_name = $1`, k.db.Slot())
+	former := k.text(t, `select origin from sweeper.checkpoints`)
+	err := purgelog.Fork(t.Context(), purgelog.Options{
+		URL: k.db.URL("sweeper_logger"), SystemID: k.text(t, `select system_identifier from pg_control_system()`), Slot: k.db.Slot(), Confirmed: confirmed,
+		Key: k.cfg.HMACKey.First.Bytes(), Log: slog.New(slog.DiscardHandler), SigningKey: k.public,
+	}, "nobody", proof.Fork{Reason: "forged", Origin: former, Anchors: []proof.Behind{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.declines(t, sweeper.ErrAnchorBroken, "its entry 2 of 4 says that it was forked, and no checkpoint of that is signed with SWEEPER_SIGNING_KEY")
+	k.unsound(t, k.public, "the first 2 entries are others than in the checkpoint at file://"+k.dir)
+	k.mustFork(t)
+}
+
 func TestHMACKeyIsRotated(t *testing.T) {
 	t.Parallel()
 	b := setup(t, events, fiveYear)

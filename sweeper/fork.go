@@ -67,6 +67,7 @@ func Fork(ctx context.Context, cfg Config, log *slog.Logger, o ForkOptions) (For
 	if err != nil {
 		return done, err
 	}
+	n.forking = true
 	var unanchored error
 	done.Note, unanchored, err = n.checkpoint(ctx, conn)
 	if unanchored != nil && o.Warn != nil {

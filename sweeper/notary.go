@@ -35,6 +35,7 @@ type notary struct {
 	now     func() time.Time
 	health  *Health // nil: nobody watches
 	anchors []anchor.Anchor
+	forking bool // it is this process that forks the log
 
 	mu     sync.Mutex
 	seen   *seen           // what was found whole last; nil: nothing yet
@@ -200,6 +201,9 @@ func (st *standing) take(ctx context.Context, s *purgelog.Snapshot, c proof.Chec
 // good as its signature.
 func (n *notary) own(ctx context.Context, s *purgelog.Snapshot, st *standing) error {
 	last, err := s.Newest(ctx, s.Epoch().Origin, "")
+	if err == nil {
+		err = n.forkIsOurs(s, last)
+	}
 	if err != nil || last == nil {
 		return err
 	}
@@ -208,6 +212,30 @@ func (n *notary) own(ctx context.Context, s *purgelog.Snapshot, st *standing) er
 		return fmt.Errorf("%w: row %d of sweeper.checkpoints is not a checkpoint of it that a known key has signed, beside %d entries in the database; see: sweeper log verify", ErrAnchorBroken, last.ID, s.Size)
 	}
 	return st.take(ctx, s, c, "sweeper.checkpoints")
+}
+
+// forkIsOurs refuses a fork that no key at hand has signed. The verb makes the
+// first checkpoint along with the entry; an entry alone is what somebody writes
+// who has the database and not the key, so that a rewritten log passes for a new
+// one.
+func (n *notary) forkIsOurs(s *purgelog.Snapshot, last *purgelog.Kept) error {
+	e := s.Epoch()
+	forked := slices.ContainsFunc(s.Landmarks, func(l proof.Entry) bool { return l.Kind == proof.KindFork && uint64(l.Seq) == e.First })
+	if !forked || n.forking || n.cfg.SigningKey.IsZero() {
+		return nil
+	}
+	if last != nil {
+		for _, key := range []SigningKey{n.cfg.SigningKey.First, n.cfg.SigningKey.Second} {
+			v, err := proof.OpenPublic(key.Public())
+			if err != nil {
+				continue
+			}
+			if c, err := proof.OpenCheckpoint([]byte(last.Note), v); err == nil && c.Origin == e.Origin {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: its entry %d of %d says that it was forked, and no checkpoint of that is signed with SWEEPER_SIGNING_KEY; if it was you, run: sweeper log fork", ErrAnchorBroken, e.First, s.Size)
 }
 
 // remembers gives the tree that this process saw last, if the log still can
