@@ -34,6 +34,9 @@ type Config struct {
 	Slot             string        `env:"SWEEPER_SLOT, default=sweeper" want:"1 to 63 of a-z, 0-9 and _"`          // replication slot
 	Publication      string        `env:"SWEEPER_PUBLICATION, default=sweeper" want:"a name of at most 56 bytes"`  // prefix: X, X_redact, X_stamp
 	HMACKey          Keys          `env:"SWEEPER_HMAC_KEY"`                                                        // 32 bytes or more each; the second finds old digests
+	SigningKey       SigningKeys   `env:"SWEEPER_SIGNING_KEY"`                                                     // signs checkpoints; the second signs a rotation too
+	AnchorURL        AnchorURLs    `env:"SWEEPER_ANCHOR_URL"`                                                      // where checkpoints are kept outside the database
+	ConfirmDelay     time.Duration `env:"SWEEPER_CONFIRM_DELAY, default=0s" range:"0s..24h"`                       // LSNs are confirmed and checkpoints made this much late
 	Timezone         string        `env:"SWEEPER_TIMEZONE, default=UTC" want:"an IANA zone such as Europe/Berlin"` // default zone of policies
 	AllowRawSQL      bool          `env:"SWEEPER_ALLOW_RAW_SQL, default=false" want:"true or false"`               // permits where_sql in policies
 	BatchRows        int           `env:"SWEEPER_BATCH_ROWS, default=10000" range:"1..100000"`                     // largest batch, in rows

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	goodURL = "postgres://purger:hunter2@db.example:6432/shop"
-	goodKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+	goodURL    = "postgres://purger:hunter2@db.example:6432/shop"
+	goodSigner = "PRIVATE+KEY+acme+f59649ac+AbBpEFW5DYHLnFHZSGRnaMD5YD9yvF7CBFYPewT1+tZ+"
+	goodKey    = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 )
 
 func TestLoadDefaults(t *testing.T) {
@@ -58,6 +59,7 @@ func TestLoadSetsEveryField(t *testing.T) {
 		"SWEEPER_WORKERS=16", "SWEEPER_LOCK_TIMEOUT=100ms", "SWEEPER_STATEMENT_TIMEOUT=10m",
 		"SWEEPER_APPROVE=auto", "SWEEPER_LOG_LEVEL=DEBUG", "SWEEPER_LOG_FORMAT=json", "SWEEPER_SHUTDOWN_GRACE=1s",
 		"SWEEPER_ROWS_PER_SECOND=5000", "SWEEPER_WINDOW=22:00-05:00", "SWEEPER_SLOT_LIMIT=512MiB", "SWEEPER_HTTP_ADDR=",
+		"SWEEPER_SIGNING_KEY=" + goodSigner, "SWEEPER_ANCHOR_URL=file:///a, s3://b/c?endpoint=http://127.0.0.1:9&region=r", "SWEEPER_CONFIRM_DELAY=1m",
 	})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("Load: %v, warnings %q", err, warnings)
@@ -69,10 +71,14 @@ func TestLoadSetsEveryField(t *testing.T) {
 		"BatchRows:100000", "BatchTarget:10ms", "Workers:16", "StatementTimeout:10m0s", "Approve:auto",
 		"LogLevel:DEBUG", "LogFormat:json", "ShutdownGrace:1s",
 		"RowsPerSecond:5000", "Window:22:00-05:00", "SlotLimit:512MiB", "HTTPAddr:off",
+		"SigningKey:acme+", "AnchorURL:[file:///a s3://b/c?endpoint=http://127.0.0.1:9&region=r]", "ConfirmDelay:1m0s",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not in %s", want, text)
 		}
+	}
+	if strings.Contains(text, "PRIVATE") || strings.Contains(text, goodSigner[len(goodSigner)-20:]) {
+		t.Error("the signing key is printed")
 	}
 	if got.DatabaseURL.Reveal() != goodURL {
 		t.Error("Reveal does not give the URL back")
@@ -115,6 +121,14 @@ func TestLoadRefuses(t *testing.T) {
 		"SWEEPER_HMAC_KEY=" + goodKey[2:]:                                                 "SWEEPER_HMAC_KEY: must be 32 bytes or more",
 		"SWEEPER_HMAC_KEY=" + goodKey + ",":                                               "SWEEPER_HMAC_KEY: must be",
 		"SWEEPER_HMAC_KEY=" + goodKey + "," + goodKey + "," + goodKey:                     "SWEEPER_HMAC_KEY: holds more than two keys",
+		"SWEEPER_SIGNING_KEY=hunter2":                                                     "SWEEPER_SIGNING_KEY: is not an Ed25519 signer key, PRIVATE+KEY+name+hash+data, or two with a comma between them; create one with: sweeper log keygen NAME",
+		"SWEEPER_SIGNING_KEY=" + goodSigner + "," + goodSigner:                            "SWEEPER_SIGNING_KEY: holds one key twice",
+		"SWEEPER_SIGNING_KEY=" + goodSigner + ",,":                                        "SWEEPER_SIGNING_KEY: holds more than two keys",
+		"SWEEPER_ANCHOR_URL=/hunter2":                                                     "SWEEPER_ANCHOR_URL: must be file:///dir or s3://bucket/prefix",
+		"SWEEPER_ANCHOR_URL=s3://u:hunter2@b/p":                                           "SWEEPER_ANCHOR_URL: must be file:///dir or s3://bucket/prefix, with a comma between several: credentials do not belong into it",
+		"SWEEPER_ANCHOR_URL=s3://b?secret=hunter2":                                        "SWEEPER_ANCHOR_URL: must be file:///dir or s3://bucket/prefix, with a comma between several: it knows endpoint and region",
+		"SWEEPER_ANCHOR_URL=file:///hunter2,file:///hunter2":                              "SWEEPER_ANCHOR_URL: names one anchor twice",
+		"SWEEPER_CONFIRM_DELAY=-1s":                                                       "SWEEPER_CONFIRM_DELAY: must be a duration from 0s to 24h",
 		"SWEEPER_TIMEZONE=Europe/hunter2":                                                 "SWEEPER_TIMEZONE: must be an IANA zone such as Europe/Berlin",
 		"SWEEPER_TIMEZONE=Local":                                                          "SWEEPER_TIMEZONE: must be an IANA zone",
 		"SWEEPER_BATCH_ROWS=0":                                                            "SWEEPER_BATCH_ROWS: must be a whole number from 1 to 100000, for example 10000",
@@ -258,7 +272,7 @@ func TestLoadWarns(t *testing.T) {
 		"SWEEPER_POLICY=x":                `"SWEEPER_POLICY": is not a known variable; did you mean SWEEPER_POLICIES?`,
 		"SWEEPER_Slot=x":                  `"SWEEPER_Slot": is not a known variable; did you mean SWEEPER_SLOT?`,
 		"SWEEPER_ANCHOR_ULR=x":            `"SWEEPER_ANCHOR_ULR": is not a known variable; did you mean SWEEPER_ANCHOR_URL?`,
-		"SWEEPER_ANCHOR_URL=x":            "SWEEPER_ANCHOR_URL: is not used by this version",
+		"SWEEPER_MAIL_FROM=x":             "SWEEPER_MAIL_FROM: is not used by this version",
 		"SWEEPER_WEBHOOK_SECRET_FILE=x":   "SWEEPER_WEBHOOK_SECRET_FILE: is not used by this version",
 		"SWEEPER_BUCKET_DOCUMENTS=x":      "SWEEPER_BUCKET_DOCUMENTS: is not used by this version",
 		"SWEEPER_LOCK_TIMEOUT=30s":        "SWEEPER_LOCK_TIMEOUT: is not shorter",

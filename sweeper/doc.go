@@ -31,5 +31,13 @@
 // row of the run before, and each batch reads its own row under a lock, so
 // that a process that wakes up commits nothing more.
 //
+// # Checkpoints
+//
+// What is in the log is signed now and then and kept at anchors outside the
+// database (package anchor). Before a process writes the log or signs anything
+// it holds the log against the newest checkpoint of each anchor; a log that does
+// not continue it was restored, rewritten or begun anew, and nothing is purged
+// until Fork has said so in the log.
+//
 // It never purges while the log cannot witness it.
 package sweeper

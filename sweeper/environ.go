@@ -20,8 +20,8 @@ const (
 
 // later are the variables of the interface that this version does not use.
 var later = []string{
-	"SWEEPER_SIGNING_KEY", "SWEEPER_ANCHOR_URL", "SWEEPER_MAX_REPLICA_LAG",
-	"SWEEPER_MAX_SLOT_LAG", "SWEEPER_CONFIRM_DELAY", "SWEEPER_LOG_RETENTION",
+	"SWEEPER_MAX_REPLICA_LAG",
+	"SWEEPER_MAX_SLOT_LAG", "SWEEPER_LOG_RETENTION",
 	"SWEEPER_WEBHOOK_URL",
 	"SWEEPER_WEBHOOK_SECRET", "SWEEPER_WEBHOOK_ALLOW_CIDRS", "SWEEPER_SMTP_URL", "SWEEPER_MAIL_FROM",
 	"SWEEPER_MAIL_TO",
@@ -33,7 +33,7 @@ const laterPrefix = "SWEEPER_BUCKET_"
 // elsewhere are read by `demo` and by tests, outside of Config.
 var elsewhere = []string{
 	"SWEEPER_DEMO_IMAGE", "SWEEPER_PG_BIN", "SWEEPER_TEST_DATABASE_URL", "SWEEPER_TEST_DIR", "SWEEPER_TEST_IMAGE",
-	"SWEEPER_TEST_TAG",
+	"SWEEPER_TEST_S3", "SWEEPER_TEST_TAG",
 }
 
 // libpqNames are the variables of libpq that say where to connect to.

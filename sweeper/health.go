@@ -12,15 +12,17 @@ import (
 
 // Check is one thing that a daemon looks at again and again.
 type Check struct {
-	Name   string // database, schema, clock, slot, publications, log, chain, mismatches, policies
+	Name   string // database, schema, clock, slot, publications, log, chain, mismatches, policies; with anchors: anchor, checkpoints
 	OK     bool
 	Detail string // what is wrong and what mends it; "" while OK
 }
 
 // stops tells whether the check forbids to purge. Policies on disk that cannot
 // be used leave those in force as they are, and a mismatch is in the log for
-// ever.
-func (c Check) stops() bool { return !c.OK && c.Name != checkPolicies && c.Name != checkMismatches }
+// ever. What is not anchored yet is in the log all the same.
+func (c Check) stops() bool {
+	return !c.OK && c.Name != checkPolicies && c.Name != checkMismatches && c.Name != checkCheckpoints
+}
 
 // The checks, in the order in which they are told.
 const (
@@ -58,7 +60,9 @@ type Facts struct {
 	ReaderPID     int  // of the session that reads the slot; 0: none
 	Leader        bool // it is this process
 	PolicyReload  time.Time
-	PolicyPending bool // the policies on disk are not those in force
+	PolicyPending bool          // the policies on disk are not those in force
+	Anchors       bool          // there are
+	Unanchored    time.Duration // for which entries of the log have not been in every anchor
 }
 
 // Purging tells whether purging may go on, and why not.
@@ -90,8 +94,9 @@ type Health struct {
 	mu       sync.Mutex
 	now      func() time.Time // nil until the monitor runs
 	report   Report
-	reload   error         // why the policies on disk are not those in force
-	reloadAt time.Time     // when they were looked at and found good
+	reload   error     // why the policies on disk are not those in force
+	reloadAt time.Time // when they were looked at and found good
+	anchored anchored
 	refused  error         // why the purging role gets no connection; nil: it does
 	counted  *metrics      // nil until they are asked for
 	news     chan struct{} // closed when another check passes or fails than before; nil until somebody waits
@@ -143,6 +148,11 @@ func (h *Health) looked() Report {
 		policies.Detail = "those in force are older than those on disk, which cannot be used: " + strings.ReplaceAll(safeText(h.reload), "\n", "; ")
 	}
 	r.Checks = append(r.Checks, policies)
+	if h.now != nil {
+		r.Checks = append(r.Checks, h.anchored.checks(h.now())...)
+		r.Facts.Unanchored = h.anchored.waits(h.now())
+	}
+	r.Facts.Anchors = h.anchored.configured
 	r.Facts.PolicyReload, r.Facts.PolicyPending = h.reloadAt, h.reload != nil
 	return r
 }
@@ -205,6 +215,9 @@ func (h *Health) wrote(err error) {
 func (h *Health) saw(r Report) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !r.Facts.ServerTime.IsZero() {
+		h.anchored.saw(r.At, r.Facts.Entries)
+	}
 	if r.Facts.Source == "" {
 		r.Facts.Source = h.report.Facts.Source
 	}

@@ -124,6 +124,9 @@ func (c *healthCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("sweeper_purge_log_sequence", "Number of entries in the purge log.", float64(r.Facts.Entries))
 		gauge("sweeper_log_mismatches", "Entries of the purge log that say that a run did something else than it reported.", float64(r.Facts.Mismatches))
 		gauge("sweeper_log_gaps", "Entries of the purge log that say that it could not be read what was committed for a time.", float64(r.Facts.Gaps))
+		if r.Facts.Anchors {
+			gauge("sweeper_checkpoint_unanchored_seconds", "For how long entries of the purge log have not been in every anchor; 0 if all are.", r.Facts.Unanchored.Seconds())
+		}
 		gauge("sweeper_leader", "1 while this process reads the slot.", flag(r.Facts.Leader))
 	}
 	for _, one := range r.Categories {

@@ -28,6 +28,7 @@ type daemon struct {
 	window   schedule.Window
 	health   *Health
 	outage   *outage
+	notary   *notary
 	wake     chan struct{}   // has the scheduler look at its schedules now
 	warned   map[string]bool // what was said of the policies; of the loading goroutine
 
@@ -68,6 +69,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, o RunOptions) error 
 	if _, err := d.read(); err != nil {
 		return err
 	}
+	if d.notary, err = newNotary(cfg, log, o.Now, d.health); err != nil {
+		return err
+	}
+	d.health.configure(cfg)
+	if cfg.SigningKey.IsZero() {
+		log.WarnContext(ctx, "checkpoints of the purge log are not signed", slog.String("why", "SWEEPER_SIGNING_KEY is not set; "+createSigner))
+	}
 	log.InfoContext(ctx, "sweeper starts", slog.String("instance", string(d.instance)))
 	late, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
@@ -99,10 +107,11 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 	defer end()
 	streaming, stop := context.WithCancel(late)
 	defer stop()
-	s := &stream{cfg: d.cfg, log: d.log, now: d.now, instance: d.instance, outage: d.outage, keep: true, health: d.health, broke: make(chan error, 1)}
+	s := &stream{cfg: d.cfg, log: d.log, now: d.now, instance: d.instance, outage: d.outage, keep: true, health: d.health, broke: make(chan error, 1), notary: d.notary}
 	var group errgroup.Group
 	group.Go(func() error { return s.run(streaming) })
 	group.Go(func() error { return d.reload(soft, reload) })
+	group.Go(func() error { d.notarize(streaming, d.notary, s); return nil })
 	group.Go(func() error {
 		defer stop()
 		err := d.schedule(soft, hard)
@@ -112,6 +121,7 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 			default:
 			}
 			d.drain(hard, s.broke)
+			d.lastNote(hard, d.notary)
 		}
 		return err
 	})

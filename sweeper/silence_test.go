@@ -145,7 +145,7 @@ func TestConnections(t *testing.T) {
 		return w.text(t, `select count(*) from app.events`) == "0"
 	})
 	t.Logf("at most %v", most)
-	if most["sweeper_daemon"] > 2*3+2 || most["sweeper_logger"] > 5 {
+	if most["sweeper_daemon"] > 2*3+2 || most["sweeper_logger"] > 6 {
 		t.Errorf("%v connections", most)
 	}
 	if got := w.text(t, `select string_agg(distinct application_name, ', ') from pg_stat_activity where datname = current_database() and usename like 'sweeper%' and application_name !~ '^sweeper/[0-9a-f]{8}( log)?$'`); got != "" {

@@ -34,17 +34,18 @@ type CategoryStatus struct {
 
 // LogStatus is how the purge log stands.
 type LogStatus struct {
-	Entries    int64      // 0: it has not begun
-	Slot       wal.Status // of the slot that feeds it
-	LagBytes   int64      // WAL that is not in the log yet; an idle log lags by up to 16 MiB that hold nothing for it
-	Applied    string     // LSN up to which the log is complete
-	UpdatedAt  *time.Time // when it last moved
-	Mismatches int64      // entries of that kind
-	Gaps       int64      // and of that
-	LastAlarm  *time.Time // when the last of both was logged
-	Unhealthy  []string   // why nothing may be purged; none: healthy
-	Holds      int64      // legal holds in force
-	Source     string     // server and slot, as a daemon that looks after them calls them
+	Entries    int64             // 0: it has not begun
+	Slot       wal.Status        // of the slot that feeds it
+	LagBytes   int64             // WAL that is not in the log yet; an idle log lags by up to 16 MiB that hold nothing for it
+	Applied    string            // LSN up to which the log is complete
+	UpdatedAt  *time.Time        // when it last moved
+	Mismatches int64             // entries of that kind
+	Gaps       int64             // and of that
+	LastAlarm  *time.Time        // when the last of both was logged
+	Unhealthy  []string          // why nothing may be purged; none: healthy
+	Holds      int64             // legal holds in force
+	Checkpoint *CheckpointStatus // the newest; nil: there is none
+	Source     string            // server and slot, as a daemon that looks after them calls them
 }
 
 // Status tells how categories and log stand. now is by this machine's clock.
@@ -94,6 +95,9 @@ func logStatus(ctx context.Context, conn *pgx.Conn, cfg Config, now time.Time) (
 	err = conn.QueryRow(ctx, alarmsSQL).Scan(&l.Mismatches, &l.Gaps, &l.LastAlarm)
 	if err != nil {
 		return l, pg.Wrap("look for gaps and mismatches in the purge log", err)
+	}
+	if l.Checkpoint, err = newestCheckpoint(ctx, conn); err != nil {
+		return l, err
 	}
 	l.Source, l.Unhealthy, err = evidenceNow(ctx, conn, cfg, now, ahead)
 	return l, err

@@ -46,6 +46,7 @@ type stream struct {
 	busy     int           // how often in a row the slot had a reader while the log had no other writer
 	reading  atomic.Bool   // the slot is ours at this moment
 	broke    chan error    // hears, if there is room, of what ended a session and waits for somebody to mend it; nil: nobody asks
+	notary   *notary       // holds the log against what is anchored; nil: nothing is
 	blind    bool          // a publication does not exist at the slot's position, so that nobody can ever read on from there
 }
 
@@ -118,15 +119,10 @@ func (s *stream) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	log, err := purgelog.Open(ctx, purgelog.Options{
-		URL: s.cfg.ReplicationURL.Reveal(), SystemID: systemID, Slot: s.cfg.Slot,
-		Confirmed: uint64(slot.Confirmed), Key: s.cfg.HMACKey.First.Bytes(), Log: s.log,
-		Application: s.instance.logger(), Publications: s.cfg.publications(),
-		Switch: func(ctx context.Context, from, to int) (uint64, error) {
-			lsn, err := wal.SwitchPoint(ctx, wal.Options{URL: s.cfg.ReplicationURL.Reveal(), Application: s.instance.logger()}, from, to)
-			return uint64(lsn), err
-		},
-	})
+	if err := s.notary.begin(ctx, conn); err != nil {
+		return err
+	}
+	log, err := purgelog.Open(ctx, s.cfg.logOptions(systemID, uint64(slot.Confirmed), s.log, s.instance))
 	if errors.Is(err, purgelog.ErrBusy) {
 		return s.standBy(ctx, conn)
 	}
@@ -143,7 +139,7 @@ func (s *stream) session(ctx context.Context) (err error) {
 	streaming, quiet := beating(ctx, conn, s.beatEvery())
 	defer func() { err = cmp.Or(quiet(), err) }()
 	reader, err := wal.Open(streaming, wal.Options{
-		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: wal.LSN(log.Applied()), Key: log.KeyColumns, Log: s.log, Now: s.now,
+		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: s.resume(log), Key: log.KeyColumns, Log: s.log, Now: s.now,
 		Publications: s.cfg.publications(), Application: s.instance.logger(),
 	})
 	if err != nil {
@@ -164,6 +160,29 @@ func (s *stream) session(ctx context.Context) (err error) {
 		err = s.giveUp(ctx, conn, log)
 	}
 	return err
+}
+
+// logOptions say whose log it is, and with which keys.
+func (c Config) logOptions(systemID string, confirmed uint64, log *slog.Logger, i instance) purgelog.Options {
+	return purgelog.Options{
+		URL: c.ReplicationURL.Reveal(), SystemID: systemID, Slot: c.Slot, Confirmed: confirmed, Key: c.HMACKey.First.Bytes(), Log: log,
+		SigningKey: c.SigningKey.First.Public(), FormerSigningKey: c.SigningKey.Second.Public(), Application: i.logger(),
+		Publications: c.publications(),
+		Switch: func(ctx context.Context, from, to int) (uint64, error) {
+			lsn, err := wal.SwitchPoint(ctx, wal.Options{URL: c.ReplicationURL.Reveal(), Application: i.logger()}, from, to)
+			return uint64(lsn), err
+		},
+	}
+}
+
+// resume is where to read on: behind what the log has, or, where the server is
+// told of that late, from what it was told. What is in the log already is
+// skipped.
+func (s *stream) resume(log *purgelog.Log) wal.LSN {
+	if s.cfg.ConfirmDelay > 0 {
+		return 0
+	}
+	return wal.LSN(log.Applied())
 }
 
 // publications are the three that the slot is read through.
@@ -201,7 +220,10 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 	began := s.now()
 	moved = began
 	looks := looks{next: moved.Add(lookAtMost)}
+	late := confirmer{delay: s.cfg.ConfirmDelay, ack: func(lsn uint64) { reader.Ack(wal.LSN(lsn)) }}
+	late.applied(log.Applied(), began)
 	for {
+		late.tell(s.now())
 		pending := !oldest.IsZero()
 		wait := idlePoll
 		if pending {
@@ -248,7 +270,7 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 		}
 		s.health.wrote(nil)
 		failpoint.Hit("log.appended")
-		reader.Ack(wal.LSN(applied))
+		late.applied(applied, s.now())
 		oldest, moved = time.Time{}, s.now()
 	}
 }

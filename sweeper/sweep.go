@@ -75,7 +75,12 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	// The log outlives the sweep: after a signal it still takes in what was committed.
 	streaming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	ended, err := startStream(streaming, ctx, &stream{cfg: cfg, log: log, now: o.Now, instance: self, outage: newOutage(log, o.Now)})
+	n, err := newNotary(cfg, log, o.Now, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{cfg: cfg, log: log, now: o.Now, instance: self, outage: newOutage(log, o.Now), notary: n}
+	ended, err := startStream(streaming, ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +114,9 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 	if err != nil {
 		return outcomes, errors.Join(err, found)
 	}
+	noted := n.conclude(waiting, s, o.Warn)
 	stop()
-	return outcomes, errors.Join(<-ended, found, m.off(set))
+	return outcomes, errors.Join(<-ended, found, noted, m.off(set))
 }
 
 // narrow keeps one category of the plan, and compares its hash. One that does

@@ -50,6 +50,8 @@ type verifyRow struct {
 	Commitments int64        `json:"row_commitments"`
 	Mismatches  int64        `json:"mismatches"`
 	Gaps        int64        `json:"gaps"`
+	Checkpoints int          `json:"checkpoints"`
+	Anchored    int          `json:"anchored"`
 	Root        string       `json:"root"`
 	Whole       bool         `json:"whole"`
 	Problems    []problemRow `json:"problems" table:"-"` // the first of them
@@ -63,9 +65,9 @@ type problemRow struct {
 func newLog(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log",
-		Short: "Read and verify the purge log",
+		Short: "Read, verify, sign and fork the purge log",
 	}
-	cmd.AddCommand(newLogTail(a), newLogVerify(a))
+	cmd.AddCommand(newLogTail(a), newLogVerify(a), newLogCheckpoint(a), newLogKeygen(a), newLogFork(a))
 	return group(cmd)
 }
 
@@ -138,10 +140,15 @@ func newLogVerify(a *app) *cobra.Command {
 		Long: `Recomputes leaf hashes, chain, tree and row commitments of the whole purge log and
 compares them with what is stored. A log that is whole may have entries that are bad
 news: mismatches, where a run did something else than it reported, and gaps, where it
-could not be read what happened. Exit codes: 0 the log is whole, 3 it is not, 6 that
-cannot be decided.`,
+could not be read what happened. Then it holds the log against every checkpoint, those in
+the database and those at the anchors of SWEEPER_ANCHOR_URL: signature and root. --key is
+the public key that you trust, one that you have from elsewhere; keys that took over from
+it, as the log says, count when it has signed that. Without --key it is the public half of
+SWEEPER_SIGNING_KEY, and without that the keys that the log names. Exit codes: 0 the log is
+whole, 3 it is not, 6 that cannot be decided: an anchor cannot be reached.`,
 		Args: cobra.NoArgs,
 	}
+	key := cmd.Flags().String("key", "", "public key to verify checkpoints with")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, _, err := a.load("log verify", sweeper.NeedDatabase)
@@ -160,7 +167,10 @@ cannot be decided.`,
 		if v.Mismatches+v.Gaps > 0 {
 			a.say("warning: the purge log has %d mismatch and %d gap entries; see what they say: select * from sweeper.purge_log where kind in ('mismatch', 'gap')", v.Mismatches, v.Gaps)
 		}
-		return errors.Join(printRows(a.stdout, *output, []verifyRow{newVerifyRow(v)}), broken(v))
+		audit, bad := a.auditCheckpoints(cmd, *key)
+		row := newVerifyRow(v)
+		row.hold(audit)
+		return errors.Join(printRows(a.stdout, *output, []verifyRow{row}), broken(v), bad)
 	}
 	return cmd
 }
@@ -171,6 +181,15 @@ func newVerifyRow(v purgelog.Verification) verifyRow {
 		r.Problems = append(r.Problems, problemRow{p.Seq, p.Text})
 	}
 	return r
+}
+
+// hold adds what holding the log against its checkpoints found.
+func (r *verifyRow) hold(c sweeper.CheckpointAudit) {
+	r.Checkpoints, r.Anchored = c.Checkpoints, c.Anchored
+	r.Whole = r.Whole && len(c.Problems) == 0
+	for _, p := range c.Problems {
+		r.Problems = append(r.Problems, problemRow{p.Seq, p.Text})
+	}
 }
 
 // broken is the error of a log that is not whole.

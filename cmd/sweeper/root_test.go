@@ -105,9 +105,9 @@ func TestLoad(t *testing.T) {
 			[]string{"sweeper: warning: \"SWEEPER_SLOTT\": is not a known", "\nsweeper: SWEEPER_SLOT: must be", "\nsweeper: SWEEPER_WORKERS: must be"},
 		},
 		"complete": {
-			[]string{"SWEEPER_DATABASE_URL=postgres://u:hunter2@h/d", key, "SWEEPER_ANCHOR_URL=hunter2"},
+			[]string{"SWEEPER_DATABASE_URL=postgres://u:hunter2@h/d", key, "SWEEPER_MAIL_FROM=hunter2"},
 			0,
-			[]string{`"level":"WARN","msg":"configuration","warning":"SWEEPER_ANCHOR_URL: is not used by this version"`, `"msg":"ready"`},
+			[]string{`"level":"WARN","msg":"configuration","warning":"SWEEPER_MAIL_FROM: is not used by this version"`, `"msg":"ready"`},
 		},
 	} {
 		got := try(t, tc.environ, []string{"needy"}, needy)

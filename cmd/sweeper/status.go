@@ -95,6 +95,18 @@ func (a *app) tellLog(cfg sweeper.Config, l sweeper.LogStatus) {
 	if l.Slot.Exists {
 		a.say("slot: %s holds %s of WAL, %s", cfg.Slot, bytesText(l.Slot.RetainedBytes), reader)
 	}
+	if c := l.Checkpoint; c != nil {
+		by, at := "not signed, as SWEEPER_SIGNING_KEY is not set", "in the database alone, as SWEEPER_ANCHOR_URL is not set"
+		if len(c.SignedBy) > 0 {
+			by = "signed by " + strings.Join(c.SignedBy, " and ")
+		}
+		if len(c.Anchors) > 0 {
+			at = "kept at " + strings.Join(c.Anchors, " and ")
+		} else if len(cfg.AnchorURL) > 0 {
+			at = "at no anchor yet"
+		}
+		a.say("checkpoint: %d entries at %s, %s, %s", c.Size, shown(c.MadeAt), by, at)
+	}
 	a.say("holds: %d in force", l.Holds)
 }
 

@@ -266,6 +266,7 @@ comment on column sweeper.checkpoints.checkpoint_id is 'Number of the checkpoint
 comment on column sweeper.checkpoints.origin is 'Which log: named by the leaf hash of the entry that it began with, genesis or the last fork.';
 comment on column sweeper.checkpoints.size is 'Entries in the tree.';
 comment on column sweeper.checkpoints.root is 'Root of the tree over them.';
+comment on column sweeper.checkpoints.hashes is 'The edge of that tree, 32 bytes each, the widest first: what a later tree is shown to continue from. The root proves it.';
 comment on column sweeper.checkpoints.note is 'The signed note; its bare text when there was no signing key.';
 comment on column sweeper.checkpoints.signed_by is 'Names and hashes of the keys that signed it; empty: unsigned.';
 comment on column sweeper.checkpoints.made_at is 'When it was made.';

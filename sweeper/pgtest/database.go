@@ -139,3 +139,10 @@ func (d *DB) drop(t testing.TB) {
 		t.Error(fmt.Errorf("clean up after the test: %w", err))
 	}
 }
+
+// Named is another database of the same server, which the caller makes and
+// drops.
+func (d *DB) Named(name string) *DB { return &DB{Name: name} }
+
+// Reconnect has Exec open its session again.
+func (d *DB) Reconnect() { d.close() }

@@ -18,14 +18,14 @@ type Checkpoint struct {
 	Root   [32]byte
 }
 
-// originPrefix opens the origin of every purge log.
-const originPrefix = "sweeper/purge-log/"
+// OriginPrefix opens the origin of every purge log.
+const OriginPrefix = "sweeper/purge-log/"
 
 // Origin names a log by the leaf hash of the entry that it began with: genesis,
 // or after a restore its last entry of kind fork. So it needs no place of its
 // own, and a log that was forked never passes for the one before.
 func Origin(leafHash [32]byte) string {
-	return fmt.Sprintf("%s%x", originPrefix, leafHash[:16])
+	return fmt.Sprintf("%s%x", OriginPrefix, leafHash[:16])
 }
 
 // Text is what a checkpoint's note says: origin, size, and the root in base64,

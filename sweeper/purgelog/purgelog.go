@@ -46,7 +46,7 @@ import (
 // What can stand in the way of writing the log.
 var (
 	ErrBusy    = errors.New("another process writes the purge log")
-	ErrForeign = errors.New("the purge log belongs to another server than this one; it may continue only after a fork")
+	ErrForeign = errors.New("the purge log belongs to another server than this one; it may continue only after: sweeper log fork")
 )
 
 // Options say whose log it is and with which key rows are committed to.
@@ -64,6 +64,10 @@ type Options struct {
 	// Switch tells where the server left one timeline for a later one; 0: it does
 	// not know any more. nil: nobody can be asked.
 	Switch func(ctx context.Context, from, to int) (lsn uint64, err error)
+
+	// The public halves of the key that signs checkpoints and, while rotating,
+	// of the one before; "": there is none.
+	SigningKey, FormerSigningKey string
 
 	Application string // the name of its connections; "" is "sweeper log"
 }
@@ -113,12 +117,10 @@ func (s state) clone() (state, error) {
 // first time it writes the genesis entry, and where the slot has left WAL out,
 // one of kind gap. ErrBusy: another process has it.
 func Open(ctx context.Context, o Options) (*Log, error) {
-	o.Application = cmp.Or(o.Application, "sweeper log")
-	conn, err := pg.Connect(ctx, o.URL, o.Application)
+	l, err := take(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), registered: map[string]bool{}}
 	if err := l.open(ctx); err != nil {
 		l.Close(context.WithoutCancel(ctx))
 		return nil, err
@@ -126,7 +128,22 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	return l, nil
 }
 
-func (l *Log) open(ctx context.Context) error {
+// take connects and takes the one writer's place.
+func take(ctx context.Context, o Options) (*Log, error) {
+	o.Application = cmp.Or(o.Application, "sweeper log")
+	conn, err := pg.Connect(ctx, o.URL, o.Application)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), registered: map[string]bool{}}
+	if err := l.lock(ctx); err != nil {
+		l.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Log) lock(ctx context.Context) error {
 	var mine bool
 	if err := l.conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.LockLog).Scan(&mine); err != nil {
 		return pg.Wrap("take the purge log", err)
@@ -139,9 +156,10 @@ func (l *Log) open(ctx context.Context) error {
 		return err
 	}
 	l.relations = &relations{conn: lookup, known: map[string]relation{}}
-	if err := l.ensurePartitions(ctx); err != nil {
-		return err
-	}
+	return l.ensurePartitions(ctx)
+}
+
+func (l *Log) open(ctx context.Context) error {
 	found, err := l.load(ctx)
 	if err == nil {
 		err = l.loadCoverage(ctx)
@@ -155,9 +173,12 @@ func (l *Log) open(ctx context.Context) error {
 		return pg.Wrap("look at the timeline", err)
 	}
 	if found {
-		err = l.follow(ctx, timeline)
+		err = l.keys(ctx)
 	} else {
 		err = l.genesis(ctx, timeline)
+	}
+	if err == nil && found {
+		err = l.follow(ctx, timeline)
 	}
 	if err == nil && l.o.Confirmed > l.committed.applied {
 		err = l.bridge(ctx)

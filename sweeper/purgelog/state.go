@@ -40,27 +40,32 @@ func (l *Log) load(ctx context.Context) (found bool, err error) {
 	var since *time.Time
 	err = l.conn.QueryRow(ctx, `select applied_lsn, coalesce(timeline, 0), coalesce(looked_lsn, '0/0'), coalesce(reconcile_lsn, '0/0'), reconcile_since, coalesce(reconcile_snapshot::text, '')
 		from sweeper.log_progress where source = $1`, l.source).Scan(&s.applied, &s.timeline, &s.looked, &r.lsn, &since, &r.snapshot)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, ErrForeign
-	}
 	if since != nil {
 		r.since = *since
 		s.reconcile = &r
 	}
 	l.committed = s
+	if errors.Is(err, pgx.ErrNoRows) {
+		return true, ErrForeign
+	}
 	return true, pg.Wrap("read the progress of the purge log", err)
 }
 
-// genesis begins the log: where it starts to witness, and on which server.
+// genesis begins the log: where it starts to witness, on which server, and with
+// which keys.
 func (l *Log) genesis(ctx context.Context, timeline int) error {
 	l.committed = state{tree: &proof.Tree{}, applied: l.o.Confirmed, timeline: timeline}
+	keys, err := l.firstKeys()
+	if err != nil {
+		return err
+	}
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
-	if err := l.append(proof.Entry{Kind: "genesis", CommitLSN: l.o.Confirmed}); err != nil {
+	if err := l.append(proof.Entry{Kind: proof.KindGenesis, CommitLSN: l.o.Confirmed, Reference: keys}); err != nil {
 		return err
 	}
-	_, err := l.Flush(ctx)
+	_, err = l.Flush(ctx)
 	return err
 }
 
