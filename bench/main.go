@@ -3,6 +3,7 @@
 // machine in mind that it ran on.
 //
 //	go run ./bench plan
+//	go run ./bench verify
 package main
 
 import (
@@ -17,7 +18,8 @@ import (
 
 // benches are what can be measured, by name.
 var benches = map[string]func(ctx context.Context, args []string) error{
-	"plan": benchPlan,
+	"plan":   benchPlan,
+	"verify": benchVerify,
 }
 
 func main() {
