@@ -137,7 +137,25 @@ func fillLog(ctx context.Context, conn *pgx.Conn, entries, rows int) error {
 	committer := proof.NewCommitter([]byte(strings.Repeat("k", 32)))
 	texts := func(s string) *string { return &s }
 	run, xid, count := [16]byte{1}, int64(0), int64(rows)
-	var parts [][]any
+	var roots [][]byte
+	var r proof.Rows
+	const perPart = 2000
+	perEntry := (rows + perPart - 1) / perPart
+	part := func(n int) ([]any, error) { // one after the other: what is made is not kept
+		i, k := n/perEntry, n%perEntry
+		var commitments []byte
+		for at := k * perPart; at < min(rows, (k+1)*perPart); at++ {
+			c := committer.Commit([]byte{byte(i), byte(i >> 8), byte(at), byte(at >> 8), byte(at >> 16)})
+			r.Add(c)
+			commitments = append(commitments, c[:]...)
+		}
+		if k == perEntry-1 {
+			root := r.Root()
+			roots = append(roots, root[:])
+			r.Reset()
+		}
+		return []any{int64(i), now, k, commitments}, nil
+	}
 	entry := func(i int) ([]any, error) {
 		e := proof.Entry{
 			Seq: int64(i), LoggedAt: now, CommittedAt: &now, CommitLSN: uint64(i) << 12, XID: &xid, Source: "7/bench", Kind: "delete",
@@ -148,18 +166,7 @@ func fillLog(ctx context.Context, conn *pgx.Conn, entries, rows int) error {
 			e.Kind = proof.KindGenesis
 		}
 		if rows > 0 {
-			var r proof.Rows
-			var part []byte
-			for k := range rows {
-				c := committer.Commit([]byte{byte(i), byte(i >> 8), byte(k), byte(k >> 8), byte(k >> 16)})
-				r.Add(c)
-				if part = append(part, c[:]...); len(part) == 2000*32 || k == rows-1 {
-					parts = append(parts, []any{e.Seq, now, k / 2000, part})
-					part = nil
-				}
-			}
-			root := r.Root()
-			e.RowsRoot = root[:]
+			e.RowsRoot = roots[i]
 		}
 		leaf, err := e.Leaf()
 		if err != nil {
@@ -174,11 +181,11 @@ func fillLog(ctx context.Context, conn *pgx.Conn, entries, rows int) error {
 			e.RunID, policy, e.RowCount, e.RowsRoot, hash[:], append([]byte(nil), chain[:]...),
 		}, nil
 	}
-	columns := strings.Fields("seq logged_at committed_at commit_lsn xid source kind reason category relation cutoff basis actor run_id policy_sha256 row_count rows_root leaf_hash chain_hash")
-	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"sweeper", "purge_log"}, columns, pgx.CopyFromSlice(entries, entry)); err != nil {
+	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"sweeper", "purge_rows"}, []string{"seq", "logged_at", "part", "commitments"}, pgx.CopyFromSlice(entries*perEntry, part)); err != nil {
 		return err
 	}
-	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"sweeper", "purge_rows"}, []string{"seq", "logged_at", "part", "commitments"}, pgx.CopyFromRows(parts)); err != nil {
+	columns := strings.Fields("seq logged_at committed_at commit_lsn xid source kind reason category relation cutoff basis actor run_id policy_sha256 row_count rows_root leaf_hash chain_hash")
+	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"sweeper", "purge_log"}, columns, pgx.CopyFromSlice(entries, entry)); err != nil {
 		return err
 	}
 	root := tree.Root()

@@ -39,6 +39,8 @@ type Check struct {
 	Sizes    []uint64 // trees whose roots are to be told
 	Workers  int      // connections that read at the same time; 0: one for each processor, up to four
 	Progress func(done, total int64)
+
+	segment int64 // entries that one connection reads at a time; 0: segmentSize
 }
 
 // Verify recomputes the whole log from its rows, in one snapshot: leaf hashes,
@@ -72,7 +74,11 @@ func (c Check) Run(ctx context.Context, conn *pgx.Conn) (Verification, error) {
 		v.first = v.pruned.Size
 	}
 	v.From = max(v.From, v.first)
+	v.Sizes = slices.Clone(v.Sizes)
 	slices.Sort(v.Sizes)
+	if v.Check.segment == 0 {
+		v.Check.segment = segmentSize
+	}
 	out, whole, err := v.fast(ctx)
 	if err == nil && !whole {
 		out, err = v.slow(ctx)
@@ -134,6 +140,12 @@ func (v *verification) progress(n int64) {
 // tellEvery is after how many entries the progress hears of them.
 const tellEvery = 4096
 
+// segments are the numbers of those that the log has.
+func (v *verification) segments() (begin, end int64) {
+	begin = v.first / v.Check.segment
+	return begin, max(begin+1, (v.head.Size+v.Check.segment-1)/v.Check.segment)
+}
+
 // segmentSize is how many entries one connection reads at a time: a perfect
 // subtree.
 const segmentSize = 1 << 16
@@ -144,15 +156,14 @@ func (v *verification) fast(ctx context.Context) (out Verification, whole bool, 
 	if workers == 0 {
 		workers = min(4, runtime.GOMAXPROCS(0))
 	}
-	begin := v.first / segmentSize
-	end := max(begin+1, (v.head.Size+segmentSize-1)/segmentSize)
+	begin, end := v.segments()
 	workers = int(min(int64(workers), end-begin))
 	conns, closing, err := v.connections(ctx, workers)
 	defer closing()
 	if err != nil {
 		return out, false, err
 	}
-	segments := make([]*segment, end-begin)
+	all := make([]*segment, end-begin)
 	var mu sync.Mutex
 	next, broken := begin, false
 	take := func(done *segment) (int64, bool) { // the next to be read
@@ -173,17 +184,18 @@ func (v *verification) fast(ctx context.Context) (out Verification, whole bool, 
 				if !ok {
 					return nil
 				}
-				if s, err = v.segment(ctx, conn, i, begin, end); err != nil {
+				var err error
+				if s, err = v.read(ctx, conn, i, begin, end); err != nil {
 					return err
 				}
-				segments[i-begin] = s
+				all[i-begin] = s
 			}
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return out, false, err
 	}
-	return v.join(segments)
+	return v.join(all)
 }
 
 // connections are conn and others like it, in its snapshot. One that cannot be
@@ -313,13 +325,13 @@ const (
 
 // between is the condition of a segment. The first and the last reach to the
 // end of all numbers, so that nothing stands outside of them.
-func between(i, begin, end int64) string {
+func (v *verification) between(i, begin, end int64) string {
 	var all []string
 	if i > begin {
-		all = append(all, fmt.Sprintf("seq >= %d", i*segmentSize))
+		all = append(all, fmt.Sprintf("seq >= %d", i*v.Check.segment))
 	}
 	if i < end-1 {
-		all = append(all, fmt.Sprintf("seq < %d", (i+1)*segmentSize))
+		all = append(all, fmt.Sprintf("seq < %d", (i+1)*v.Check.segment))
 	}
 	if len(all) == 0 {
 		return ""
@@ -327,10 +339,10 @@ func between(i, begin, end int64) string {
 	return " where " + strings.Join(all, " and ")
 }
 
-// segment reads one.
-func (v *verification) segment(ctx context.Context, conn *pgx.Conn, i, begin, end int64) (*segment, error) {
+// read reads one segment.
+func (v *verification) read(ctx context.Context, conn *pgx.Conn, i, begin, end int64) (*segment, error) {
 	s := &segment{tree: &proof.Tree{}, whole: true, parts: map[uint64]*proof.Tree{}}
-	next := i * segmentSize
+	next := i * v.Check.segment
 	if i == begin {
 		var err error
 		if s.tree, _, err = v.begin(); err != nil {
@@ -338,15 +350,12 @@ func (v *verification) segment(ctx context.Context, conn *pgx.Conn, i, begin, en
 		}
 		next = v.first
 	}
-	where := between(i, begin, end)
+	where := v.between(i, begin, end)
 	r := &entryReader{v: v, s: s, next: next}
 	err := copyOut(ctx, conn, "read the purge log", `select `+entryFields+` from sweeper.purge_log`+where+` order by seq, logged_at`, fieldsOfEntry, r.entry)
 	v.progress(r.told)
-	if errors.Is(err, errNotWhole) {
-		return s, nil
-	}
-	if err != nil {
-		return nil, err
+	if err != nil || !s.whole {
+		return s, err
 	}
 	rows := &rowsReader{due: r.due, from: v.From}
 	err = copyOut(ctx, conn, "read row commitments", `select seq, logged_at, part, commitments from sweeper.purge_rows`+where+` order by seq, part`, 4, rows.part)
@@ -356,9 +365,6 @@ func (v *verification) segment(ctx context.Context, conn *pgx.Conn, i, begin, en
 	s.rows, s.whole = rows.count, s.whole && rows.problems == nil
 	return s, err
 }
-
-// errNotWhole ends the reading of a segment that has something wrong with it.
-var errNotWhole = errors.New("the segment is not whole")
 
 // entryReader reads the entries of a segment.
 type entryReader struct {
@@ -371,15 +377,20 @@ type entryReader struct {
 	due   []rowsDue
 }
 
+// entry takes the next one. What follows on something that is wrong is read and
+// not looked at: COPY ends early only with its connection.
 func (r *entryReader) entry(fields [][]byte) error {
 	s := r.s
+	if !s.whole {
+		return nil
+	}
 	seq, loggedAt, err := place(fields)
 	if err != nil {
 		return err
 	}
 	if seq != r.next || len(fields[fieldLeafHash]) != 32 || len(fields[fieldChainHash]) != 32 {
 		s.whole = false
-		return errNotWhole
+		return nil
 	}
 	hash, chain := [32]byte(fields[fieldLeafHash]), [32]byte(fields[fieldChainHash])
 	if seq >= r.v.From {
@@ -388,14 +399,14 @@ func (r *entryReader) entry(fields [][]byte) error {
 		}
 		if proof.HashLeaf(r.leaf) != hash {
 			s.whole = false
-			return errNotWhole
+			return nil
 		}
 	}
 	if s.entries == 0 {
 		s.leaf, s.links = hash, chain
 	} else if proof.Chain(r.chain, hash) != chain {
 		s.whole = false
-		return errNotWhole
+		return nil
 	}
 	r.chain, s.chain = chain, chain
 	s.tree.Append(hash)
@@ -415,7 +426,7 @@ func (r *entryReader) entry(fields [][]byte) error {
 	if p := r.v.pruned; p != nil && seq == p.EntrySeq {
 		if r.v.checkPrune(seq, fields) != nil {
 			s.whole = false
-			return errNotWhole
+			return nil
 		}
 		s.named++
 	}
@@ -464,10 +475,9 @@ func (v *verification) slow(ctx context.Context) (Verification, error) {
 		}
 	}
 	conn := v.tx.Conn()
-	begin := v.first / segmentSize
-	end := max(begin+1, (v.head.Size+segmentSize-1)/segmentSize)
+	begin, end := v.segments()
 	for i := begin; i < end; i++ {
-		where := between(i, begin, end)
+		where := v.between(i, begin, end)
 		r.due = r.due[:0]
 		err := copyOut(ctx, conn, "read the purge log", `select `+entryFields+` from sweeper.purge_log`+where+` order by seq, logged_at`, fieldsOfEntry, r.entry)
 		if err != nil {
