@@ -32,3 +32,35 @@ func Tail(ctx context.Context, conn *pgx.Conn, n int) ([]proof.Entry, error) {
 	slices.Reverse(entries)
 	return entries, pg.Wrap("read the purge log", err)
 }
+
+// Subject reads the entries that have one of the digests of a subject, oldest
+// first.
+func Subject(ctx context.Context, conn *pgx.Conn, digests [][]byte) ([]proof.Entry, error) {
+	rows, err := conn.Query(ctx, entrySQL+`where subject_digest = any ($1) order by seq`, digests)
+	if err != nil {
+		return nil, pg.Wrap("search the purge log", err)
+	}
+	entries, err := pgx.CollectRows(rows, scanEntry)
+	return entries, pg.Wrap("search the purge log", err)
+}
+
+// Search reads the entries that have a commitment to a row of a relation, by the
+// id of the row, with any of the keys; oldest first.
+func Search(ctx context.Context, conn *pgx.Conn, id []byte, relation string, keys [][]byte) ([]proof.Entry, error) {
+	var all []proof.Entry
+	for _, key := range keys {
+		commitment := proof.NewCommitter(key).Commit(id)
+		// A commitment is as long as a hash: one that straddles two others is none.
+		rows, err := conn.Query(ctx, entrySQL+`l where relation = $1
+			and exists (select from sweeper.purge_rows r where r.seq = l.seq and position($2::bytea in r.commitments) % 32 = 1) order by seq`, relation, commitment[:])
+		if err != nil {
+			return nil, pg.Wrap("search the purge log", err)
+		}
+		entries, err := pgx.CollectRows(rows, scanEntry)
+		if err != nil {
+			return nil, pg.Wrap("search the purge log", err)
+		}
+		all = append(all, entries...)
+	}
+	return all, nil
+}
