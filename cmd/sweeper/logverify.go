@@ -17,7 +17,6 @@ import (
 
 // verifyRow is what log verify found.
 type verifyRow struct {
-	First       int64        `json:"first"` // those before were pruned
 	Entries     int64        `json:"entries"`
 	Commitments int64        `json:"row_commitments"`
 	Mismatches  int64        `json:"mismatches"`
@@ -25,6 +24,7 @@ type verifyRow struct {
 	Root        string       `json:"root"`
 	Whole       bool         `json:"whole"`
 	Problems    []problemRow `json:"problems" table:"-"` // the first of them
+	First       int64        `json:"first" table:"-"`    // the first entry: those before were pruned
 }
 
 type problemRow struct {

@@ -135,7 +135,7 @@ func (v *verification) progress(n int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.done += n
-	if v.Progress != nil {
+	if v.Progress != nil && v.done >= tellEvery { // a short log is done before anybody looks
 		v.Progress(v.done, v.head.Size-v.first)
 	}
 }
