@@ -25,7 +25,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 7
+const SchemaVersion = 8
 
 // writer collects the statements that are missing.
 type writer struct {
