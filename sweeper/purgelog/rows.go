@@ -28,8 +28,8 @@ func newRowsDue(seq, loggedAt int64, fields [][]byte) rowsDue {
 // entries that have some.
 type rowsReader struct {
 	due      []rowsDue
-	from     int64 // rows of entries before it are not looked at
-	count    int64 // commitments seen
+	believed func(seq int64) bool // the rows of such entries are not looked at
+	count    int64                // commitments seen
 	problems []proof.Problem
 
 	rows    proof.Rows // of due[0]
@@ -48,7 +48,7 @@ func (r *rowsReader) part(fields [][]byte) error {
 	if len(fields[2]) != 4 {
 		return errCopy
 	}
-	if seq < r.from {
+	if r.believed(seq) {
 		return nil
 	}
 	for len(r.due) > 0 && r.due[0].seq < seq {

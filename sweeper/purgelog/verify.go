@@ -27,6 +27,17 @@ type Verification struct {
 	Root             [32]byte
 	Roots            map[uint64][32]byte // of the trees of Check.Sizes, as far as the log reaches and was not pruned
 	Problems         []proof.Problem     // none: the log is whole
+
+	trees map[uint64]*proof.Tree // those of which Roots has the roots
+}
+
+// note keeps a tree that was asked for.
+func (v *Verification) note(tree *proof.Tree) error {
+	again, err := proof.NewTree(tree.Size(), tree.Hashes())
+	if err == nil {
+		v.Roots[tree.Size()], v.trees[tree.Size()] = tree.Root(), again
+	}
+	return err
 }
 
 // mostProblems is how many problems are told; one break can touch every later
@@ -41,7 +52,11 @@ type Check struct {
 	Progress func(done, total int64)
 
 	segment int64 // entries that one connection reads at a time; 0: segmentSize
+	to      int64 // of the entries from it on the stored hashes are believed as well; 0: of none
 }
+
+// believed tells whether of an entry only the stored hashes are looked at.
+func (c *Check) believed(seq int64) bool { return seq < c.From || c.to > 0 && seq >= c.to }
 
 // Verify recomputes the whole log from its rows, in one snapshot: leaf hashes,
 // chain, tree, row commitments, and the head they must lead to.
@@ -85,7 +100,7 @@ func (c Check) Run(ctx context.Context, conn *pgx.Conn) (Verification, error) {
 	}
 	out.First = v.first
 	if tree, _, e := v.begin(); e == nil && slices.Contains(v.Sizes, tree.Size()) && err == nil {
-		out.Roots[tree.Size()] = tree.Root() // that of all that was pruned is known
+		err = out.note(tree) // that of all that was pruned is known
 	}
 	return out, err
 }
@@ -243,7 +258,7 @@ func (v *verification) join(segments []*segment) (out Verification, whole bool, 
 	if err != nil {
 		return out, false, nil // the record of the prune is not one; slow tells
 	}
-	out.Roots = map[uint64][32]byte{}
+	out.Roots, out.trees = map[uint64][32]byte{}, map[uint64]*proof.Tree{}
 	named := 0
 	for i, s := range segments {
 		if s == nil || !s.whole {
@@ -252,7 +267,7 @@ func (v *verification) join(segments []*segment) (out Verification, whole bool, 
 		if s.entries > 0 && s.links != proof.Chain(chain, s.leaf) {
 			return out, false, nil
 		}
-		for size, part := range s.parts {
+		for _, part := range s.parts {
 			before, err := proof.NewTree(tree.Size(), tree.Hashes())
 			if err != nil {
 				return out, false, err
@@ -263,7 +278,9 @@ func (v *verification) join(segments []*segment) (out Verification, whole bool, 
 			if err := before.Join(part); err != nil {
 				return out, false, err
 			}
-			out.Roots[size] = before.Root()
+			if err := out.note(before); err != nil {
+				return out, false, err
+			}
 		}
 		if i == 0 {
 			tree = s.tree // it goes on from what was pruned
@@ -360,7 +377,7 @@ func (v *verification) read(ctx context.Context, conn *pgx.Conn, i, begin, end i
 	if err != nil || !s.whole {
 		return s, err
 	}
-	rows := &rowsReader{due: r.due, from: v.From}
+	rows := &rowsReader{due: r.due, believed: v.believed}
 	err = copyOut(ctx, conn, "read row commitments", `select seq, logged_at, part, commitments from sweeper.purge_rows`+where+` order by seq, part`, 4, rows.part)
 	if err == nil {
 		rows.close()
@@ -396,7 +413,7 @@ func (r *entryReader) entry(fields [][]byte) error {
 		return nil
 	}
 	hash, chain := [32]byte(fields[fieldLeafHash]), [32]byte(fields[fieldChainHash])
-	if seq >= r.v.From {
+	if !r.v.believed(seq) {
 		if r.leaf, err = proof.AppendColumns(r.leaf[:0], fields); err != nil {
 			return err
 		}
@@ -433,7 +450,7 @@ func (r *entryReader) entry(fields [][]byte) error {
 		}
 		s.named++
 	}
-	if seq >= r.v.From && fields[fieldRowsRoot] != nil {
+	if !r.v.believed(seq) && fields[fieldRowsRoot] != nil {
 		r.due = append(r.due, newRowsDue(seq, loggedAt, fields))
 	}
 	if r.told++; r.told == tellEvery {
@@ -469,7 +486,7 @@ func (v *verification) slow(ctx context.Context) (Verification, error) {
 	v.done = 0
 	v.mu.Unlock()
 	r := &problemReader{v: v, verifier: proof.NewVerifier()}
-	r.out.Roots = map[uint64][32]byte{}
+	r.out.Roots, r.out.trees = map[uint64][32]byte{}, map[uint64]*proof.Tree{}
 	if v.pruned != nil {
 		var err error
 		if r.verifier, err = v.pruned.Verifier(); err != nil {
@@ -486,7 +503,7 @@ func (v *verification) slow(ctx context.Context) (Verification, error) {
 		if err != nil {
 			return r.out, err
 		}
-		rows := &rowsReader{due: r.due, from: v.From}
+		rows := &rowsReader{due: r.due, believed: v.believed}
 		err = copyOut(ctx, conn, "read row commitments", `select seq, logged_at, part, commitments from sweeper.purge_rows`+where+` order by seq, part`, 4, rows.part)
 		if err != nil {
 			return r.out, err
@@ -524,7 +541,7 @@ func (r *problemReader) entry(fields [][]byte) error {
 		return err
 	}
 	var leaf []byte
-	if seq >= r.v.From {
+	if !r.v.believed(seq) {
 		if r.leaf, err = proof.AppendColumns(r.leaf[:0], fields); err != nil {
 			return err
 		}
@@ -533,7 +550,9 @@ func (r *problemReader) entry(fields [][]byte) error {
 	r.add(r.verifier.AddLeaf(seq, leaf, fields[fieldLeafHash], fields[fieldChainHash])...)
 	tree := r.verifier.Tree()
 	if _, wanted := slices.BinarySearch(r.v.Sizes, tree.Size()); wanted {
-		r.out.Roots[tree.Size()] = tree.Root()
+		if err := r.out.note(tree); err != nil {
+			return err
+		}
 	}
 	switch string(fields[fieldKind]) {
 	case proof.KindMismatch:
@@ -543,7 +562,7 @@ func (r *problemReader) entry(fields [][]byte) error {
 	}
 	r.pruned = r.pruned || r.v.pruned != nil && seq == r.v.pruned.EntrySeq
 	r.add(r.v.checkPrune(seq, fields)...)
-	if seq >= r.v.From && fields[fieldRowsRoot] != nil {
+	if !r.v.believed(seq) && fields[fieldRowsRoot] != nil {
 		r.due = append(r.due, newRowsDue(seq, loggedAt, fields))
 	}
 	if r.out.Entries++; r.out.Entries%tellEvery == 0 {
