@@ -44,6 +44,7 @@ type stream struct {
 	busy     int           // how often in a row the slot had a reader while the log had no other writer
 	reading  atomic.Bool   // the slot is ours at this moment
 	broke    chan error    // hears, if there is room, of what ended a session and waits for somebody to mend it; nil: nobody asks
+	prunes   *prunes       // months of the log that may go; nil: nobody prunes
 	blind    bool          // a publication does not exist at the slot's position, so that nobody can ever read on from there
 }
 
@@ -189,6 +190,9 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 	moved = s.now()
 	for {
 		pending := !oldest.IsZero()
+		if !pending {
+			s.prunes.apply(ctx, s.log, log)
+		}
 		wait := idlePoll
 		if pending {
 			wait = poll

@@ -47,7 +47,7 @@ func newLog(a *app) *cobra.Command {
 		Use:   "log",
 		Short: "Read, verify, export, prove and prune the purge log",
 	}
-	cmd.AddCommand(newLogTail(a), newLogVerify(a), newLogExport(a), newLogProve(a), newLogFind(a))
+	cmd.AddCommand(newLogTail(a), newLogVerify(a), newLogExport(a), newLogProve(a), newLogFind(a), newLogPrune(a))
 	return group(cmd)
 }
 

@@ -20,6 +20,7 @@ type Pruning struct {
 	Before    *time.Time // months from here on stay; nil: all go that are old enough
 	Actor     string
 	Reason    string
+	Workers   int // as in Check
 	Progress  func(done, total int64)
 }
 
@@ -61,7 +62,7 @@ func Prunable(ctx context.Context, conn *pgx.Conn, by Pruning) (*Candidate, erro
 		return nil, pg.Wrap("look for months of the purge log to prune", err)
 	}
 	size := *last + 1
-	check := Check{Sizes: []uint64{uint64(size)}, to: size, Progress: by.Progress}
+	check := Check{Sizes: []uint64{uint64(size)}, to: size, Workers: by.Workers, Progress: by.Progress}
 	var signed proof.Checkpoint
 	if checkpoint != nil {
 		if signed, err = proof.OpenCheckpoint([]byte(*checkpoint)); err != nil {
