@@ -35,7 +35,7 @@ func TestTidyForgetsWhatIsOver(t *testing.T) {
 	} {
 		db.Exec(t, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, started_at, finished_at)
 			values ($1, $1, $2, $3, 'manual', 'x', now(), '', '', now() - $4 * interval '1 day', now() - $4 * interval '1 day')`, run(i), r.category, r.state, r.age)
-		db.Exec(t, `insert into sweeper.batches (fact, run_id, at, actor, xid) values ('report', $1, now() - $2 * interval '1 day', 'batch' || $3::text, ('9' || $3::text || '00')::xid8)`, run(i), r.age, i)
+		db.Exec(t, `insert into sweeper.batches (fact, run_id, at, actor, xid) values ('report', $1, now() - $2 * interval '1 day', 'batch' || $3::text, ('9' || $3::text || '00')::xid8)`, run(i), r.age, fmt.Sprint(i))
 		if r.logged != nil {
 			db.Exec(t, `insert into sweeper.purges (run_id, category, reason, logged_at) values ($1, $2, 'manual', now() - $3 * interval '1 day')`, run(i), r.category, r.logged)
 		}
@@ -48,7 +48,7 @@ func TestTidyForgetsWhatIsOver(t *testing.T) {
 		insert into sweeper.purge_log (seq, logged_at, committed_at, commit_lsn, xid, source, kind, leaf_hash, chain_hash)
 		select n, now() - age * interval '1 day', now() - age * interval '1 day', '0/1', xid, 's', 'hold', sha256('a'), sha256('b') from (values (0, 129, 7001), (1, 80, 7003)) x(n, age, xid)`)
 
-	refused(t, db.Conn(t, "sweeper_auditor"), "42501", `select * from sweeper.tidy()`)
+	refused(t, login(t, db, "auditor", "sweeper_auditor"), "42501", `select * from sweeper.tidy()`)
 	got := strings.Join(texts(t, daemon, `select what || ' ' || rows from sweeper.tidy()`), ", ")
 	if got != "operator_log 1, batches 5, runs 1, subjects of holds that are over 0" {
 		t.Errorf("tidied: %s", got)

@@ -138,3 +138,91 @@ func TestVerifyFinds(t *testing.T) {
 	}
 	b.whole(t)
 }
+
+// TestVerifyTrustsNoFunction has the owner of the log replace the functions that
+// an auditor would call. What reads the log from outside finds the change all the
+// same. Row 19 of the table of attacks.
+func TestVerifyTrustsNoFunction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	longLog(t, b, 12)
+	b.db.Exec(t, unguarded)
+	b.db.Exec(t, `update sweeper.purge_log set actor = 'nobody' where seq = 5;
+		create or replace function sweeper.verify_chain() returns table (seq bigint, problem text) language sql as 'select 0::bigint, '''' where false';
+		create function public.sha256(bytea) returns bytea language sql as 'select ''''::bytea'`)
+	if got := b.text(t, `select count(*) from sweeper.verify_chain()`); got != "0" {
+		t.Fatalf("the function that lies finds %s problems", got)
+	}
+	v, err := purgelog.Verify(t.Context(), b.admin, nil)
+	if err != nil || len(v.Problems) != 1 || v.Problems[0] != (proof.Problem{Seq: 5, Text: "leaf_hash differs from the entry's fields"}) {
+		t.Errorf("%+v %v", v, err)
+	}
+}
+
+// TestHiddenEntriesAreAnError: row security that would show an auditor a shorter
+// log is an error for each verb that reads all of it. Row 18 of the table of
+// attacks.
+func TestHiddenEntriesAreAnError(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	longLog(t, b, 12)
+	role := b.db.Role(t, "auditor", "login in role sweeper_auditor")
+	conn := b.db.Conn(t, role)
+	if v, err := purgelog.Verify(t.Context(), conn, nil); err != nil || v.Problems != nil || v.Entries != 13 {
+		t.Errorf("an auditor before: %+v %v", v, err)
+	}
+	b.db.Exec(t, `alter table sweeper.purge_log enable row level security; create policy p on sweeper.purge_log using (seq < 9)`)
+	if got := pgtest.QueryOne[int](t, conn, `select count(*) from sweeper.purge_log`); got != 9 {
+		t.Fatalf("the policy shows %d entries", got)
+	}
+	if v, err := purgelog.Verify(t.Context(), conn, nil); err == nil {
+		t.Errorf("verify sees %+v", v)
+	}
+	if out, err := purgelog.Export(t.Context(), conn, t.TempDir(), nil); err == nil {
+		t.Errorf("export writes %+v", out)
+	}
+	row := &proof.DocumentRow{Relation: "app.t", Columns: []string{"id"}, Key: []string{"0"}}
+	if d, _, err := purgelog.Prove(t.Context(), conn, purgelog.Wanted{Row: row, Keys: [][]byte{key}}); err == nil {
+		t.Errorf("prove makes %+v", d)
+	}
+}
+
+// TestLoggerForgesAnEntry has the logging role, which may insert, put an entry
+// with right hashes behind the last one: the head does not know it, and the
+// writer's next entry makes two of one seq. Rows 9 and 10 of the table of
+// attacks.
+func TestLoggerForgesAnEntry(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	log := b.open(t, begins)
+	appended(t, log, committed(11, begins+0x100, deleted(1, 5)))
+	flushed(t, log, begins+0x130)
+	entries, err := purgelog.Tail(t.Context(), b.admin, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := entries[0]
+	chain := [32]byte(e.ChainHash)
+	e.Seq++
+	leaf, err := e.Leaf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := proof.HashLeaf(leaf)
+	chain = proof.Chain(chain, hash)
+	if _, err := b.db.Conn(t, "sweeper_logger").Exec(t.Context(), `insert into sweeper.purge_log select (jsonb_populate_record(l, jsonb_build_object('seq', $1::bigint, 'leaf_hash', $2::bytea, 'chain_hash', $3::bytea))).*
+		from sweeper.purge_log l where seq = $1 - 1`, e.Seq, hash[:], chain[:]); err != nil {
+		t.Fatal(err)
+	}
+	find := func(want string) {
+		t.Helper()
+		v, err := purgelog.Verify(t.Context(), b.admin, nil)
+		if err != nil || !strings.Contains(fmt.Sprint(v.Problems), want) {
+			t.Errorf("found %v %v, want %s", v.Problems, err, want)
+		}
+	}
+	find("log_head counts 2 entries and the log has 3")
+	appended(t, log, committed(12, begins+0x200, deleted(6, 1)))
+	flushed(t, log, begins+0x230)
+	find("entry 2 occurs more than once")
+}
