@@ -103,12 +103,11 @@ begin atomic
         select 0, l.i, l.leaf_hash, count(*) over () + l.size, count(*) over () + l.size from link as l
         union all
         select p.level + 1, p.i / 2,
-               case when p.i % 2 = 1 then sha256(decode('01', 'hex') || p.edge || p.hash)
+               case when p.i % 2 = 1 then sha256(decode('01', 'hex') || (select d.hash from edge as d where d.level = p.level) || p.hash)
                     when p.sibling is null then p.hash
                     else sha256(decode('01', 'hex') || p.hash || p.sibling) end,
                (p.n + 1) / 2, p.size
-          from (select k.level, k.i, k.hash, k.n, k.size, lead(k.hash) over (order by k.i) as sibling, row_number() over (order by k.i) as place,
-                       (select d.hash from edge as d where d.level = k.level) as edge
+          from (select k.level, k.i, k.hash, k.n, k.size, lead(k.hash) over (order by k.i) as sibling, row_number() over (order by k.i) as place
                   from node as k where k.n > 1) as p
          where p.i % 2 = 0 or p.place = 1
     ), part (level, i, hash, n, size) as (

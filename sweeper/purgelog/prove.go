@@ -54,6 +54,9 @@ func Prove(ctx context.Context, conn *pgx.Conn, w Wanted) (d *proof.Document, fo
 	if p.head, err = readHead(ctx, tx); err != nil {
 		return nil, nil, err
 	}
+	if len(p.head.Root) != 32 || p.head.Size < 1 {
+		return nil, nil, fmt.Errorf("%w (log_head is not one)", ErrBroken)
+	}
 	if p.pruned, err = readPrune(ctx, tx); err != nil {
 		return nil, nil, err
 	}

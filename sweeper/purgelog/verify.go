@@ -2,9 +2,7 @@ package purgelog
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -88,6 +86,9 @@ func (c Check) Run(ctx context.Context, conn *pgx.Conn) (Verification, error) {
 	if v.pruned != nil {
 		v.first = v.pruned.Size
 	}
+	if err := tx.QueryRow(ctx, `select coalesce(max(seq), -1) from sweeper.purge_log`).Scan(&v.last); err != nil {
+		return Verification{}, pg.Wrap("look for the last entry of the purge log", err)
+	}
 	v.From = max(v.From, v.first)
 	v.Sizes = slices.Clone(v.Sizes)
 	slices.Sort(v.Sizes)
@@ -141,6 +142,7 @@ type verification struct {
 	head   proof.Head
 	pruned *proof.Prune
 	first  int64
+	last   int64 // the largest seq, which may be a forged one, as the head may
 
 	mu   sync.Mutex // guards done
 	done int64      // entries that were read
@@ -158,10 +160,11 @@ func (v *verification) progress(n int64) {
 // tellEvery is after how many entries the progress hears of them.
 const tellEvery = 4096
 
-// segments are the numbers of those that the log has.
+// segments are the numbers of those that the log has. Whatever is behind the end,
+// the last one reads it too.
 func (v *verification) segments() (begin, end int64) {
-	begin = v.first / v.Check.segment
-	return begin, max(begin+1, (v.head.Size+v.Check.segment-1)/v.Check.segment)
+	begin = max(0, v.first/v.Check.segment)
+	return begin, max(begin+1, min(v.head.Size-1, v.last)/v.Check.segment+1)
 }
 
 // segmentSize is how many entries one connection reads at a time: a perfect
@@ -314,259 +317,4 @@ func (v *verification) begin() (*proof.Tree, [32]byte, error) {
 		return nil, [32]byte{}, err
 	}
 	return tree, [32]byte(v.pruned.ChainHash), nil
-}
-
-// segment is what one connection made of the entries of one perfect subtree.
-type segment struct {
-	whole      bool // as far as it can be told from the segment alone
-	entries    int64
-	rows       int64
-	mismatches int64
-	gaps       int64
-	tree       *proof.Tree
-	leaf       [32]byte               // of the first entry
-	links      [32]byte               // its chain hash
-	chain      [32]byte               // that of the last one
-	parts      map[uint64]*proof.Tree // of the segment up to the sizes that are asked for
-	named      int                    // entries that the record of the prune names, and that say the same
-}
-
-const (
-	entryFields = `seq, logged_at, committed_at, commit_lsn, xid, source, kind, reason, category, relation, partition, tenant, subject_digest, cutoff,
-	basis, actor, reference, request_id, run_id, policy_sha256, row_count, columns, objects_removed, rows_root, leaf_hash, chain_hash`
-	fieldKind      = 6
-	fieldReference = 16
-	fieldRowCount  = 20
-	fieldRowsRoot  = 23
-	fieldLeafHash  = 24
-	fieldChainHash = 25
-	fieldsOfEntry  = 26
-)
-
-// between is the condition of a segment. The first and the last reach to the
-// end of all numbers, so that nothing stands outside of them.
-func (v *verification) between(i, begin, end int64) string {
-	var all []string
-	if i > begin {
-		all = append(all, fmt.Sprintf("seq >= %d", i*v.Check.segment))
-	}
-	if i < end-1 {
-		all = append(all, fmt.Sprintf("seq < %d", (i+1)*v.Check.segment))
-	}
-	if len(all) == 0 {
-		return ""
-	}
-	return " where " + strings.Join(all, " and ")
-}
-
-// read reads one segment.
-func (v *verification) read(ctx context.Context, conn *pgx.Conn, i, begin, end int64) (*segment, error) {
-	s := &segment{tree: &proof.Tree{}, whole: true, parts: map[uint64]*proof.Tree{}}
-	next := i * v.Check.segment
-	if i == begin {
-		var err error
-		if s.tree, _, err = v.begin(); err != nil {
-			return &segment{}, nil
-		}
-		next = v.first
-	}
-	where := v.between(i, begin, end)
-	r := &entryReader{v: v, s: s, next: next}
-	err := copyOut(ctx, conn, "read the purge log", `select `+entryFields+` from sweeper.purge_log`+where+` order by seq, logged_at`, fieldsOfEntry, r.entry)
-	v.progress(r.told)
-	if err != nil || !s.whole {
-		return s, err
-	}
-	rows := &rowsReader{due: r.due, believed: v.believed}
-	err = copyOut(ctx, conn, "read row commitments", `select seq, logged_at, part, commitments from sweeper.purge_rows`+where+` order by seq, part`, 4, rows.part)
-	if err == nil {
-		rows.close()
-	}
-	s.rows, s.whole = rows.count, s.whole && rows.problems == nil
-	return s, err
-}
-
-// entryReader reads the entries of a segment.
-type entryReader struct {
-	v     *verification
-	s     *segment
-	next  int64 // seq that is due
-	told  int64 // entries not yet told to the progress
-	chain [32]byte
-	leaf  []byte // scratch
-	due   []rowsDue
-}
-
-// entry takes the next one. What follows on something that is wrong is read and
-// not looked at: COPY ends early only with its connection.
-func (r *entryReader) entry(fields [][]byte) error {
-	s := r.s
-	if !s.whole {
-		return nil
-	}
-	seq, loggedAt, err := place(fields)
-	if err != nil {
-		return err
-	}
-	if seq != r.next || len(fields[fieldLeafHash]) != 32 || len(fields[fieldChainHash]) != 32 {
-		s.whole = false
-		return nil
-	}
-	hash, chain := [32]byte(fields[fieldLeafHash]), [32]byte(fields[fieldChainHash])
-	if !r.v.believed(seq) {
-		if r.leaf, err = proof.AppendColumns(r.leaf[:0], fields); err != nil {
-			return err
-		}
-		if proof.HashLeaf(r.leaf) != hash {
-			s.whole = false
-			return nil
-		}
-	}
-	if s.entries == 0 {
-		s.leaf, s.links = hash, chain
-	} else if proof.Chain(r.chain, hash) != chain {
-		s.whole = false
-		return nil
-	}
-	r.chain, s.chain = chain, chain
-	s.tree.Append(hash)
-	s.entries++
-	r.next++
-	if _, wanted := slices.BinarySearch(r.v.Sizes, uint64(r.next)); wanted {
-		if s.parts[uint64(r.next)], err = proof.NewTree(s.tree.Size(), s.tree.Hashes()); err != nil {
-			return err
-		}
-	}
-	switch string(fields[fieldKind]) {
-	case proof.KindMismatch:
-		s.mismatches++
-	case proof.KindGap:
-		s.gaps++
-	}
-	if p := r.v.pruned; p != nil && seq == p.EntrySeq {
-		if r.v.checkPrune(seq, fields) != nil {
-			s.whole = false
-			return nil
-		}
-		s.named++
-	}
-	if !r.v.believed(seq) && fields[fieldRowsRoot] != nil {
-		r.due = append(r.due, newRowsDue(seq, loggedAt, fields))
-	}
-	if r.told++; r.told == tellEvery {
-		r.v.progress(r.told)
-		r.told = 0
-	}
-	return nil
-}
-
-// checkPrune compares the record of the prune with the entry that it names.
-func (v *verification) checkPrune(seq int64, fields [][]byte) []proof.Problem {
-	if v.pruned == nil || seq != v.pruned.EntrySeq {
-		return nil
-	}
-	e := proof.Entry{Seq: seq, Kind: string(fields[fieldKind])}
-	if fields[fieldReference] != nil {
-		e.Reference = text(string(fields[fieldReference]))
-	}
-	return v.pruned.Check(&e)
-}
-
-// place reads the first two columns of both tables of the log.
-func place(fields [][]byte) (seq, loggedAt int64, err error) {
-	if len(fields[0]) != 8 || len(fields[1]) != 8 {
-		return 0, 0, errCopy
-	}
-	return int64(binary.BigEndian.Uint64(fields[0])), int64(binary.BigEndian.Uint64(fields[1])), nil
-}
-
-// slow reads the log from its first entry on, and tells what is wrong.
-func (v *verification) slow(ctx context.Context) (Verification, error) {
-	v.mu.Lock()
-	v.done = 0
-	v.mu.Unlock()
-	r := &problemReader{v: v, verifier: proof.NewVerifier()}
-	r.out.Roots, r.out.trees = map[uint64][32]byte{}, map[uint64]*proof.Tree{}
-	if v.pruned != nil {
-		var err error
-		if r.verifier, err = v.pruned.Verifier(); err != nil {
-			r.add(proof.Problem{Seq: v.first, Text: "log_prunes has not the form of a prune"})
-			r.verifier = proof.NewVerifier()
-		}
-	}
-	conn := v.tx.Conn()
-	begin, end := v.segments()
-	for i := begin; i < end; i++ {
-		where := v.between(i, begin, end)
-		r.due = r.due[:0]
-		err := copyOut(ctx, conn, "read the purge log", `select `+entryFields+` from sweeper.purge_log`+where+` order by seq, logged_at`, fieldsOfEntry, r.entry)
-		if err != nil {
-			return r.out, err
-		}
-		rows := &rowsReader{due: r.due, believed: v.believed}
-		err = copyOut(ctx, conn, "read row commitments", `select seq, logged_at, part, commitments from sweeper.purge_rows`+where+` order by seq, part`, 4, rows.part)
-		if err != nil {
-			return r.out, err
-		}
-		rows.close()
-		r.add(rows.problems...)
-		r.out.Rows += rows.count
-	}
-	if v.pruned != nil && !r.pruned {
-		r.add(proof.Problem{Seq: v.pruned.EntrySeq, Text: "log_prunes names this entry, which is not there"})
-	}
-	r.add(r.verifier.Compare(v.head)...)
-	r.out.Root = r.verifier.Tree().Root()
-	return r.out, nil
-}
-
-// problemReader reads entries and keeps what is wrong with them.
-type problemReader struct {
-	v        *verification
-	verifier *proof.Verifier
-	out      Verification
-	leaf     []byte // scratch
-	due      []rowsDue
-	pruned   bool // the entry of the prune went by
-}
-
-func (r *problemReader) add(found ...proof.Problem) {
-	room := max(0, mostProblems-len(r.out.Problems))
-	r.out.Problems = append(r.out.Problems, found[:min(room, len(found))]...)
-}
-
-func (r *problemReader) entry(fields [][]byte) error {
-	seq, loggedAt, err := place(fields)
-	if err != nil {
-		return err
-	}
-	var leaf []byte
-	if !r.v.believed(seq) {
-		if r.leaf, err = proof.AppendColumns(r.leaf[:0], fields); err != nil {
-			return err
-		}
-		leaf = r.leaf
-	}
-	r.add(r.verifier.AddLeaf(seq, leaf, fields[fieldLeafHash], fields[fieldChainHash])...)
-	tree := r.verifier.Tree()
-	if _, wanted := slices.BinarySearch(r.v.Sizes, tree.Size()); wanted {
-		if err := r.out.note(tree); err != nil {
-			return err
-		}
-	}
-	switch string(fields[fieldKind]) {
-	case proof.KindMismatch:
-		r.out.Mismatches++
-	case proof.KindGap:
-		r.out.Gaps++
-	}
-	r.pruned = r.pruned || r.v.pruned != nil && seq == r.v.pruned.EntrySeq
-	r.add(r.v.checkPrune(seq, fields)...)
-	if !r.v.believed(seq) && fields[fieldRowsRoot] != nil {
-		r.due = append(r.due, newRowsDue(seq, loggedAt, fields))
-	}
-	if r.out.Entries++; r.out.Entries%tellEvery == 0 {
-		r.v.progress(tellEvery)
-	}
-	return nil
 }
