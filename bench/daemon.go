@@ -109,8 +109,10 @@ categories:
   quiet: {table: bench.quiet, start_from: at, delete: {after: P5Y}}
 `
 
+const quietDDL = `create schema bench; create table bench.quiet (id bigint primary key, at timestamptz not null)`
+
 func (b *bench) idleDaemon(ctx context.Context) (*site, *daemon, error) {
-	if err := b.template(ctx, "quiet", `create schema bench; create table bench.quiet (id bigint primary key, at timestamptz not null)`); err != nil {
+	if err := b.template(ctx, "quiet", quietDDL); err != nil {
 		return nil, nil, err
 	}
 	s, err := b.site(ctx, "quiet", quietOnly)
@@ -122,7 +124,7 @@ func (b *bench) idleDaemon(ctx context.Context) (*site, *daemon, error) {
 }
 
 var memoryGroup = group{
-	lines: []string{"memory-large-transaction", "verify-commitments"},
+	lines: []string{"memory-large-transaction"},
 	measure: func(ctx context.Context, b *bench) error {
 		s, d, err := b.idleDaemon(ctx)
 		if err != nil {
@@ -146,11 +148,6 @@ var memoryGroup = group{
 		if err := d.stop(); err != nil {
 			return err
 		}
-		took, err := b.median(func() (float64, error) { return s.sweeper(ctx, "log", "verify") })
-		if err != nil {
-			return err
-		}
-		b.add("verify-commitments", float64(n)/took, "commitments/s", fmt.Sprintf("log verify of that entry, the command's start included, %.2f s", took), atLeast(1e6))
 		return s.drop(ctx)
 	},
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -38,47 +37,4 @@ func lag(ctx context.Context, b *bench) error {
 	}
 	b.add("log-lag-p99", middle(all), "ms from a batch's commit to its entry's", fmt.Sprintf("a sweep at %d rows/s", pace), atMost(300))
 	return nil
-}
-
-var verifyGroup = group{
-	lines:   []string{"verify-entries"},
-	measure: verifyEntries,
-}
-
-// verifyEntries has the log hold one entry for each of many transactions.
-func verifyEntries(ctx context.Context, b *bench) error {
-	if err := b.template(ctx, "quiet", `create schema bench; create table bench.quiet (id bigint primary key, at timestamptz not null)`); err != nil {
-		return err
-	}
-	s, err := b.site(ctx, "quiet", quietOnly)
-	if err != nil {
-		return err
-	}
-	if _, err := s.sweeper(ctx, "sweep"); err != nil {
-		return err
-	}
-	n := b.rows / 2
-	if _, err := s.exec(ctx, `insert into bench.quiet select i, now() from generate_series(1, $1::int) i`, n); err != nil {
-		return err
-	}
-	if _, err := s.exec(ctx, `create procedure bench.one_by_one(n int) language plpgsql as $p$ begin
-		for i in 1 .. n loop delete from bench.quiet where id = i; commit; end loop; end $p$`); err != nil {
-		return err
-	}
-	if _, err := s.exec(ctx, `set synchronous_commit = off`); err != nil {
-		return err
-	}
-	if _, err := s.exec(ctx, fmt.Sprintf(`call bench.one_by_one(%d)`, n)); err != nil {
-		return err
-	}
-	if _, err := s.sweeper(ctx, "sweep"); err != nil {
-		return err
-	}
-	took, err := b.median(func() (float64, error) { return s.sweeper(ctx, "log", "verify") })
-	if err != nil {
-		return err
-	}
-	entries, err := s.number(ctx, `select count(*) from sweeper.purge_log`)
-	b.add("verify-entries", entries/took, "entries/s", fmt.Sprintf("log verify of %.0f entries of one row, the command's start included, %.2f s", entries, took), atLeast(300000))
-	return errors.Join(err, s.drop(ctx))
 }

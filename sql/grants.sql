@@ -25,7 +25,9 @@ grant select on sweeper.schema_version, sweeper.governed, sweeper.policy_version
     sweeper.checkpoints, sweeper.checkpoint_anchors, sweeper.log_prunes, sweeper.coverage to sweeper_logger;
 grant insert on sweeper.purge_log, sweeper.purge_rows, sweeper.purges, sweeper.checkpoints, sweeper.checkpoint_anchors to sweeper_logger;
 grant insert, update on sweeper.log_head, sweeper.log_progress, sweeper.relations, sweeper.coverage to sweeper_logger;
-grant execute on function sweeper.ensure_log_partitions(timestamptz) to sweeper_logger;
+grant execute on function sweeper.ensure_log_partitions(timestamptz), sweeper.prune_log(bigint, bytea, bytea, bigint, timestamptz) to sweeper_logger;
+grant execute on function sweeper.tidy() to sweeper_daemon;
+grant execute on function sweeper.prunable_until(interval, timestamptz), sweeper.prune_digest(bigint, bytea, bytea) to sweeper_daemon, sweeper_logger, sweeper_auditor;
 
 -- Operators call functions; so may the daemon's login, which the command line uses.
 grant select on sweeper.schema_version, sweeper.log_head, sweeper.log_progress, sweeper.coverage, sweeper.legal_holds, sweeper.tenant_retention, sweeper.runs, sweeper.governed, sweeper.policy_counts, sweeper.approvals, sweeper.schedules, sweeper.pace,

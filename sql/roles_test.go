@@ -182,9 +182,9 @@ func TestExecute(t *testing.T) {
 		from pg_proc p, aclexplode(p.proacl) g
 		where p.pronamespace = 'sweeper'::regnamespace and g.grantee <> p.proowner group by g.grantee::regrole::text order by 1`)
 	want := []string{
-		"auditor: leaf_bytes leaf_null leaf_texts lp posture verify_chain",
-		"daemon: apply_hold approve_run clear_tenant_retention detach_partition drop_partition govern is_redaction_token leaf_bytes leaf_null leaf_texts lp posture redact_json redaction_hmac redaction_token release_hold set_tenant_retention verify_chain",
-		"logger: ensure_log_partitions leaf_bytes leaf_null leaf_texts lp verify_chain",
+		"auditor: leaf_bytes leaf_null leaf_texts lp posture prunable_until prune_digest verify_chain",
+		"daemon: apply_hold approve_run clear_tenant_retention detach_partition drop_partition govern is_redaction_token leaf_bytes leaf_null leaf_texts lp posture prunable_until prune_digest redact_json redaction_hmac redaction_token release_hold set_tenant_retention tidy verify_chain",
+		"logger: ensure_log_partitions leaf_bytes leaf_null leaf_texts lp prunable_until prune_digest prune_log verify_chain",
 		"operator: apply_hold approve_run clear_tenant_retention posture release_hold set_tenant_retention",
 	}
 	if !slices.Equal(got, want) {

@@ -22,19 +22,54 @@ func LogTail(ctx context.Context, cfg Config, n int) ([]proof.Entry, error) {
 	return purgelog.Tail(ctx, conn, n)
 }
 
-// VerifyLog recomputes the whole purge log from its rows. A log that has not
-// begun is whole, unless something was purged: then it is gone.
-func VerifyLog(ctx context.Context, cfg Config, progress func(done, total int64)) (purgelog.Verification, error) {
+// LogCheck says how the purge log is to be verified. The zero LogCheck is all of
+// it.
+type LogCheck struct {
+	From     int64             // of the entries before it the stored hashes are believed
+	Older    *proof.Checkpoint // one that the log must continue; nil: none
+	Progress func(done, total int64)
+}
+
+// VerifyLog recomputes the purge log from its rows. A log that has not begun is
+// whole, unless something was purged: then it is gone. proof.ErrPruned: what the
+// older checkpoint speaks of was pruned, so that nobody can tell.
+func VerifyLog(ctx context.Context, cfg Config, c LogCheck) (purgelog.Verification, error) {
 	conn, err := cfg.audit(ctx)
 	if err != nil {
 		return purgelog.Verification{}, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	v, err := purgelog.Verify(ctx, conn, progress)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return headless(ctx, conn)
+	check := purgelog.Check{From: c.From, Progress: c.Progress}
+	if c.Older != nil {
+		check.Sizes = []uint64{c.Older.Size}
 	}
-	return v, err
+	v, err := check.Run(ctx, conn)
+	if errors.Is(err, pgx.ErrNoRows) {
+		v, err = headless(ctx, conn)
+	}
+	if err != nil || c.Older == nil {
+		return v, err
+	}
+	return v, checkOlder(ctx, conn, &v, *c.Older)
+}
+
+// checkOlder compares the log with an older checkpoint.
+func checkOlder(ctx context.Context, conn *pgx.Conn, v *purgelog.Verification, older proof.Checkpoint) error {
+	root, known := v.Roots[older.Size]
+	if older.Size < uint64(v.First) {
+		return fmt.Errorf("compare with a checkpoint of %d entries: %w", older.Size, proof.ErrPruned)
+	}
+	origin, err := purgelog.OriginAt(ctx, conn, older.Size)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !known:
+		v.Problems = append(v.Problems, proof.Problem{Seq: v.First + v.Entries, Text: fmt.Sprintf("the older checkpoint has %d entries and the log only %d", older.Size, v.First+v.Entries)})
+	case root != older.Root || origin != older.Origin:
+		v.Problems = append(v.Problems, proof.Problem{Seq: int64(older.Size) - 1, Text: fmt.Sprintf("the log is not the one that the older checkpoint of %d entries speaks of", older.Size)})
+	}
+	return nil
 }
 
 // headless judges a log without a head, which is written along with the first

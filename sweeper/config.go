@@ -51,6 +51,7 @@ type Config struct {
 	RowsPerSecond    int           `env:"SWEEPER_ROWS_PER_SECOND, default=0" range:"0..10000000"`                  // of all replicas together; 0: no limit
 	Window           string        `env:"SWEEPER_WINDOW" want:"hours such as 22:00-05:00"`                         // in Timezone, when scheduled runs may begin; "": always
 	SlotLimit        Bytes         `env:"SWEEPER_SLOT_LIMIT, default=8GiB" want:"a size such as 512MiB or 8GiB"`   // retained WAL at which the slot is given up; 0: never
+	LogRetention     LogRetention  `env:"SWEEPER_LOG_RETENTION, default=P7Y"`                                      // of the purge log: P7Y or longer
 	HTTPAddr         string        `env:"SWEEPER_HTTP_ADDR, default=:9637" want:"host:port, :port or off"`         // probes, metrics, status page; HTTPOff: none
 }
 

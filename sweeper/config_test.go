@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgsweeper/sweeper/sweeper"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
 const (
@@ -38,7 +39,7 @@ func TestLoadDefaults(t *testing.T) {
 		BatchRows: 10000, BatchTarget: 250 * time.Millisecond, Workers: 2,
 		LockTimeout: 2 * time.Second, StatementTimeout: 30 * time.Second,
 		Approve: sweeper.ApproveManual, LogLevel: slog.LevelInfo, LogFormat: sweeper.FormatAuto,
-		ShutdownGrace: 25 * time.Second, SlotLimit: 8 << 30, HTTPAddr: ":9637",
+		ShutdownGrace: 25 * time.Second, SlotLimit: 8 << 30, LogRetention: sweeper.LogRetention{Period: policy.Period{Years: 7}}, HTTPAddr: ":9637",
 	}
 	if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
 		t.Error(diff)
@@ -58,7 +59,7 @@ func TestLoadSetsEveryField(t *testing.T) {
 		"SWEEPER_TIMEZONE=Europe/Berlin", "SWEEPER_BATCH_ROWS=100000", "SWEEPER_BATCH_TARGET=10ms",
 		"SWEEPER_WORKERS=16", "SWEEPER_LOCK_TIMEOUT=100ms", "SWEEPER_STATEMENT_TIMEOUT=10m",
 		"SWEEPER_APPROVE=auto", "SWEEPER_LOG_LEVEL=DEBUG", "SWEEPER_LOG_FORMAT=json", "SWEEPER_SHUTDOWN_GRACE=1s",
-		"SWEEPER_ROWS_PER_SECOND=5000", "SWEEPER_WINDOW=22:00-05:00", "SWEEPER_SLOT_LIMIT=512MiB", "SWEEPER_HTTP_ADDR=",
+		"SWEEPER_ROWS_PER_SECOND=5000", "SWEEPER_WINDOW=22:00-05:00", "SWEEPER_SLOT_LIMIT=512MiB", "SWEEPER_HTTP_ADDR=", "SWEEPER_LOG_RETENTION=10 years",
 		"SWEEPER_SIGNING_KEY=" + goodSigner, "SWEEPER_ANCHOR_URL=file:///a, s3://b/c?endpoint=http://127.0.0.1:9&region=r", "SWEEPER_CONFIRM_DELAY=1m",
 	})
 	if err != nil || len(warnings) > 0 {
@@ -70,7 +71,7 @@ func TestLoadSetsEveryField(t *testing.T) {
 		`database "shop" at /run/postgresql:5432 as "owner"`, "AllowSuperuser:true", "slot_1", "Europe/Berlin",
 		"BatchRows:100000", "BatchTarget:10ms", "Workers:16", "StatementTimeout:10m0s", "Approve:auto",
 		"LogLevel:DEBUG", "LogFormat:json", "ShutdownGrace:1s",
-		"RowsPerSecond:5000", "Window:22:00-05:00", "SlotLimit:512MiB", "HTTPAddr:off",
+		"RowsPerSecond:5000", "Window:22:00-05:00", "SlotLimit:512MiB", "LogRetention:P10Y", "HTTPAddr:off",
 		"SigningKey:acme+", "AnchorURL:[file:///a s3://b/c?endpoint=http://127.0.0.1:9&region=r]", "ConfirmDelay:1m0s",
 	} {
 		if !strings.Contains(text, want) {

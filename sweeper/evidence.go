@@ -68,6 +68,7 @@ type logFacts struct {
 	Links     []byte // leaf_hash and chain_hash of each
 	Bad       *int64 // the first whose fields give another leaf hash
 	Gap       *string
+	Pruned    int64 // entries that are gone from the beginning
 
 	Mismatches   int64 // entries of that kind
 	Gaps         int64
@@ -78,7 +79,7 @@ const logSQL = `
 select (select max(version) from sweeper.schema_version),
        (` + lastAsOfSQL + `),
        coalesce(b.batch_id, 0), coalesce(t.logged, false), h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap,
-       a.mismatches, a.gaps, a.last
+       a.mismatches, a.gaps, a.last, (select coalesce(max(size), 0) from sweeper.log_prunes)
   from (select) one
   left join sweeper.log_head h on true
   left join lateral (
@@ -106,7 +107,7 @@ func readServer(ctx context.Context, conn *pgx.Conn, cfg Config, application str
 func readLog(ctx context.Context, conn *pgx.Conn, cfg Config) (logFacts, error) {
 	var f logFacts
 	err := conn.QueryRow(ctx, logSQL, cfg.Slot, tailEntries).Scan(&f.Version, &f.LastAsOf, &f.Stamp, &f.Logged,
-		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap, &f.Mismatches, &f.Gaps, &f.LastMismatch)
+		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap, &f.Mismatches, &f.Gaps, &f.LastMismatch, &f.Pruned)
 	return f, pg.Wrap("read the purge log", err)
 }
 
@@ -177,7 +178,7 @@ func (m *memory) judgeChain(l logFacts) string {
 		return ""
 	}
 	size := *l.Size
-	first := max(0, size-tailEntries)
+	first := max(l.Pruned, size-tailEntries)
 	switch {
 	case l.Bad != nil:
 		return fmt.Sprintf("entry %d differs from its leaf_hash; run: sweeper log verify", *l.Bad)

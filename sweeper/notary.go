@@ -49,10 +49,6 @@ type seen struct {
 	tree   *proof.Tree
 }
 
-// anchorYears is for how long a bucket with Object Lock keeps a checkpoint: the
-// log's own seven years, and one more.
-const anchorYears = 7 + 1
-
 const (
 	anchorTimeout = time.Minute     // for one look at all anchors
 	anchorAgain   = 5 * time.Second // for each, when this process has seen them before: the log waits for it
@@ -60,8 +56,12 @@ const (
 
 func newNotary(cfg Config, log *slog.Logger, now func() time.Time, health *Health) (*notary, error) {
 	n := &notary{cfg: cfg, log: log, now: now, health: health, warned: map[string]bool{}}
+	// A bucket with Object Lock keeps a checkpoint for as long as the log, and a
+	// year more.
+	keep := cfg.LogRetention
+	until := func() time.Time { return now().AddDate(keep.Years+1, keep.Months, 7*keep.Weeks+keep.Days) }
 	for _, url := range cfg.AnchorURL {
-		a, err := anchor.Open(url, anchor.Options{Until: func() time.Time { return now().AddDate(anchorYears, 0, 0) }})
+		a, err := anchor.Open(url, anchor.Options{Until: until})
 		if err != nil {
 			return nil, &ConfigError{"SWEEPER_ANCHOR_URL", err.Error()}
 		}

@@ -1,6 +1,7 @@
 package sweeper
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -17,6 +18,7 @@ import (
 type RunOptions struct {
 	Now    func() time.Time
 	Reload <-chan struct{} // asks to look at the policies now; nil: nobody asks
+	House  time.Duration   // from the start to the first tidying, which comes once a day from then on; 0: a minute
 }
 
 // daemon is what the parts of Run share.
@@ -29,6 +31,7 @@ type daemon struct {
 	health   *Health
 	outage   *outage
 	notary   *notary
+	house    time.Duration   // see RunOptions
 	wake     chan struct{}   // has the scheduler look at its schedules now
 	warned   map[string]bool // what was said of the policies; of the loading goroutine
 
@@ -63,7 +66,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, o RunOptions) error 
 	}
 	d := &daemon{
 		cfg: cfg, log: log, now: o.Now, instance: newInstance(), window: window, health: &Health{},
-		outage: newOutage(log, o.Now), wake: make(chan struct{}, 1),
+		outage: newOutage(log, o.Now), house: cmp.Or(o.House, time.Minute), wake: make(chan struct{}, 1),
 	}
 	// Broken policies are for whoever starts the daemon, database or not.
 	if _, err := d.read(); err != nil {
@@ -107,11 +110,15 @@ func (d *daemon) work(ctx, late context.Context, reload <-chan struct{}) error {
 	defer end()
 	streaming, stop := context.WithCancel(late)
 	defer stop()
-	s := &stream{cfg: d.cfg, log: d.log, now: d.now, instance: d.instance, outage: d.outage, keep: true, health: d.health, broke: make(chan error, 1), notary: d.notary}
+	s := &stream{
+		cfg: d.cfg, log: d.log, now: d.now, instance: d.instance, outage: d.outage, keep: true, health: d.health, broke: make(chan error, 1),
+		notary: d.notary, prunes: &prunes{},
+	}
 	var group errgroup.Group
 	group.Go(func() error { return s.run(streaming) })
 	group.Go(func() error { return d.reload(soft, reload) })
 	group.Go(func() error { d.notarize(streaming, d.notary, s); return nil })
+	group.Go(func() error { return d.keepHouse(soft, s) })
 	group.Go(func() error {
 		defer stop()
 		err := d.schedule(soft, hard)

@@ -47,6 +47,7 @@ type stream struct {
 	reading  atomic.Bool   // the slot is ours at this moment
 	broke    chan error    // hears, if there is room, of what ended a session and waits for somebody to mend it; nil: nobody asks
 	notary   *notary       // holds the log against what is anchored; nil: nothing is
+	prunes   *prunes       // months of the log that may go; nil: nobody prunes
 	blind    bool          // a publication does not exist at the slot's position, so that nobody can ever read on from there
 }
 
@@ -225,6 +226,9 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 	for {
 		late.tell(s.now())
 		pending := !oldest.IsZero()
+		if !pending {
+			s.prunes.apply(ctx, s.log, log)
+		}
 		wait := idlePoll
 		if pending {
 			wait = poll

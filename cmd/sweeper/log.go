@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/proof"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // entryRow is one entry with the columns of sweeper.purge_log, bytes in hex.
@@ -44,30 +42,12 @@ type entryRow struct {
 	ChainHash      *string    `json:"chain_hash" table:"-"`
 }
 
-// verifyRow is what log verify found.
-type verifyRow struct {
-	Entries     int64        `json:"entries"`
-	Commitments int64        `json:"row_commitments"`
-	Mismatches  int64        `json:"mismatches"`
-	Gaps        int64        `json:"gaps"`
-	Checkpoints int          `json:"checkpoints"`
-	Anchored    int          `json:"anchored"`
-	Root        string       `json:"root"`
-	Whole       bool         `json:"whole"`
-	Problems    []problemRow `json:"problems" table:"-"` // the first of them
-}
-
-type problemRow struct {
-	Seq     int64  `json:"seq"`
-	Problem string `json:"problem"`
-}
-
 func newLog(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log",
-		Short: "Read, verify, sign and fork the purge log",
+		Short: "Read, verify, export, prove, sign, prune and fork the purge log",
 	}
-	cmd.AddCommand(newLogTail(a), newLogVerify(a), newLogCheckpoint(a), newLogKeygen(a), newLogFork(a))
+	cmd.AddCommand(newLogTail(a), newLogVerify(a), newLogExport(a), newLogProve(a), newLogFind(a), newLogCheckpoint(a), newLogKeygen(a), newLogPrune(a), newLogFork(a))
 	return group(cmd)
 }
 
@@ -131,81 +111,4 @@ func uuidText(id *[16]byte) *string {
 		return nil
 	}
 	return text(uuid.UUID(*id))
-}
-
-func newLogVerify(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Recompute the purge log from its rows",
-		Long: `Recomputes leaf hashes, chain, tree and row commitments of the whole purge log and
-compares them with what is stored. A log that is whole may have entries that are bad
-news: mismatches, where a run did something else than it reported, and gaps, where it
-could not be read what happened. Then it holds the log against every checkpoint, those in
-the database and those at the anchors of SWEEPER_ANCHOR_URL: signature and root. --key is
-the public key that you trust, one that you have from elsewhere; keys that took over from
-it, as the log says, count when it has signed that. Without --key it is the public half of
-SWEEPER_SIGNING_KEY, and without that the keys that the log names. Exit codes: 0 the log is
-whole, 3 it is not, 6 that cannot be decided: an anchor cannot be reached.`,
-		Args: cobra.NoArgs,
-	}
-	key := cmd.Flags().String("key", "", "public key to verify checkpoints with")
-	output := outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, _, err := a.load("log verify", sweeper.NeedDatabase)
-		if err != nil {
-			return err
-		}
-		display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
-		v, err := sweeper.VerifyLog(cmd.Context(), cfg, func(done, total int64) { display.Update(done, total, "verify") })
-		display.Done()
-		if err != nil {
-			return undecided(err)
-		}
-		if v.Entries == 0 && len(v.Problems) == 0 {
-			a.say("the purge log has not begun; it begins with the first sweep")
-		}
-		if v.Mismatches+v.Gaps > 0 {
-			a.say("warning: the purge log has %d mismatch and %d gap entries; see what they say: select * from sweeper.purge_log where kind in ('mismatch', 'gap')", v.Mismatches, v.Gaps)
-		}
-		audit, bad := a.auditCheckpoints(cmd, *key)
-		row := newVerifyRow(v)
-		row.hold(audit)
-		return errors.Join(printRows(a.stdout, *output, []verifyRow{row}), broken(v), bad)
-	}
-	return cmd
-}
-
-func newVerifyRow(v purgelog.Verification) verifyRow {
-	r := verifyRow{Entries: v.Entries, Commitments: v.Rows, Mismatches: v.Mismatches, Gaps: v.Gaps, Root: hex.EncodeToString(v.Root[:]), Whole: len(v.Problems) == 0, Problems: []problemRow{}}
-	for _, p := range v.Problems {
-		r.Problems = append(r.Problems, problemRow{p.Seq, p.Text})
-	}
-	return r
-}
-
-// hold adds what holding the log against its checkpoints found.
-func (r *verifyRow) hold(c sweeper.CheckpointAudit) {
-	r.Checkpoints, r.Anchored = c.Checkpoints, c.Anchored
-	r.Whole = r.Whole && len(c.Problems) == 0
-	for _, p := range c.Problems {
-		r.Problems = append(r.Problems, problemRow{p.Seq, p.Text})
-	}
-}
-
-// broken is the error of a log that is not whole.
-func broken(v purgelog.Verification) error {
-	var errs []error
-	for _, p := range v.Problems {
-		errs = append(errs, &exitError{exitIntegrity, fmt.Errorf("entry %d: %s", p.Seq, p.Text)})
-	}
-	return errors.Join(errs...)
-}
-
-// undecided is the error of a log that could not be read to its end: whether
-// it is whole stays open.
-func undecided(err error) error {
-	if exitCode(err) == exitFailed {
-		return &exitError{exitUnreachable, fmt.Errorf("cannot decide whether the purge log is whole: %w", err)}
-	}
-	return err
 }

@@ -84,6 +84,7 @@ comment on column sweeper.legal_holds.expires_at is 'When it ends by itself; NUL
 comment on column sweeper.legal_holds.released_at is 'When it was released; NULL: not yet.';
 comment on column sweeper.legal_holds.released_by is 'Who released it, as the caller said.';
 comment on column sweeper.legal_holds.release_reason is 'Why it was released.';
+comment on column sweeper.legal_holds.forgotten_at is 'When its subject was forgotten, after it was over.';
 
 comment on table sweeper.hold_types is 'The types through which the subjects and tenants of holds are read: those of every column that was ever governed.';
 comment on column sweeper.hold_types.part is 'subject or tenant.';

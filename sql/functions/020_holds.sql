@@ -108,7 +108,7 @@ comment on function sweeper.take_fence() is
 create or replace function sweeper.fence_hold() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if tg_op in ('DELETE', 'TRUNCATE') or tg_op = 'UPDATE' and tg_table_name = 'hold_keys' then
+    if tg_op in ('DELETE', 'TRUNCATE') then
         raise exception '% on %.% is refused: legal holds are kept for ever, release_hold() ends one', tg_op, tg_table_schema, tg_table_name
             using errcode = '42501';
     end if;
@@ -119,8 +119,18 @@ revoke all on function sweeper.fence_hold() from public;
 comment on function sweeper.fence_hold() is
     'Trigger: every write to the holds waits for batches in flight, however it was made; deletes are refused.';
 
--- keep_hold lets a hold change once, by its release. Another subject, or a
--- later release taken back, would leave the keys and the purge log behind.
+-- hold_is_over tells whether a hold was released, or has expired by every clock.
+create or replace function sweeper.hold_is_over(h sweeper.legal_holds) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select h.released_at is not null or coalesce(h.expires_at < now() - interval '1 hour', false)
+$$;
+revoke all on function sweeper.hold_is_over(sweeper.legal_holds) from public;
+comment on function sweeper.hold_is_over(sweeper.legal_holds) is
+    'Whether a hold was released, or expired more than an hour ago.';
+
+-- keep_hold lets a hold change once by its release, and once when it is over, to
+-- forget its subject. Another subject, or a later release taken back, would leave
+-- the keys and the purge log behind.
 create or replace function sweeper.keep_hold() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -129,6 +139,14 @@ begin
     kept.released_at := old.released_at;
     kept.released_by := old.released_by;
     kept.release_reason := old.release_reason;
+    if old.forgotten_at is null and new.forgotten_at is not null and new.subject is null and sweeper.hold_is_over(old) then
+        kept := new;
+        kept.subject := old.subject;
+        kept.forgotten_at := null;
+        if kept is not distinct from old then
+            return new;
+        end if;
+    end if;
     if old.released_at is not null or new.released_at is null or kept is distinct from old then
         raise exception 'UPDATE on %.% is refused: a hold only changes by its release, apply_hold() makes another', tg_table_schema, tg_table_name
             using errcode = '42501';
@@ -137,7 +155,22 @@ begin
 end $$;
 revoke all on function sweeper.keep_hold() from public;
 comment on function sweeper.keep_hold() is
-    'Trigger: refuses every change of a hold but its one release.';
+    'Trigger: refuses every change of a hold but its one release, and the forgetting of its subject when it is over.';
+
+-- keep_hold_key lets the key of a subject be forgotten, when its hold is over.
+create or replace function sweeper.keep_hold_key() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if (new.hold_id, new.part, new.type) is distinct from (old.hold_id, old.part, old.type) or new.value is not null or old.part <> 'subject'
+       or not (select sweeper.hold_is_over(h) from sweeper.legal_holds h where h.hold_id = old.hold_id) then
+        raise exception 'UPDATE on %.% is refused: the keys of a hold stay as they are while it is in force', tg_table_schema, tg_table_name
+            using errcode = '42501';
+    end if;
+    return new;
+end $$;
+revoke all on function sweeper.keep_hold_key() from public;
+comment on function sweeper.keep_hold_key() is
+    'Trigger: refuses every change of a hold''s keys but the forgetting of a subject whose hold is over.';
 
 -- note_hold writes the keys of a new hold and tells the purge log of the hold
 -- through a row of sweeper.batches. The subject itself goes into neither.
@@ -146,6 +179,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
         perform sweeper.key_hold(new.hold_id);
+    elsif new.forgotten_at is distinct from old.forgotten_at then
+        return null; -- nothing begins or ends
     end if;
     insert into sweeper.batches (fact, kind, category, relation, tenant, actor, reference)
     values ('hold', 'hold', new.category,
@@ -190,7 +225,9 @@ create or replace trigger fence before insert or update or delete on sweeper.hol
     for each statement execute function sweeper.fence_hold();
 create or replace trigger fence_truncate before truncate on sweeper.hold_keys
     for each statement execute function sweeper.fence_hold();
-alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate;
+create or replace trigger keep before update on sweeper.hold_keys
+    for each row execute function sweeper.keep_hold_key();
+alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate, enable always trigger keep;
 
 create or replace function sweeper.need(function text, argument text, value text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

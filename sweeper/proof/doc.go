@@ -103,6 +103,34 @@
 // its column's type. testdata/row_v1.json holds examples of digests and of
 // row commitments.
 //
+// # Pruned logs
+//
+// The first entries of a log may be pruned: 0 to size - 1. Kept of them are the
+// chain hash of the last and the edge of the tree over them, in
+// sweeper.log_prunes. The chain goes on from the one and the tree from the other,
+// so that the root of each size from there on is what it was. The entry of kind
+// log_prune that tells of it ends its reference with "; of " and the origin of
+// the log's checkpoints, and with "; digest " and in hex
+//
+//	SHA-256("sweeper/prune/v1" ‖ size as 8 bytes ‖ chain_hash ‖ edge)
+//
+// where no name of the log's beginning is left, the origin is taken from there.
+//
+// # Export, version 1
+//
+// An export is a folder of these files and no other:
+//
+//	entries.bin      each entry in the order of seq: lp(leaf) ‖ leaf_hash ‖ chain_hash
+//	rows.bin         each part of row commitments in the order of seq and part: seq as 8 bytes ‖ part as 4 bytes ‖ lp(commitments)
+//	checkpoints.bin  each checkpoint in the order of size: lp(note)
+//	entries.csv      the entries as people read them: a header, and a line each
+//	entries.json     the same as a JSON array, an object and line each
+//	manifest.json    see [Manifest]: counts, head, prune, and length and SHA-256 of each other file
+//
+// The hashes in entries.bin are those that the log has, right or wrong. The two
+// readable files and the manifest follow from the others byte by byte, and
+// [VerifyExport] makes them again. A proof of a row is a [Document].
+//
 // # How to verify a log
 //
 // Read sweeper.purge_log in the order of seq and feed a [Verifier]; compare it

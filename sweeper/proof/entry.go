@@ -38,3 +38,13 @@ type Entry struct {
 	LeafHash  []byte // HashLeaf(Leaf()), 32 bytes
 	ChainHash []byte // Chain(previous entry's ChainHash, LeafHash), 32 bytes
 }
+
+// The kinds of entries that this package knows by name.
+const (
+	KindGenesis     = "genesis"
+	KindFork        = "fork"
+	KindKeyRotation = "key_rotation"
+	KindPrune       = "log_prune"
+	KindMismatch    = "mismatch"
+	KindGap         = "gap"
+)

@@ -85,7 +85,7 @@ func (b *hexBytes) UnmarshalText(text []byte) error {
 	return err
 }
 
-func readJSON(t *testing.T, path string, into any) {
+func readJSON(t testing.TB, path string, into any) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	if err != nil {

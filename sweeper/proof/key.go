@@ -112,13 +112,6 @@ func named(s string) string {
 	return s
 }
 
-// The kinds of entry that begin a log or say what it is signed with.
-const (
-	KindGenesis     = "genesis"
-	KindKeyRotation = "key_rotation"
-	KindFork        = "fork"
-)
-
 // Fork is the reference of an entry of that kind, in JSON: what the log was
 // before, and what it leaves behind.
 type Fork struct {

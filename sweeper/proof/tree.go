@@ -54,6 +54,28 @@ func (t *Tree) append(leafHash [32]byte, see func(level uint, index uint64, hash
 	t.size++
 }
 
+// Join adds the leaves of another tree behind those of t, without seeing them.
+// It is an error unless t's size is a multiple of each perfect subtree of it:
+// of 2^n when it has up to 2^n leaves.
+func (t *Tree) Join(other *Tree) error {
+	size := other.size
+	for _, node := range other.nodes {
+		level := uint(bits.Len64(size) - 1)
+		if t.size&(1<<level-1) != 0 {
+			return fmt.Errorf("join a tree of %d leaves to one of %d: they do not meet at a subtree", other.size, t.size)
+		}
+		last := len(t.nodes)
+		for s := t.size >> level; s&1 == 1; s >>= 1 {
+			last--
+			node = hashNode(&t.nodes[last], &node)
+		}
+		t.nodes = append(t.nodes[:last], node)
+		t.size += 1 << level
+		size -= 1 << level
+	}
+	return nil
+}
+
 // Size returns the number of leaves.
 func (t *Tree) Size() uint64 { return t.size }
 

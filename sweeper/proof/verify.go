@@ -28,6 +28,7 @@ type Head struct {
 // are computed anew. Function sweeper.verify_chain finds the same problems in
 // the same words. A Verifier is not safe for concurrent use.
 type Verifier struct {
+	first int64 // seq of the first entry that is due: those before were pruned
 	tree  Tree
 	last  int64    // seq of the entry before, -1 at the start
 	chain [32]byte // its stored chain hash
@@ -47,7 +48,7 @@ func NewVerifierAfter(tree *Tree, chain [32]byte) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{tree: *again, last: int64(tree.Size()) - 1, chain: chain}, nil
+	return &Verifier{first: int64(tree.Size()), tree: *again, last: int64(tree.Size()) - 1, chain: chain}, nil
 }
 
 // Add checks the next entry and returns what is wrong with it, nil when
@@ -55,31 +56,40 @@ func NewVerifierAfter(tree *Tree, chain [32]byte) (*Verifier, error) {
 // with the stored hashes of the one before, so that one bad entry does not
 // make all that follow look bad.
 func (v *Verifier) Add(e *Entry) []Problem {
+	var err error
+	if v.leaf, err = e.appendLeaf(v.leaf[:0]); err != nil {
+		return append([]Problem{{e.Seq, err.Error()}}, v.AddLeaf(e.Seq, nil, e.LeafHash, e.ChainHash)...)
+	}
+	return v.AddLeaf(e.Seq, v.leaf, e.LeafHash, e.ChainHash)
+}
+
+// AddLeaf is Add of an entry whose leaf somebody else made from its fields. With
+// a nil leaf its fields are not looked at, and its leaf hash is believed.
+func (v *Verifier) AddLeaf(seq int64, leaf, leafHash, chainHash []byte) []Problem {
 	var problems []Problem
 	found := func(seq int64, format string, args ...any) {
 		problems = append(problems, Problem{Seq: seq, Text: fmt.Sprintf(format, args...)})
 	}
-	follows := v.follows(e.Seq, found)
-	leafHash, err := v.hash(e)
-	switch {
-	case err != nil:
-		found(e.Seq, "%v", err)
-	case !bytes.Equal(e.LeafHash, leafHash[:]):
-		found(e.Seq, "leaf_hash differs from the entry's fields")
-	}
-	if len(e.LeafHash) == len(leafHash) {
-		leafHash = [32]byte(e.LeafHash)
-	}
-	if follows {
-		if want := Chain(v.chain, leafHash); !bytes.Equal(e.ChainHash, want[:]) {
-			found(e.Seq, "chain_hash does not follow from the entry before")
+	follows := v.follows(seq, found)
+	var hash [32]byte
+	if leaf != nil {
+		if hash = HashLeaf(leaf); !bytes.Equal(leafHash, hash[:]) {
+			found(seq, "leaf_hash differs from the entry's fields")
 		}
 	}
-	v.tree.Append(leafHash)
-	if e.Seq >= v.last { // else it stands where it does not belong, and the next one follows v.last
-		v.last = e.Seq
+	if len(leafHash) == len(hash) {
+		hash = [32]byte(leafHash)
+	}
+	if follows {
+		if want := Chain(v.chain, hash); !bytes.Equal(chainHash, want[:]) {
+			found(seq, "chain_hash does not follow from the entry before")
+		}
+	}
+	v.tree.Append(hash)
+	if seq >= v.last { // else it stands where it does not belong, and the next one follows v.last
+		v.last = seq
 		v.chain = [32]byte{}
-		copy(v.chain[:], e.ChainHash)
+		copy(v.chain[:], chainHash)
 	}
 	return problems
 }
@@ -88,8 +98,8 @@ func (v *Verifier) Add(e *Entry) []Problem {
 // Only then is the entry before known, and with it what the chain must be.
 func (v *Verifier) follows(seq int64, found func(seq int64, format string, args ...any)) bool {
 	switch {
-	case seq < 0:
-		found(seq, "entry %d stands before entry 0", seq)
+	case seq < v.first:
+		found(seq, "entry %d stands before entry %d", seq, v.first)
 	case seq == v.last:
 		found(seq, "entry %d occurs more than once", seq)
 	case seq < v.last:
@@ -102,16 +112,6 @@ func (v *Verifier) follows(seq int64, found func(seq int64, format string, args 
 		return true
 	}
 	return false
-}
-
-// hash computes the leaf hash from the entry's fields.
-func (v *Verifier) hash(e *Entry) ([32]byte, error) {
-	var err error
-	v.leaf, err = e.appendLeaf(v.leaf[:0])
-	if err != nil {
-		return [32]byte{}, err
-	}
-	return HashLeaf(v.leaf), nil
 }
 
 // Tree returns the tree over the stored leaf hashes so far. It belongs to the

@@ -67,9 +67,6 @@ func (s *Snapshot) read(ctx context.Context) error {
 	return s.landmarks(ctx)
 }
 
-// ErrBroken is a log that is not what it says of itself.
-var ErrBroken = errors.New("the purge log is not whole; see: sweeper log verify")
-
 const landmarksSQL = entrySQL + `where kind in ('genesis', 'key_rotation', 'fork') order by seq`
 
 func readLandmarks(ctx context.Context, q interface {
@@ -97,15 +94,19 @@ func (s *Snapshot) landmarks(ctx context.Context) (err error) {
 	if s.Size == 0 || len(s.Epochs) > 0 && s.Epochs[0].Origin != "" {
 		return nil
 	}
-	// Its first entry was pruned: then there was a checkpoint of it.
+	// Its first entry was pruned: the entry of that names the origin.
 	first := proof.Epoch{End: ^uint64(0)}
 	if len(s.Epochs) > 0 {
 		first = s.Epochs[0]
 		s.Epochs = s.Epochs[1:]
 	}
-	err = s.tx.QueryRow(ctx, `select origin from sweeper.checkpoints where size <= $1 order by size desc, checkpoint_id desc limit 1`, int64(min(first.End, s.Size))).Scan(&first.Origin)
+	var reference *string
+	err = s.tx.QueryRow(ctx, `select l.reference from sweeper.log_prunes p join sweeper.purge_log l on l.seq = p.entry_seq and l.kind = 'log_prune' order by p.size desc limit 1`).Scan(&reference)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return pg.Wrap("look for the origin of the purge log", err)
+	}
+	if reference != nil {
+		first.Origin = proof.PrunedOrigin(*reference)
 	}
 	s.Epochs = slices.Insert(s.Epochs, 0, first)
 	return nil
