@@ -229,3 +229,22 @@ func TestLoggerForgesAnEntry(t *testing.T) {
 	flushed(t, log, begins+0x230)
 	find("entry 2 occurs more than once")
 }
+
+// TestSwallowedEntriesAreAnError: a trigger of the log's owner that takes rows
+// away in silence stops the log; nothing is acknowledged. Row 17 of the table of
+// attacks.
+func TestSwallowedEntriesAreAnError(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"purge_log", "purge_rows"} {
+		b := setup(t)
+		log := b.open(t, begins)
+		b.db.Exec(t, `create function public.swallow() returns trigger language plpgsql as $$ begin return null; end $$`)
+		b.db.Exec(t, `create trigger swallow before insert on sweeper.`+table+` for each row execute function public.swallow()`)
+		appended(t, log, committed(11, begins+0x100, deleted(1, 5)))
+		if applied, err := log.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "were taken; look for triggers") {
+			t.Errorf("%s: applied up to %X, %v", table, applied, err)
+		}
+		log.Close(t.Context())
+		b.whole(t)
+	}
+}
