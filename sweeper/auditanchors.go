@@ -155,12 +155,19 @@ func (a *auditing) run(ctx context.Context, notes []sheet, origins map[string][]
 	}
 	signedBy := a.keys(sheets)
 	good := map[string]map[proof.Checkpoint]bool{} // by anchor: those that count
+	vouched := map[string]bool{}                   // by origin
 	for _, x := range sheets {
 		if c, ok := a.one(x, signedBy); ok {
+			vouched[c.Origin] = true
 			if good[x.where] == nil {
 				good[x.where] = map[proof.Checkpoint]bool{}
 			}
 			good[x.where][c] = true
+		}
+	}
+	for _, e := range a.s.Epochs[min(1, len(a.s.Epochs)):] {
+		if len(e.Keys) > 0 && !vouched[e.Origin] {
+			a.problem(e.First+1, "entry %d says that the log was forked, and no key has signed that", e.First)
 		}
 	}
 	for _, r := range rows {

@@ -763,6 +763,7 @@ func TestForgedForkIsRefused(t *testing.T) {
 	}
 	k.declines(t, sweeper.ErrAnchorBroken, "its entry 2 of 4 says that it was forked, and no checkpoint of that is signed with SWEEPER_SIGNING_KEY")
 	k.unsound(t, k.public, "the first 2 entries are others than in the checkpoint at file://"+k.dir)
+	k.unsound(t, k.public, "entry 2 says that the log was forked, and no key has signed that")
 	k.mustFork(t)
 }
 
