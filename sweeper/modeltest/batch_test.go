@@ -361,9 +361,18 @@ func (b *batch) truncate(c change) {
 		if t.leaves && leaf == t.name || !t.logged {
 			continue
 		}
-		b.entries[logged(b.xid, "truncate", "app."+leaf, -1, "out_of_policy", "", "")]++
+		b.entries[logged(b.xid, "truncate", b.named(leaf), -1, "out_of_policy", "", "")]++
 		b.seen["truncates"]++
 	}
+}
+
+// named is a relation as an entry names it: the root, and the leaf where it is
+// another one.
+func (b *batch) named(leaf string) string {
+	if t := b.state.rootOf(leaf); t.leaves {
+		return "app." + t.name + "/app." + leaf
+	}
+	return "app." + leaf
 }
 
 // take has a partition's rows leave the table.
@@ -384,7 +393,7 @@ func (b *batch) take() {
 			b.commit(t, r.v)
 		}
 	}
-	b.entries[logged(b.xid, b.taken["kind"], b.taken["partition"], rows, b.stamp["reason"], b.stamp["category"], b.stamp["run_id"])]++
+	b.entries[logged(b.xid, b.taken["kind"], b.named(leaf), rows, b.stamp["reason"], b.stamp["category"], b.stamp["run_id"])]++
 }
 
 // after looks at what a purging transaction has left: no row that should have
@@ -415,6 +424,6 @@ func (b *batch) log() {
 	}
 	for which, n := range b.counts {
 		kind, leaf, _ := strings.Cut(which, " ")
-		b.entries[logged(b.xid, kind, "app."+leaf, int64(n), reason, category, run)]++
+		b.entries[logged(b.xid, kind, b.named(leaf), int64(n), reason, category, run)]++
 	}
 }

@@ -145,7 +145,7 @@ func (j *judge) left(c *category) (names []string) {
 // log is whole.
 func (s *site) checkLog(w *truth) {
 	s.t.Helper()
-	rows, _ := s.app.Query(s.t.Context(), `select xid::text, kind, coalesce(partition, relation, ''), coalesce(row_count, case kind when 'hold' then 0 else -1 end), coalesce(reason, ''), coalesce(category, ''), coalesce(run_id::text, '')
+	rows, _ := s.app.Query(s.t.Context(), `select xid::text, kind, coalesce(relation, '') || coalesce('/' || partition, ''), coalesce(row_count, case kind when 'hold' then 0 else -1 end), coalesce(reason, ''), coalesce(category, ''), coalesce(run_id::text, '')
 		from sweeper.purge_log where kind <> 'genesis'`)
 	entries := map[string]int{}
 	var xid, kind, leaf, reason, category, run string

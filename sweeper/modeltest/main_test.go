@@ -41,6 +41,7 @@ var kept = []struct {
 	{8, "a hold on one category did not keep a row from another category over its table"},
 	{11, "of two sweeps that began together one took the server's clock for wrong"},
 	{44, "a hold on one category did not keep a row from another one's redaction"},
+	{336, "what the application had done to a partition was logged under another name when it was detached before it was read"},
 	{88, "a sweep was told that a session which had just ended is a stranger who writes the log"},
 }
 

@@ -73,3 +73,29 @@ func TestManifest(t *testing.T) {
 		}
 	})
 }
+
+// TestDetachedLeaf has the changes of a leaf come when it is a leaf no more: they
+// are of the table that it belonged to. A table that was never one of another is
+// its own, under any name.
+func TestDetachedLeaf(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.db.Exec(t, `create table app.parts (id bigint, at timestamptz, primary key (id, at)) partition by range (at); create table app.parts_1 partition of app.parts default;
+		insert into sweeper.relations (relid, relation, root, key_columns) values
+			('app.parts_1'::regclass, 'app.parts_1', 'app.parts', '{id,at}'), ('app.t'::regclass, 'app.t', 'app.t', '{id}')
+			on conflict (relid) do nothing;
+		alter table app.parts detach partition app.parts_1; alter table app.t rename to u`)
+	log := b.open(t, begins)
+	leaf, renamed := deleted(1, 5), deleted(1, 2)
+	leaf.table.Relation, renamed.table.Relation = "parts_1", "u"
+	appended(t, log, committed(11, begins+0x100, told(11, "fact", "stamp", "reason", "manual", "relation", "app.parts"), leaf,
+		told(11, "fact", "report", "relation", "app.parts", "partition", "app.parts_1", "row_count", "5")), committed(12, begins+0x200, renamed))
+	flushed(t, log, begins+0x230)
+	if got := b.entries(t); got != "delete manual app.parts 5; delete out_of_policy app.u 2" {
+		t.Errorf("the log has %s", got)
+	}
+	if got := b.text(t, `select partition from sweeper.purge_log where reason = 'manual'`); got != "app.parts_1" {
+		t.Errorf("the leaf is %q", got)
+	}
+	b.whole(t)
+}

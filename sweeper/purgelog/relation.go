@@ -12,10 +12,14 @@ import (
 
 // relationSQL finds a relation in the catalogue and remembers it, so that its
 // root and key are still known when it is dropped before its last changes have
-// been decoded.
+// been decoded. A leaf that has been detached meanwhile keeps the root that it is
+// remembered with: what comes of it was done while it was a leaf, since nothing
+// of it is published any more.
 const relationSQL = `
 with found as (
-  select c.oid, format('%I.%I', n.nspname, c.relname) as leaf, format('%I.%I', rn.nspname, r.relname) as root,
+  select c.oid, format('%I.%I', n.nspname, c.relname) as leaf,
+         coalesce((select x.root from sweeper.relations x where x.relid = c.oid and x.relation <> x.root and not c.relispartition),
+                  format('%I.%I', rn.nspname, r.relname)) as root,
          array(select a.attname::text from pg_index i cross join unnest(i.indkey::int[]) with ordinality k(attnum, pos)
                  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
                 where i.indrelid = c.oid and k.pos <= i.indnkeyatts
