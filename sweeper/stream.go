@@ -25,7 +25,8 @@ const (
 	idleEvery  = time.Minute
 	poll       = 50 * time.Millisecond  // what is pending waits this long for company
 	idlePoll   = 500 * time.Millisecond // while nothing is pending
-	lookAtMost = 5 * time.Second        // between two looks at what the publications name
+	lookEach   = 5 * time.Second        // between two looks at what the publications name
+	lookRarely = time.Minute            // the same, where a look takes long
 	lookShare  = 500                    // a look may take one part in so many of the time
 )
 
@@ -220,7 +221,7 @@ func (s *stream) copy(ctx context.Context, reader *wal.Reader, log *purgelog.Log
 	var oldest, moved time.Time // of what is pending; of the last progress
 	began := s.now()
 	moved = began
-	looks := looks{next: moved.Add(lookAtMost)}
+	looks := looks{next: moved.Add(lookEach)}
 	late := confirmer{delay: s.cfg.ConfirmDelay, ack: func(lsn uint64) { reader.Ack(wal.LSN(lsn)) }}
 	late.applied(log.Applied(), began)
 	for {
@@ -290,7 +291,7 @@ func (l *looks) look(ctx context.Context, now func() time.Time, log *purgelog.Lo
 			return err
 		}
 		ended := now()
-		l.next = ended.Add(max(lookAtMost, lookShare*ended.Sub(began)))
+		l.next = ended.Add(min(lookRarely, max(lookEach, lookShare*ended.Sub(began))))
 	}
 	return log.Settle(ctx, position)
 }

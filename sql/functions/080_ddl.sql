@@ -20,6 +20,19 @@ revoke all on function sweeper.is_governed(oid, text) from public;
 comment on function sweeper.is_governed(oid, text) is
     'Whether a table is one that the policies, or the publications, speak of.';
 
+-- From pg_inherits: pg_partition_tree() would lock every partition.
+create or replace function sweeper.leaves(root oid) returns table (relid oid)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive tree as (
+        select leaves.root as relid, 'p'::"char" as relkind
+        union all
+        select c.oid, c.relkind from tree t join pg_inherits i on i.inhparent = t.relid join pg_class c on c.oid = i.inhrelid and c.relispartition)
+    select t.relid from tree t where t.relkind <> 'p'
+$$;
+revoke all on function sweeper.leaves(oid) from public;
+comment on function sweeper.leaves(oid) is
+    'The partitions of a table that hold rows.';
+
 create or replace function sweeper.note_drop() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
 begin
@@ -47,6 +60,9 @@ comment on function sweeper.note_drop() is
 
 create or replace function sweeper.note_ddl() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
+declare
+    parent      oid;
+    parent_name text;
 begin
     if tg_tag like '%PUBLICATION' then
         insert into sweeper.batches (fact, kind, relation, actor, reference)
@@ -59,28 +75,35 @@ begin
          where exists (select from sweeper.log_progress l where p.pubname = any (l.publications));
         return;
     end if;
-    -- Leaves that have come, so that they are known when they go.
-    insert into sweeper.relations as x (relid, relation, root, key_columns)
-    select t.relid, sweeper.relation_name(t.relid), sweeper.relation_name(c.root), '{}'
-      from (select distinct coalesce(pg_partition_root(d.objid), d.objid) as root from pg_event_trigger_ddl_commands() d
-             where d.classid = 'pg_class'::regclass) c
-     cross join lateral pg_partition_tree(c.root) t
-     where t.isleaf and sweeper.is_governed(c.root, sweeper.relation_name(c.root))
-       and not exists (select from sweeper.relations k where k.relid = t.relid and k.gone_lsn is null)
-    on conflict (relid) do update set relation = excluded.relation, root = excluded.root, seen_at = now(), gone_lsn = null;
-    -- Leaves that have gone out of their table. The command names the table alone.
-    with gone as (
-        update sweeper.relations k set gone_lsn = pg_current_wal_insert_lsn()
-          from (select distinct d.objid from pg_event_trigger_ddl_commands() d
-                 where d.classid = 'pg_class'::regclass and d.command_tag = 'ALTER TABLE') c
-         where k.root = sweeper.relation_name(c.objid) and k.relid <> c.objid and k.gone_lsn is null
-           and sweeper.is_governed(c.objid, k.root)
-           and not exists (select from pg_partition_tree(c.objid) t where t.relid = k.relid)
-           and exists (select from pg_class o where o.oid = k.relid)
-        returning k.relation, k.root)
-    insert into sweeper.batches (fact, kind, relation, partition, actor, reference)
-    select 'ddl', 'detach_partition', g.root, g.relation, session_user, 'detached by ' || tg_tag
-      from gone g order by g.relation;
+    -- A leaf that has come, so that it is known when it goes.
+    if tg_tag = 'CREATE TABLE' then
+        insert into sweeper.relations as x (relid, relation, root, key_columns)
+        select c.oid, sweeper.relation_name(c.oid), sweeper.relation_name(pg_partition_root(c.oid)), '{}'
+          from pg_event_trigger_ddl_commands() d join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+         where c.relispartition and c.relkind <> 'p'
+           and sweeper.is_governed(pg_partition_root(c.oid), sweeper.relation_name(pg_partition_root(c.oid)))
+        on conflict (relid) do update set relation = excluded.relation, root = excluded.root, seen_at = now(), gone_lsn = null;
+        return;
+    end if;
+    -- Of ALTER TABLE the command names the table alone, not what was attached or detached.
+    for parent in select distinct coalesce(pg_partition_root(d.objid)::oid, d.objid) from pg_event_trigger_ddl_commands() d
+                   where d.classid = 'pg_class'::regclass loop
+        parent_name := sweeper.relation_name(parent);
+        continue when not sweeper.is_governed(parent, parent_name);
+        insert into sweeper.relations as x (relid, relation, root, key_columns)
+        select l.relid, sweeper.relation_name(l.relid), parent_name, '{}'
+          from (select l.relid from sweeper.leaves(parent) l except select k.relid from sweeper.relations k where k.gone_lsn is null) l
+        on conflict (relid) do update set relation = excluded.relation, root = excluded.root, seen_at = now(), gone_lsn = null;
+        with gone as (
+            update sweeper.relations k set gone_lsn = pg_current_wal_insert_lsn()
+              from (select o.relid from sweeper.relations o where o.root = parent_name and o.gone_lsn is null and o.relid <> parent
+                    except select l.relid from sweeper.leaves(parent) l) g
+             where k.relid = g.relid and exists (select from pg_class c where c.oid = g.relid)
+            returning k.relation)
+        insert into sweeper.batches (fact, kind, relation, partition, actor, reference)
+        select 'ddl', 'detach_partition', parent_name, g.relation, session_user, 'detached by ' || tg_tag
+          from gone g order by g.relation;
+    end loop;
 exception when others then
     raise log 'sweeper could not note %: SQLSTATE %', tg_tag, sqlstate;
 end $$;

@@ -54,8 +54,12 @@ const (
 		           ', columns ' || (select string_agg(a.attname, ', ' order by a.attnum) from pg_attribute a
 		               where a.attrelid = c.oid and (to_jsonb(x) -> 'prattrs') @> to_jsonb(a.attnum))) order by p.pubname),
 		       array_agg(x.oid::text order by p.pubname),
-		       coalesce((select string_agg(distinct i.relreplident::text, '' order by i.relreplident::text)
-		                   from pg_partition_tree(c.oid) t join pg_class i on i.oid = t.relid where t.isleaf), c.relreplident::text),
+		       coalesce((
+		         with recursive tree as (
+		           select c.oid as relid, c.relkind, c.relreplident
+		           union all
+		           select d.oid, d.relkind, d.relreplident from tree t join pg_inherits i on i.inhparent = t.relid join pg_class d on d.oid = i.inhrelid and d.relispartition)
+		         select string_agg(distinct t.relreplident::text, '' order by t.relreplident::text) from tree t where t.relkind <> 'p'), c.relreplident::text),
 		       array(select a.attname::text from pg_index i cross join unnest(i.indkey::int[]) with ordinality k(attnum, pos)
 		               join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
 		              where i.indrelid = c.oid and k.pos <= i.indnkeyatts
@@ -69,24 +73,27 @@ const (
 		 group by c.oid, n.nspname, c.relname, c.relreplident`
 
 	// The leaves that are new or have another name are remembered; of those that
-	// are known, the ones that are no longer there are the answer.
+	// are known, the ones that are no longer there are the answer. It reads
+	// pg_inherits, since pg_partition_tree() would lock every partition.
 	goneSQL = `
-		with root as (
+		with recursive root as (
 		  select c.oid as relid, format('%I.%I', n.nspname, c.relname) as relation
 		    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = any ($1::oid[])),
 		live as (
-		  select t.relid::oid as relid, r.relation as root from root r cross join lateral pg_partition_tree(r.relid) t where t.isleaf
-		  union select r.relid, r.relation from root r),
+		  select r.relid, r.relation as root from root r
+		  union all
+		  select i.inhrelid, l.root from live l join pg_inherits i on i.inhparent = l.relid),
 		named as (
 		  select l.relid, format('%I.%I', n.nspname, c.relname) as relation, l.root
-		    from live l join pg_class c on c.oid = l.relid join pg_namespace n on n.oid = c.relnamespace),
+		    from live l join pg_class c on c.oid = l.relid join pg_namespace n on n.oid = c.relnamespace
+		   where l.relid = any ($1::oid[]) or c.relispartition and c.relkind <> 'p'),
 		kept as (
 		  insert into sweeper.relations as x (relid, relation, root, key_columns)
 		  select d.relid, d.relation, d.root, '{}' from named d
 		   where not exists (select from sweeper.relations k where k.relid = d.relid and k.relation = d.relation and k.root = d.root and k.gone_lsn is null)
 		  on conflict (relid) do update set relation = excluded.relation, root = excluded.root, seen_at = now(), gone_lsn = null)
-		select k.relid from sweeper.relations k
-		 where k.gone_lsn is null and k.root = any ($2) and not exists (select from live l where l.relid = k.relid)`
+		select k.relid from sweeper.relations k where k.gone_lsn is null and k.root = any ($2)
+		except select l.relid from live l`
 )
 
 // Look reads what the publications name now. What has changed becomes an entry
