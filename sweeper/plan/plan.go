@@ -136,6 +136,11 @@ type Step struct {
 	Lock  Query // locks rows of the range $1 to $2, with WalkStart between the places $3 and $4; returns the places of those it has got, and how many it has left
 	Taken Query // the work on the places $1; $2 is the run
 
+	// Report follows Taken where a rule of the table lets no statement do both: then
+	// Taken has no $2, and returns the tenant of each row, which Report takes as $1
+	// and the run as $2. Batch and Part are empty there.
+	Report Query
+
 	Same  Query // whether the table and the leaf are still what the plan was made for; one that goes whole has none
 	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
 	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text

@@ -23,8 +23,10 @@ type Kin struct {
 	Lock Query
 
 	// Batch is the work and its report: $1, $2 and $3 are what Lock has returned,
-	// $4 is the run. It returns how many rows went.
-	Batch Query
+	// $4 is the run. It returns how many rows went. Report follows it as that of a
+	// [Step] does, and then there is no $4.
+	Batch  Query
+	Report Query
 }
 
 // family builds what goes along with the rows of a step.
@@ -41,9 +43,15 @@ WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i
-		w.step.Kin = append(w.step.Kin, Kin{
-			Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Lock: w.lockKin(k), Batch: w.batchKin(k),
-		})
+		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Lock: w.lockKin(k)}
+		if ruled(k.table, k.kind()) {
+			b, reported := bind(3), bind(2)
+			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2"))
+		} else {
+			b := bind(4)
+			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4"))
+		}
+		w.step.Kin = append(w.step.Kin, next)
 	}
 }
 
@@ -104,9 +112,9 @@ SELECT coalesce(array_agg(place::text), '{}'), coalesce(array_agg(leaf::text), '
 FROM sweeper_taken JOIN sweeper_rows USING (place, leaf)`)
 }
 
-// batchKin changes the rows given, as far as nothing keeps them.
-func (w *walk) batchKin(k *kin) Query {
-	b := bind(4)
+// workKin changes the rows given, as far as nothing keeps them, and returns the
+// tenant of each.
+func (w *walk) workKin(b *binder, k *kin) string {
 	var action string
 	switch k.child.Action {
 	case "delete":
@@ -120,6 +128,11 @@ func (w *walk) batchKin(k *kin) Query {
 		}
 		action = fmt.Sprintf("UPDATE %s AS t SET %s FROM %s", k.table.Name.Quoted(), strings.Join(null, ", "), given)
 	}
+	return fmt.Sprintf("%s WHERE %s AND %s RETURNING given.sweeper_tenant AS tenant", action, atGiven(k.table), k.goes(b))
+}
+
+// reportKin writes down the rows that gone returns.
+func (w *walk) reportKin(b *binder, k *kin, gone, run string) string {
 	columns := "NULL::text[]"
 	if names := k.columns(); names != nil {
 		parts := make([]string, len(names))
@@ -132,9 +145,9 @@ func (w *walk) batchKin(k *kin) Query {
 	if w.step.ByTenant {
 		tenants = "jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)"
 	}
-	return b.query(fmt.Sprintf(`WITH gone AS (%s WHERE %s AND %s RETURNING given.sweeper_tenant AS tenant),
+	return fmt.Sprintf(`WITH gone AS (%s),
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, run_id, row_count, columns, tenants)
-SELECT 'report', %s, %s, %s, $4::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count`,
-		action, atGiven(k.table), k.goes(b), b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), columns, tenants))
+SELECT 'report', %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count`,
+		gone, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), run, columns, tenants)
 }

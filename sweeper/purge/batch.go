@@ -129,10 +129,19 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	}
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
-	f.queue(b, r.id)
-	b.Queue(step.Taken.SQL, append([]any{places, r.id}, step.Taken.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&d.rows) })
-	isSame(b, step, &same)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	late := f.queue(b, r.id)
+	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, func(n int64) { d.rows = n }))
+	last := b
+	if len(late) > 0 { // what they report is known when the others have been done
+		last = &pgx.Batch{}
+		err = tx.SendBatch(ctx, b).Close()
+	}
+	if err == nil {
+		late.queue(last)
+		isSame(last, step, &same)
+		err = tx.SendBatch(ctx, last).Close()
+	}
+	if err != nil {
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
 	return d, unlessSame(step, same, nil)

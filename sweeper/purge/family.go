@@ -124,20 +124,17 @@ func (f *family) lock(ctx context.Context, i int, of members, most int) error {
 	return nil
 }
 
-// queue adds the statements for what goes along, the lowest first.
-func (f *family) queue(b *pgx.Batch, run uuid.UUID) {
+// queue adds the statements for what goes along, the lowest first, and returns
+// the reports that have to follow.
+func (f *family) queue(b *pgx.Batch, run uuid.UUID) (late reports) {
 	for i := len(f.rows) - 1; i >= 0; i-- {
 		k, m := &f.step.Kin[i], f.rows[i]
 		if len(m.places) == 0 {
 			continue
 		}
-		b.Queue(k.Batch.SQL, append([]any{m.places, m.leaves, m.tenants, run}, k.Batch.Args...)...).QueryRow(func(row pgx.Row) error {
-			var n int64
-			err := row.Scan(&n)
-			f.done.kin += n
-			return err
-		})
+		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, func(n int64) { f.done.kin += n }))
 	}
+	return late
 }
 
 // weigh learns how many rows go along with one, so that the next batch is not
