@@ -122,8 +122,12 @@ type Step struct {
 
 	// Judge tells which of the locked rows, whose places are $1, may go: not those
 	// of which a row that would go along is held or kept. Kin are what goes along,
-	// each before those below it. Empty: nothing does.
+	// each before those below it. Empty: nothing does. Again looks at the rows alone,
+	// of which Judge has said before that they may go. Both return the places of the
+	// rows, their tenants, texts that tell the rows and their families apart, and the
+	// number of the newest legal hold.
 	Judge Query
+	Again Query
 	Kin   []Kin
 
 	// Batch waits for rows that others have locked. It is empty where other tables

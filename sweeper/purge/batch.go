@@ -60,9 +60,9 @@ type done struct {
 }
 
 // batch purges the rows of step in a span in one transaction, and of those that
-// go along at most most. A span that holds none leaves no trace: its transaction
+// go along at most most, by what is known of their families. A span that holds none leaves no trace: its transaction
 // is rolled back.
-func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int) (d done, err error) {
+func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 			return d, err
 		}
 	}
-	d, err = r.work(ctx, tx, step, at, most)
+	d, err = r.work(ctx, tx, step, at, most, known)
 	if err != nil || d.rows+d.kin == 0 {
 		return d, err
 	}
@@ -104,7 +104,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 //
 // Last it looks at the table's definition, which cannot change any more until the
 // transaction ends.
-func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, most int) (d done, err error) {
+func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	var same bool
 	if !at.skip {
 		sql, args := at.statement(step, r.id)
@@ -123,7 +123,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 		return d, err
 	}
 	d.places = len(places)
-	f := &family{tx: tx, step: step, done: &d}
+	f := &family{tx: tx, step: step, done: &d, known: known}
 	if places, err = f.take(ctx, places, most); err != nil || len(places) == 0 {
 		return d, err
 	}
