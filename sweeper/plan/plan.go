@@ -74,6 +74,10 @@ type Category struct {
 	Counts  []Count
 	Steps   []Step
 
+	// Restricted counts the rows that are hidden; those are its due ones. nil: the
+	// policy hides nothing.
+	Restricted *Count
+
 	// AtLeast counts rows of the category until they are $1; each query the
 	// rows that the others do not have.
 	AtLeast []Query
@@ -221,6 +225,10 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 	if pc.Redact != nil {
 		c.Counts = append(c.Counts, r.count(Redact))
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
+	}
+	if pc.Restrict != nil {
+		restricted := r.count(Restrict)
+		c.Restricted = &restricted
 	}
 	c.Hash = c.hash(set.SHA256, nil)
 	return c
