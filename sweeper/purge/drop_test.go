@@ -178,24 +178,32 @@ func TestDropOverItsLimit(t *testing.T) {
 		create function app.hang() returns trigger language plpgsql as $$ begin perform pg_sleep(600); return new; end $$;
 		create trigger hang before insert on sweeper.batches for each row when (new.fact = 'report' and new.kind = 'drop_partition' and new.partition = 'app.p07') execute function app.hang()`)
 	writer, waited := b.db.Conn(t, ""), make(chan time.Duration, 1)
+	over, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(waited)
-		for range 3000 { // until the drop has its locks, or the test is over
-			var hangs bool
-			if writer.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep')`).Scan(&hangs) != nil {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for hangs := false; !hangs; {
+			select {
+			case <-over.Done():
+				t.Error("the drop never had its locks")
 				return
+			case <-tick.C:
 			}
-			if hangs {
-				began := time.Now()
-				if _, err := writer.Exec(t.Context(), `insert into app.shots (at, who) values ('2010-01-08 23:00+00', 'app')`); err == nil {
-					waited <- time.Since(began)
-				}
+			if err := writer.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep')`).Scan(&hangs); err != nil {
+				t.Errorf("look for the drop: %v", err)
 				return
 			}
 		}
+		began := time.Now()
+		if _, err := writer.Exec(t.Context(), `insert into app.shots (at, who) values ('2010-01-08 23:00+00', 'app')`); err != nil {
+			t.Errorf("the application: %v", err)
+		}
+		waited <- time.Since(began)
 	}()
 	var log buffer
 	o := b.run(t, in2026, logTo(&log), func(o *purge.Options) { o.StatementTimeout = limit })["shots"]
+	cancel()
 	if o.State != purge.Succeeded || o.PartitionsDropped != 19 || o.Deleted < 2000 {
 		t.Errorf("got %+v", o)
 	}
@@ -208,7 +216,7 @@ func TestDropOverItsLimit(t *testing.T) {
 	if !strings.Contains(log.String(), "partition stays") || !strings.Contains(log.String(), "57014") {
 		t.Errorf("the log does not say why the partition stays")
 	}
-	if took, ok := <-waited; !ok || took > limit+time.Second {
+	if took := <-waited; took > limit+time.Second {
 		t.Errorf("the application's insert waited %v", took)
 	}
 }
