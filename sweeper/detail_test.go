@@ -78,6 +78,36 @@ categories:
 	}
 }
 
+// TestHeldByWhatWouldGoAlong has holds on parents, on their children, on children
+// of those, and on both of one family: each row that is held counts for the holds
+// that keep it.
+func TestHeldByWhatWouldGoAlong(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text); create table app.kids (id int primary key, event int references app.events, at timestamptz, who text);
+		create table app.toys (id int primary key, kid int references app.kids, at timestamptz, who text); create index on app.kids (event); create index on app.toys (kid);
+		insert into app.events select i, '2015-01-01', 'p' || i from generate_series(1, 10) i; insert into app.kids select i, (i + 1) / 2, '2010-01-01', 'k' || i from generate_series(1, 20) i; insert into app.toys select i, i, '2010-01-01', 't' || i from generate_series(1, 20) i`,
+		`version: 1
+categories:
+  events:
+    table: app.events
+    subject: who
+    start_from: at
+    delete: {after: P5Y}
+    children: [{table: app.kids, match: {event: id}, children: [{table: app.toys, match: {kid: id}}]}]
+  kids: {table: app.kids, subject: who, start_from: at, delete: {after: P5Y}, mode: observe}
+  toys: {table: app.toys, subject: who, start_from: at, delete: {after: P5Y}, mode: observe}
+`)
+	b.db.Exec(t, `select sweeper.apply_hold(s, 'case', 'test') from unnest(array['p1', 'k1', 'k3', 't7', 't8', 't9']) with ordinality x(s, n) order by n`)
+	p, d := b.plan(t, in2026, "events")
+	if s := p.States["events"][0]; s.Held != 4 || s.Due != 6 { // 1 by itself, 2 by k3, 4 by t7 and t8, 5 by t9
+		t.Errorf("%+v", s.Tally)
+	}
+	want := []sweeper.HeldBy{{HoldID: 1, Rows: 1}, {HoldID: 3, Rows: 1}, {HoldID: 4, Rows: 1}, {HoldID: 5, Rows: 1}, {HoldID: 6, Rows: 1}}
+	if diff := cmp.Diff(want, d.HeldBy); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestEstimateLearns plans before and after a run that tells how fast this
 // database is.
 func TestEstimateLearns(t *testing.T) {

@@ -17,6 +17,8 @@ type Preview struct {
 	States   map[string][]purge.States // by category
 	Details  map[string][]Detail       // by category, in the order of its States
 	Warnings []*policy.Error           // of what works, and works badly
+
+	Restricted map[string]purge.States // by category, of those that hide columns
 }
 
 // Plan tells what a sweep would do, as of the database's clock or as of asOf
@@ -41,7 +43,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
-	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Detail{}}
+	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Detail{}, Restricted: map[string]purge.States{}}
 	for _, c := range p.Categories() {
 		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
 		states, err := purge.Count(ctx, conn, c)
@@ -52,6 +54,13 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 			return nil, err
 		}
 		preview.States[c.Policy.Name] = states
+		hidden, err := purge.CountRestricted(ctx, conn, c)
+		if err != nil {
+			return nil, err
+		}
+		if hidden.Disposition != "" {
+			preview.Restricted[c.Policy.Name] = hidden
+		}
 		if preview.Details[c.Policy.Name], err = detail(ctx, conn, cfg, c, states); err != nil {
 			return nil, err
 		}

@@ -69,6 +69,32 @@ func TestVacuumOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// TestVacuumByPrivilege sweeps much of a table that the purging role does not own
+// and may MAINTAIN, which there is from PostgreSQL 17 on: it vacuums it there, and
+// leaves it to autovacuum before.
+func TestVacuumByPrivilege(t *testing.T) {
+	t.Parallel()
+	b := setup(t, events, fiveYear)
+	b.db.Exec(t, `alter table app.events set (autovacuum_enabled = false)`)
+	want, words := "", "vacuum is left to autovacuum"
+	if b.text(t, `select current_setting('server_version_num')::int >= 170000`) == "true" {
+		b.db.Exec(t, `grant maintain on app.events to sweeper_daemon`)
+		want, words = "app.events events VACUUM t", ""
+	}
+	b.fill(t, 0, 12000)
+	log := &buffer{}
+	if _, err := sweeper.Sweep(t.Context(), b.cfg, logTo(log), b.set, sweeper.SweepOptions{Actor: "test", Now: time.Now}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.text(t, vacuums); got != want {
+		t.Errorf("the log has %q, want %q", got, want)
+	}
+	if got := log.String(); !strings.Contains(got, words) || words == "" && strings.Contains(got, "vacuum is left") || strings.Contains(got, "vacuum left out") {
+		t.Errorf("the words are %s", got)
+	}
+	b.checkLog(t)
+}
+
 // TestVacuumBesideALock has the table locked against a VACUUM: the sweep does not
 // wait for longer than it may, and its outcome is not touched.
 func TestVacuumBesideALock(t *testing.T) {

@@ -127,8 +127,24 @@ func planRows(p *sweeper.Preview, cfg sweeper.Config) []planRow {
 			}
 			rows = append(rows, r)
 		}
+		if s, ok := p.Restricted[c.Policy.Name]; ok {
+			rows = append(rows, restrictedRow(c, s))
+		}
 	}
 	return rows
+}
+
+// restrictedRow has the rows that a view hides columns of. Nothing is done to
+// them, and no hold keeps them from being hidden.
+func restrictedRow(c *plan.Category, s purge.States) planRow {
+	walk, why := "view", "columns are hidden by a view, and no row is changed"
+	return planRow{
+		Category: c.Policy.Name, Relation: c.Table.Text, Disposition: s.Disposition,
+		Due: s.Due, NotStarted: s.NotStarted, Future: s.Future, Scheduled: s.Scheduled,
+		Walk: &walk, Coverage: coverage(c), PlanHash: c.Hash, ScheduledEstimated: s.Estimated, WalkReason: &why, RateFrom: "default",
+		HeldBy: []sweeper.HeldBy{}, BlockedBy: []sweeper.BlockedBy{}, ChildTables: []sweeper.ChildRows{},
+		DroppedPartitions: []sweeper.DroppedLeaf{}, KeptPartitions: []sweeper.KeptLeaf{},
+	}
 }
 
 // listed is an empty list in the place of none.

@@ -76,6 +76,33 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanOfRestricted has rows of which a view hides columns, held ones among
+// them: the plan counts those that the view hides, and a sweep does nothing to them.
+func TestPlanOfRestricted(t *testing.T) {
+	t.Parallel()
+	s := installed(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text, status text);
+		insert into app.events select i, now() - i * interval '1 day', 'u' || i, case when i % 2 = 0 then 'open' else 'closed' end from generate_series(1, 100) i;
+		insert into app.events values (101, null, 'u101', 'closed'), (102, now() + interval '1 day', 'u102', 'closed')`,
+		"version: 1\ncategories:\n  events:\n    table: app.events\n    subject: who\n    where: [{column: status, op: eq, value: closed}]\n    start_from: at\n    restrict: {after: P30D, columns: [who]}\n    delete: {after: P90D}\n")
+	s.must(t, "hold", "apply", "--subject", "u41", "--reason", "case", "--actor", "legal")
+	before := s.fingerprint(t)
+	rows := objects(t, s.must(t, "plan", "-o", "json"))
+	if len(rows) != 2 || keys(rows[0]) != keys(rows[1]) || rows[0]["disposition"] != "delete" || rows[0]["plan_hash"] != rows[1]["plan_hash"] {
+		t.Fatalf("%v", rows)
+	}
+	for key, want := range map[string]any{
+		"disposition": "restrict", "due": 35.0, "held": 0.0, "blocked": 0.0, "not_started": 1.0, "future": 1.0, "scheduled": 15.0,
+		"partitions": 0.0, "children": 0.0, "batches": 0.0, "walk": "view", "seconds": 0.0, "wal_bytes": 0.0,
+	} {
+		if got := rows[1][key]; got != want {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+	}
+	if diff := cmp.Diff(before, s.fingerprint(t)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestPlanStatements(t *testing.T) {
 	t.Parallel()
 	s := installed(t, eventsDDL, strings.Replace(eventsPolicy, "    delete:", `    redact: {after: P7D, columns: {who: {hmac: "x-%s"}}}

@@ -218,6 +218,8 @@ begin
             then 'it is the last partition'
         when kind = 'drop_partition' and exists (select from pg_trigger t where t.tgrelid in (root, leaf) and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 8 = 8)
             then 'it has DELETE triggers, which a drop does not fire'
+        when kind = 'drop_partition' and exists (select from pg_rewrite w where w.ev_class = root and w.ev_type = '4' and w.ev_enabled in ('O', 'A'))
+            then 'a rule of its parent fires on DELETE, which a drop does not fire'
         when exists (select from pg_constraint k where k.contype = 'f' and k.confrelid in (root, leaf)) then 'foreign keys point at it'
         when sweeper.due_condition(leaf, start_column, unit) is null then 'its start column is neither a date nor a timestamp, nor an integer with a unit'
     end into why

@@ -46,8 +46,7 @@ type Table struct {
 	OwnerSuper  bool // the owner is a superuser
 	OwnerMember bool // sweeper_owner is a member of the owner
 	IsPartition bool
-	HasChildren bool // inheritance that is no partitioning
-	Rules       []string
+	HasChildren bool  // inheritance that is no partitioning
 	Rows        int64 // estimate by size and statistics, partitions included
 	Bytes       int64 // of its rows on disk, partitions included, without indexes and TOAST
 
@@ -82,6 +81,7 @@ type Table struct {
 	References  []ForeignKey // foreign keys of the table itself
 	Checks      []Check
 	Triggers    []Trigger
+	Rules       []Rule
 	Indexes     []Index
 	Partial     []Index // those over some rows only, if they keep rows apart
 	Views       []Name  // views and materialized views that read the table itself
@@ -167,6 +167,16 @@ type Trigger struct {
 	Name               string
 	Before             bool
 	OnDelete, OnUpdate bool
+}
+
+// Rule is a rule that fires on statements which name the table. Those of a leaf
+// do not fire on statements through the root.
+type Rule struct {
+	Name    string
+	Command string // SELECT, UPDATE, INSERT or DELETE
+	Instead bool   // the statement, or some of its rows, is left out
+	Writes  []Name // tables that its actions insert into or update, each by its root; what a function does is not seen
+	Deletes []Name // tables that they delete from
 }
 
 // Index is a valid index.

@@ -257,6 +257,35 @@ func TestLeaves(t *testing.T) {
 	same(t, "triggers of the root", []catalog.Trigger{{Name: "all_of_them", OnUpdate: true}}, table.Triggers)
 }
 
+// TestRules has rules of every kind, and actions on every kind of table.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	table := read(t, `create table app.t (id int primary key, n int); create table app.a (id int, n int); create table app.b (id int, n int);
+		create table app.parted (id int) partition by list (id); create table app.leaf partition of app.parted default; create view app.v as select * from app.a;
+		create rule "1 off" as on delete to app.t do instead nothing; alter table app.t disable rule "1 off";
+		create rule "2 replica" as on delete to app.t do instead nothing; alter table app.t enable replica rule "2 replica";
+		create rule "3 always" as on update to app.t where old.n > 1 do instead nothing; alter table app.t enable always rule "3 always";
+		create rule "4 reads" as on delete to app.t do also (insert into app.a select old.id, b.n from app.b where b.id = old.id and old.n in (select n from app.t); notify x);
+		create rule "5 leaf" as on delete to app.t do also insert into app.leaf values (old.id);
+		create rule "6 many" as on insert to app.t do also (update app.b set n = 1 from app.a where a.id = b.id and a.id = new.id; delete from app.a where id = new.id; insert into app.v values (new.id));
+		create rule "7 with" as on delete to app.t do also insert into app.b values (old.id) on conflict do nothing;
+		create rule "8 itself" as on update to app.t do also delete from app.t where n = old.n`, "t")["t"]
+	name := func(relations ...string) (names []catalog.Name) {
+		for _, r := range relations {
+			names = append(names, catalog.Name{Schema: "app", Relation: r})
+		}
+		return names
+	}
+	same(t, "rules", []catalog.Rule{
+		{Name: "3 always", Command: "UPDATE", Instead: true},
+		{Name: "4 reads", Command: "DELETE", Writes: name("a")},
+		{Name: "5 leaf", Command: "DELETE", Writes: name("parted")},
+		{Name: "6 many", Command: "INSERT", Writes: name("b", "v"), Deletes: name("a")},
+		{Name: "7 with", Command: "DELETE", Writes: name("b")},
+		{Name: "8 itself", Command: "UPDATE", Deletes: name("t")},
+	}, table.Rules)
+}
+
 // TestPrivileges has a table of which the purging role may do more and more, and
 // views over it.
 func TestPrivileges(t *testing.T) {
@@ -359,7 +388,7 @@ func TestTheRest(t *testing.T) {
 	same(t, "checks", []catalog.Check{
 		{Name: "a b", Columns: []string{"id", "n"}, SQL: "(n > id)"}, {Name: "plain", Columns: []string{}, SQL: "true"}, {Name: "small", Columns: []string{"Note"}, SQL: `(length("Note") < 5)`},
 	}, table.Checks)
-	same(t, "rules", []string{"note"}, table.Rules)
+	same(t, "rules", []catalog.Rule{{Name: "note", Command: "INSERT"}}, table.Rules)
 	same(t, "publications that will do", []string{"p", "p_redact"}, table.Publications)
 }
 

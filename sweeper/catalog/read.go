@@ -31,7 +31,7 @@ func Read(ctx context.Context, q Querier, names []Name) (*Catalog, error) {
 		oids = append(oids, t.OID)
 	}
 	for _, read := range []func(context.Context, Querier, []uint32, map[uint32]*Table) error{
-		readColumns, readIndexes, readLeaves, readReferencing, readReferences, readChecks, readTriggers, readViews, readDefinitions,
+		readColumns, readIndexes, readLeaves, readReferencing, readReferences, readChecks, readTriggers, readRules, readViews, readDefinitions,
 	} {
 		if err := read(ctx, q, oids, byOID); err != nil {
 			return nil, err

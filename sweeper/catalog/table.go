@@ -40,7 +40,6 @@ select c.oid, n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.rel
               where has_table_privilege(u.oid, c.oid, k.command)
                  or k.command <> 'DELETE' and has_any_column_privilege(u.oid, c.oid, k.command)),
        c.relrowsecurity,
-       array(select w.rulename::text from pg_rewrite w where w.ev_class = c.oid order by 1),
        ` + sizeSQL("case when c.relkind = 'p' then 0 else pg_relation_size(c.oid) end") + `,
        c.relreplident::text,
        coalesce(p.partstrat::text, ''),
@@ -73,7 +72,7 @@ func readTables(ctx context.Context, q Querier, names []Name) ([]*Table, error) 
 	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Table, error) {
 		t := &Table{}
 		return t, row.Scan(&t.OID, &t.Name.Schema, &t.Name.Relation, &t.Text, &t.Kind, &t.Persistence,
-			&t.Owner, &t.OwnerSuper, &t.OwnerMember, &t.IsPartition, &t.HasChildren, &t.Hidden, &t.Purger, &t.Purging, &t.May, &t.RowSecurity, &t.Rules,
+			&t.Owner, &t.OwnerSuper, &t.OwnerMember, &t.IsPartition, &t.HasChildren, &t.Hidden, &t.Purger, &t.Purging, &t.May, &t.RowSecurity,
 			&t.Bytes, &t.Rows, &t.Identity, &t.Strategy, &t.PartitionKey, &t.Publications)
 	})
 	return tables, pg.Wrap("read the catalogue of tables", err)

@@ -17,6 +17,9 @@ func (r rule) goes(b *binder, disposition string) string {
 	if disposition == Delete {
 		return and(r.within(b, c, Delete), r.where(b, c), r.agreed(b))
 	}
+	if disposition == Restrict {
+		return and(r.within(b, c, Restrict), r.where(b, c))
+	}
 	parts := []string{r.within(b, c, Redact), r.where(b, c)}
 	parts = append(parts, r.undone(b))
 	if c.Delete != nil {
@@ -126,9 +129,18 @@ FROM (SELECT %[11]s AS leaf, %[1]s AS start, CASE
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
   FROM %[6]s WHERE %[7]s OFFSET 0) s%[10]s`, // OFFSET 0: else every FILTER computes the state anew
-		k.name, k.of(r.asOf(b)), r.goes(b, disposition), held(r.holds(b)), blocked, from, and(r.inside(b, s), r.where(b, r.category)),
+		k.name, k.of(r.asOf(b)), r.goes(b, disposition), r.heldUnder(b, disposition), blocked, from, and(r.inside(b, s), r.where(b, r.category)),
 		k.instant("min(start) FILTER (WHERE state = 'due')"), heldState, grouped, leaf, group, k.known())
 	return b.query(sql)
+}
+
+// heldUnder is that a hold keeps the row from a disposition. None keeps it from
+// being hidden.
+func (r rule) heldUnder(b *binder, disposition string) string {
+	if disposition == Restrict {
+		return "false"
+	}
+	return held(r.holds(b))
 }
 
 // sortFamily sorts the due rows of a span anew, by the rows that would go along

@@ -12,13 +12,24 @@ import (
 const MostHolds = 20
 
 // HeldBy tells which legal holds keep rows of the part, those with the most
-// rows first: hold_id, rows. A row under two holds counts for both.
+// rows first: hold_id, rows. A row under two holds counts for both. One that is
+// held by rows which would go along counts for their holds; of rows that point at
+// their own table those next to it are seen.
 func (p *Part) HeldBy() Query {
 	r, b := p.rule, bind(0)
 	var shapes []string
 	for _, hold := range r.holds(b) {
 		shapes = append(shapes, fmt.Sprintf("SELECT sweeper_hold, count(*) AS n FROM %s AS t CROSS JOIN LATERAL (%s) AS h(sweeper_hold) WHERE %s GROUP BY 1",
 			r.from(), strings.Replace(hold, "SELECT FROM", "SELECT h.hold_id FROM", 1), and(p.rows(b), p.counted(b))))
+	}
+	// Of rows that no hold is on, those on what would go along.
+	var along []string
+	for _, k := range top(r.kin(p.disposition)) {
+		along = append(along, k.heldBy(b, 1, column)...)
+	}
+	if len(along) > 0 {
+		shapes = append(shapes, fmt.Sprintf("SELECT sweeper_hold, count(*) AS n FROM %s AS t CROSS JOIN LATERAL (%s) AS h(sweeper_hold) WHERE %s GROUP BY 1",
+			r.from(), strings.Join(along, " UNION "), and(p.rows(b), p.counted(b), notHeld(r.holds(b)))))
 	}
 	return b.query(fmt.Sprintf("SELECT sweeper_hold, sum(n)::bigint FROM (%s) s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d", strings.Join(shapes, "\nUNION ALL "), MostHolds))
 }

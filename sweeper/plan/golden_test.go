@@ -61,6 +61,7 @@ func TestGoldenConditions(t *testing.T) {
 			{Steps: []policy.Step{{Member: "passport"}}, Action: "remove"}, {Steps: []policy.Step{{Member: "notes"}, {Each: true}, {Member: "text"}}, Action: "null"},
 		}},
 	}}
+	epochs.Restrict = &policy.Restrict{After: policy.Period{Months: 1}, Columns: []string{"status"}}
 	cat := &catalog.Catalog{Tables: map[catalog.Name]*catalog.Table{}}
 	for _, t := range []*catalog.Table{
 		table(1000, "kyc.epochs", []string{"id"}, "id int8", "at int8", "workspace_id text", "status text"),
@@ -105,6 +106,11 @@ func render(p *plan.Plan) string {
 			for _, count := range c.Counts {
 				for _, part := range count.Parts {
 					statement(&b, "count for "+count.Disposition, 0, part.Query)
+				}
+			}
+			if c.Restricted != nil {
+				for _, part := range c.Restricted.Parts {
+					statement(&b, "count for "+c.Restricted.Disposition, 0, part.Query)
 				}
 			}
 			for _, s := range c.Steps {

@@ -76,6 +76,8 @@ func (r rule) byRows() string {
 		return fmt.Sprintf("category %q governs the table too", r.others[0].Name)
 	case len(c.Children) > 0:
 		return fmt.Sprintf("rows of %s belong to its rows", c.Children[0].Table)
+	case r.dropsPassRule():
+		return "a rule fires on DELETE, which a drop does not fire"
 	case len(r.table.Referencing) > 0:
 		return fmt.Sprintf("foreign key %q of %s points at the table", r.table.Referencing[0].Constraint, r.table.Referencing[0].Table)
 	}

@@ -240,8 +240,8 @@ func (r rule) family(b *binder, all []*kin, more, where string) (with string, ke
 			if k.itself() {
 				// Those below it of its own table have the same columns.
 				columns = "up.sweeper_n" + carried(k.table, k.below, k)
-				sql = fmt.Sprintf("%[1]s AS (SELECT %[2]s FROM %[3]s\n UNION SELECT %[2]s FROM %[1]s AS up JOIN %[4]s AS t ON %[5]s)",
-					name[k], columns, froms[0], k.table.Name.Quoted(), k.matched("t", owned(k.table)))
+				sql = fmt.Sprintf("%[1]s AS (SELECT %[2]s FROM %[3]s\n UNION SELECT %[2]s FROM %[4]s)",
+					name[k], columns, froms[0], k.further(name[k]))
 			}
 			parts = append(parts, sql)
 		}
@@ -261,6 +261,33 @@ func (r rule) family(b *binder, all []*kin, more, where string) (with string, ke
 	}
 	parts = append(parts, "sweeper_bad AS MATERIALIZED ("+strings.Join(bad, "\n UNION ALL ")+")")
 	return "WITH RECURSIVE " + strings.Join(parts, ",\n"), keepers
+}
+
+// further joins rows of the kin, called up, with those below them in their own
+// table. Of a tree it is done for each level: the server takes the rows of one for
+// many, and would rather read the whole table each time than find a few through an
+// index. OFFSET 0 leaves it no choice; without an index it has none.
+func (k *kin) further(up string) string {
+	names := k.columns() // and those that the rows below them match
+	match := make([]string, len(k.child.Match))
+	for i, m := range k.child.Match {
+		match[i] = m.Other
+		names = append(names, m.Own, m.Other)
+	}
+	for _, below := range k.below {
+		for _, m := range below.child.Match {
+			names = append(names, m.Own)
+		}
+	}
+	if !k.table.Led(match...) {
+		return fmt.Sprintf("%s AS up JOIN %s AS t ON %s", up, k.table.Name.Quoted(), k.matched("t", owned(k.table)))
+	}
+	read := "t.ctid"
+	if k.table.Kind == catalog.KindPartitioned {
+		read += ", t.tableoid"
+	}
+	return fmt.Sprintf("%s AS up CROSS JOIN LATERAL (SELECT %s, %s FROM %s AS t WHERE %s OFFSET 0) AS t",
+		up, read, aliased("t", names), k.table.Name.Quoted(), k.matched("t", owned(k.table)))
 }
 
 // keeps are subqueries of rows that keep the row whose columns own gives, by

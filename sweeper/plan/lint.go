@@ -127,6 +127,10 @@ func (l *linter) partitions() {
 		l.fail("partitions", "trigger %q of %s "+skipped, t.Triggers[i].Name, t.Name)
 		return
 	}
+	if i := slices.IndexFunc(t.Rules, func(r catalog.Rule) bool { return r.Command == "DELETE" }); i >= 0 {
+		l.fail("partitions", "rule %q of %s "+strings.Replace(skipped, "no trigger", "no rule", 1), t.Rules[i].Name, t.Name)
+		return
+	}
 	for _, leaf := range t.Leaves {
 		if i := slices.IndexFunc(leaf.Triggers, func(g catalog.Trigger) bool { return g.OnDelete }); i >= 0 {
 			l.fail("partitions", "trigger %q of partition %s "+skipped, leaf.Triggers[i].Name, leaf.Name)
@@ -167,12 +171,10 @@ func (l *linter) kind() bool {
 		l.fail("table", "%s is a temporary table", t.Name)
 	case t.HasChildren:
 		l.fail("table", "%s has inheriting tables; only declarative partitions are supported", t.Name)
-	case len(t.Rules) > 0:
-		l.fail("table", "rule %q on %s could turn a delete into something else", t.Rules[0], t.Name)
 	case l.hidden() != "":
 		l.fail("table", "row security on %s could hide rows from a %s of role %q, and hidden rows would be kept in silence; give the role BYPASSRLS, or a permissive policy USING (true) and no restrictive one", t.Name, l.hidden(), t.Purger)
 	default:
-		return true
+		return l.rules()
 	}
 	return false
 }

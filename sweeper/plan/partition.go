@@ -21,7 +21,7 @@ func ByStart(t *catalog.Table, c policy.Category) bool {
 // by the installed function.
 func (r rule) droppable() map[uint32]catalog.Leaf {
 	found := map[uint32]catalog.Leaf{}
-	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || len(r.category.Children) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 {
+	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || len(r.category.Children) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 || r.dropsPassRule() {
 		return found
 	}
 	ranges, deep := 0, 0
@@ -46,6 +46,12 @@ func (r rule) droppable() map[uint32]catalog.Leaf {
 		ranges--
 	}
 	return found
+}
+
+// dropsPassRule tells that a partition which is dropped would pass by a rule of the
+// table. One that is detached loses no row.
+func (r rule) dropsPassRule() bool {
+	return ruled(r.table, Delete) && r.category.Partitions != "detach"
 }
 
 func (r rule) dropStep(leaf catalog.Leaf, rows Step) Step {

@@ -74,6 +74,10 @@ type Category struct {
 	Counts  []Count
 	Steps   []Step
 
+	// Restricted counts the rows that are hidden; those are its due ones. nil: the
+	// policy hides nothing.
+	Restricted *Count
+
 	// AtLeast counts rows of the category until they are $1; each query the
 	// rows that the others do not have.
 	AtLeast []Query
@@ -122,8 +126,12 @@ type Step struct {
 
 	// Judge tells which of the locked rows, whose places are $1, may go: not those
 	// of which a row that would go along is held or kept. Kin are what goes along,
-	// each before those below it. Empty: nothing does.
+	// each before those below it. Empty: nothing does. Again looks at the rows alone,
+	// of which Judge has said before that they may go. Both return the places of the
+	// rows, their tenants, texts that tell the rows and their families apart, and the
+	// number of the newest legal hold.
 	Judge Query
+	Again Query
 	Kin   []Kin
 
 	// Batch waits for rows that others have locked. It is empty where other tables
@@ -135,6 +143,11 @@ type Step struct {
 	// not for running.
 	Lock  Query // locks rows of the range $1 to $2, with WalkStart between the places $3 and $4; returns the places of those it has got, and how many it has left
 	Taken Query // the work on the places $1; $2 is the run
+
+	// Report follows Taken where a rule of the table lets no statement do both: then
+	// Taken has no $2, and returns the tenant of each row, which Report takes as $1
+	// and the run as $2. Batch and Part are empty there.
+	Report Query
 
 	Same  Query // whether the table and the leaf are still what the plan was made for; one that goes whole has none
 	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
@@ -212,6 +225,10 @@ func buildCategory(pc policy.Category, set policy.Set, cat *catalog.Catalog, o O
 	if pc.Redact != nil {
 		c.Counts = append(c.Counts, r.count(Redact))
 		c.Steps = append(c.Steps, r.rowSteps(Redact)...)
+	}
+	if pc.Restrict != nil {
+		restricted := r.count(Restrict)
+		c.Restricted = &restricted
 	}
 	c.Hash = c.hash(set.SHA256, nil)
 	return c

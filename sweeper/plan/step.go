@@ -62,19 +62,23 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	}
 	const blocks = "t.ctid >= $1::tid AND t.ctid < $2::tid"
 	byStart := r.category.Start.From == nil && r.table.SortedBy(r.start().Name)
-	if r.locks() || r.mayLock() {
+	locks := r.locks() || ruled(r.table, disposition)
+	if locks || r.mayLock() {
 		w.step.Lock = w.lock(bind(2), blocks)
 		if byStart {
 			w.step.Lock = w.lock(bind(4), w.between()+" AND "+fmt.Sprintf(places, 3, 4))
 		}
 		w.step.Taken = w.batch(bind(2), locked, "$2")
+		if ruled(r.table, disposition) {
+			w.step.Taken, w.step.Report = w.bare(bind(1), locked), w.reportOf(bind(2))
+		}
 	}
 	if byStart {
 		w.step.Walk = WalkStart
 		w.step.First, w.step.Next, w.step.Split = w.first(), w.next(), w.split()
 	}
 	switch {
-	case r.locks():
+	case locks:
 		w.family()
 	case byStart:
 		w.step.Batch = w.batch(bind(3), w.between(), "$3")
@@ -163,6 +167,20 @@ const locked = "t.ctid = ANY ($1::text[]::tid[])"
 // batch is the work and its report in one statement; run is the parameter of
 // the run. The number of rows it returns is the one that the report says.
 func (w walk) batch(b *binder, within, run string) Query {
+	return b.query(w.report(b, w.work(b, within), run))
+}
+
+// bare is the work alone, for a table with a rule that keeps it out of WITH. It
+// returns the tenant of each row, which reportOf takes as $1; $2 is the run.
+func (w walk) bare(b *binder, within string) Query { return b.query(w.work(b, within)) }
+
+func (w walk) reportOf(b *binder) Query { return b.query(w.report(b, returned, "$2")) }
+
+// returned are the tenants that a statement of its own has returned.
+const returned = "SELECT unnest($1::text[]) AS tenant"
+
+// work changes the rows and returns the tenant of each.
+func (w walk) work(b *binder, within string) string {
 	var action string
 	if w.disposition == Delete {
 		action = fmt.Sprintf("DELETE FROM %s AS t", w.from())
@@ -172,22 +190,30 @@ func (w walk) batch(b *binder, within, run string) Query {
 			within = and(within, "("+w.pending(b)+")")
 		}
 	}
-	s := w.step
-	tenant, tenants := "NULL::text", "NULL::jsonb"
-	if s.ByTenant {
+	tenant := "NULL::text"
+	if w.step.ByTenant {
 		tenant = column(w.category.Tenant) + "::text"
+	}
+	return fmt.Sprintf("%s WHERE %s%s AND %s RETURNING %s AS tenant",
+		action, within, w.inLeaf(b, w.leaf), and(w.full(b, w.disposition), w.alone(b, w.disposition)), tenant)
+}
+
+// report writes down the rows that gone returns.
+func (w walk) report(b *binder, gone, run string) string {
+	s := w.step
+	tenants := "NULL::jsonb"
+	if s.ByTenant {
 		tenants = "jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)"
 	}
 	partition := "NULL"
 	if s.Partition != "" {
 		partition = b.text(s.Partition, "text")
 	}
-	return b.query(fmt.Sprintf(`WITH gone AS (%s WHERE %s%s AND %s RETURNING %s AS tenant),
+	return fmt.Sprintf(`WITH gone AS (%s),
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
 SELECT 'report', %s, %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s FROM counted RETURNING row_count`,
-		action, within, w.inLeaf(b, w.leaf), and(w.full(b, w.disposition), w.alone(b, w.disposition)), tenant,
-		b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, run, tenants))
+		gone, b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, run, tenants)
 }
 
 // first passes over what is redacted already in one go, through a partial index

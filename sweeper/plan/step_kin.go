@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
@@ -23,8 +24,10 @@ type Kin struct {
 	Lock Query
 
 	// Batch is the work and its report: $1, $2 and $3 are what Lock has returned,
-	// $4 is the run. It returns how many rows went.
-	Batch Query
+	// $4 is the run. It returns how many rows went. Report follows it as that of a
+	// [Step] does, and then there is no $4.
+	Batch  Query
+	Report Query
 }
 
 // family builds what goes along with the rows of a step.
@@ -34,17 +37,53 @@ func (w *walk) family() {
 		return
 	}
 	b := bind(1)
-	with, _ := w.rule.family(b, all, ", t.ctid AS sweeper_place"+w.tenant(), and(locked+w.inLeaf(b, w.leaf), w.full(b, w.disposition)))
-	w.step.Judge = b.query(with + `
-SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweeper_tenant), '{}') FROM sweeper_rows
+	columns := ", t.ctid AS sweeper_place, " + w.identity(all) + " AS sweeper_identity" + w.tenant()
+	due := func(b *binder) string { return and(locked+w.inLeaf(b, w.leaf), w.full(b, w.disposition)) }
+	with, _ := w.rule.family(b, all, columns, due(b))
+	w.step.Judge = b.query(with + judged + `
 WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
+	b = bind(1)
+	w.step.Again = b.query(fmt.Sprintf("WITH sweeper_rows AS (SELECT %s FROM %s AS t WHERE %s)", strings.TrimPrefix(columns, ", "), w.from(), due(b)) + judged)
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i
-		w.step.Kin = append(w.step.Kin, Kin{
-			Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Lock: w.lockKin(k), Batch: w.batchKin(k),
-		})
+		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Lock: w.lockKin(k)}
+		if ruled(k.table, k.kind()) {
+			b, reported := bind(3), bind(2)
+			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2"))
+		} else {
+			b := bind(4)
+			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4"))
+		}
+		w.step.Kin = append(w.step.Kin, next)
 	}
+}
+
+// judged is what Judge and Again return. The numbers of holds rise in the order in
+// which they are committed: each is given behind the fence.
+const judged = `
+SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweeper_tenant), '{}'), coalesce(array_agg(sweeper_identity), '{}'),
+  (SELECT coalesce(max(hold_id), 0) FROM sweeper.legal_holds)
+FROM sweeper_rows`
+
+// identity is a text of a row's key, and of the columns by which others belong to
+// it.
+func (w *walk) identity(all []*kin) string {
+	var parts []string
+	add := func(name string) {
+		if part := column(name) + "::text"; !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	for _, name := range w.table.Key() {
+		add(name)
+	}
+	for _, k := range top(all) {
+		for _, m := range k.child.Match {
+			add(m.Own)
+		}
+	}
+	return "ARRAY[" + strings.Join(parts, ", ") + "]::text"
 }
 
 // tenant is that of a row, for the reports.
@@ -55,16 +94,59 @@ func (w *walk) tenant() string {
 	return ", " + column(w.category.Tenant) + "::text AS sweeper_tenant"
 }
 
-const given = "unnest($1::text[], $2::text[], $3::text[]) AS given(sweeper_place, sweeper_leaf, sweeper_tenant)"
+// places of rows of a table, with a tenant of each. Rows are never joined with a
+// list of theirs: the server takes it for a short one, and would compare each with
+// each.
+type register struct {
+	table   *catalog.Table
+	tenants bool   // they are asked for
+	cte     string // of the list, with what is before it
+	list    string // a subquery that gives it
+}
 
-// atGiven is that the row t is at the place that is given. Both are needed: the
-// array makes the server look at those places alone.
-func atGiven(t *catalog.Table) string {
-	at := locked + " AND t.ctid = given.sweeper_place::tid"
-	if t.Kind == catalog.KindPartitioned {
-		at += " AND t.tableoid = given.sweeper_leaf::oid"
+const (
+	given    = "unnest($1::text[], $2::text[], $3::text[]) AS given(place, leaf, tenant)"
+	unlisted = " AND ($2::text[] IS NULL OR $3::text[] IS NULL) IS NOT NULL" // always; a parameter has to have a type
+)
+
+// listing lists the rows of a table that from gives, under a name.
+func (w *walk) listing(t *catalog.Table, name, from string) register {
+	l := register{table: t, tenants: w.step.ByTenant}
+	if l.tenants || t.Kind == catalog.KindPartitioned {
+		l.cte = fmt.Sprintf("%s AS MATERIALIZED (SELECT coalesce(jsonb_object_agg(leaf::text || place::text, tenant), '{}') AS list FROM %s)", name, from)
+		l.list = "(SELECT list FROM " + name + ")"
 	}
-	return at
+	return l
+}
+
+func (l register) key() string { return "(" + leafOf(l.table) + "::text || t.ctid::text)" }
+
+// member is that the row t, whose place is listed for one of the partitions, is
+// listed for its own.
+func (l register) member() string {
+	if l.table.Kind != catalog.KindPartitioned {
+		return ""
+	}
+	return fmt.Sprintf(" AND %s ? %s", l.list, l.key())
+}
+
+// tenant is that of the row t.
+func (l register) tenant() string {
+	if !l.tenants {
+		return "NULL::text"
+	}
+	return fmt.Sprintf("(%s ->> %s)", l.list, l.key())
+}
+
+// given are the rows whose places, leaves and tenants are $1, $2 and $3.
+func (w *walk) given(t *catalog.Table) register { return w.listing(t, "sweeper_list", given) }
+
+// at is that the row t is one of those.
+func (l register) at() string {
+	if l.list == "" {
+		return locked + unlisted
+	}
+	return locked + l.member()
 }
 
 func leafOf(t *catalog.Table) string {
@@ -78,12 +160,16 @@ func leafOf(t *catalog.Table) string {
 func (w *walk) lockKin(k *kin) Query {
 	b := bind(5)
 	from := fmt.Sprintf("%s AS up JOIN %s AS t ON %s", "sweeper_given", k.table.Name.Quoted(), k.matched("t", owned(k.of)))
-	ctes := []string{fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT given.sweeper_tenant%s FROM %s JOIN %s AS t ON %s)", carried(k.of, []*kin{k}), given, k.of.Name.Quoted(), atGiven(k.of))}
+	ups := w.given(k.of)
+	ctes := []string{fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT %s AS sweeper_tenant%s FROM %s AS t WHERE %s)", ups.tenant(), carried(k.of, []*kin{k}), k.of.Name.Quoted(), ups.at())}
+	if ups.cte != "" {
+		ctes = slices.Insert(ctes, 0, ups.cte)
+	}
 	columns := fmt.Sprintf("t.ctid AS place, %s AS leaf, up.sweeper_tenant AS tenant", leafOf(k.table))
 	if k.itself() {
 		columns += carried(k.table, []*kin{k})
-		ctes = append(ctes, fmt.Sprintf("sweeper_tree AS (SELECT %[1]s, up.sweeper_tenant FROM %[2]s\n UNION SELECT %[1]s, up.sweeper_tenant FROM sweeper_tree AS up JOIN %[3]s AS t ON %[4]s)",
-			columns, from, k.table.Name.Quoted(), k.matched("t", owned(k.table))))
+		ctes = append(ctes, fmt.Sprintf("sweeper_tree AS (SELECT %[1]s, up.sweeper_tenant FROM %[2]s\n UNION SELECT %[1]s, up.sweeper_tenant FROM %[3]s)",
+			columns, from, k.further("sweeper_tree")))
 		from, columns = "sweeper_tree AS t", "t.place, t.leaf, t.tenant"
 		pointed := fmt.Sprintf("EXISTS (SELECT FROM %s AS x WHERE %s AND x.ctid <> t.place)", k.table.Name.Quoted(), k.matched("x", func(name string) string { return strings.Replace(owned(k.table)(name), "up.", "t.", 1) }))
 		if k.child.Action == "redact" {
@@ -96,30 +182,52 @@ func (w *walk) lockKin(k *kin) Query {
 	} else {
 		ctes = append(ctes, fmt.Sprintf("sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s WHERE %s LIMIT CASE WHEN $5::bool IS NOT NULL THEN $4::bigint END)", columns, from, k.pending(b)))
 	}
-	ctes = append(ctes,
-		"sweeper_rows AS MATERIALIZED (SELECT place, leaf, min(tenant) AS tenant FROM sweeper_wanted GROUP BY 1, 2)",
-		fmt.Sprintf("sweeper_taken AS (SELECT t.ctid AS place, %s AS leaf FROM %s AS t WHERE t.ctid = ANY (ARRAY(SELECT place FROM sweeper_rows)) FOR UPDATE OF t SKIP LOCKED)", leafOf(k.table), k.table.Name.Quoted()))
+	ctes = append(ctes, "sweeper_rows AS MATERIALIZED (SELECT place, leaf, min(tenant) AS tenant FROM sweeper_wanted GROUP BY 1, 2)")
+	found := w.listing(k.table, "sweeper_found", "sweeper_rows")
+	if found.cte != "" {
+		ctes = append(ctes, found.cte)
+	}
+	ctes = append(ctes, fmt.Sprintf("sweeper_taken AS (SELECT t.ctid AS place, %s AS leaf, %s AS tenant FROM %s AS t WHERE t.ctid = ANY (ARRAY(SELECT place FROM sweeper_rows))%s FOR UPDATE OF t SKIP LOCKED)",
+		leafOf(k.table), found.tenant(), k.table.Name.Quoted(), found.member()))
 	return b.query("WITH RECURSIVE " + strings.Join(ctes, ",\n") + `
 SELECT coalesce(array_agg(place::text), '{}'), coalesce(array_agg(leaf::text), '{}'), coalesce(array_agg(tenant), '{}'), (SELECT count(*) FROM sweeper_rows) - count(*)
-FROM sweeper_taken JOIN sweeper_rows USING (place, leaf)`)
+FROM sweeper_taken`)
 }
 
-// batchKin changes the rows given, as far as nothing keeps them.
-func (w *walk) batchKin(k *kin) Query {
-	b := bind(4)
+// workKin changes the rows given, as far as nothing keeps them, and returns the
+// tenant of each.
+func (w *walk) workKin(b *binder, k *kin) string {
 	var action string
 	switch k.child.Action {
 	case "delete":
-		action = fmt.Sprintf("DELETE FROM %s AS t USING %s", k.table.Name.Quoted(), given)
+		action = fmt.Sprintf("DELETE FROM %s AS t", k.table.Name.Quoted())
 	case "redact":
-		action = fmt.Sprintf("UPDATE %s AS t SET %s FROM %s", k.table.Name.Quoted(), k.rule.assignments(b), given)
+		action = fmt.Sprintf("UPDATE %s AS t SET %s", k.table.Name.Quoted(), k.rule.assignments(b))
 	default:
 		var null []string
 		for _, name := range k.columns() {
 			null = append(null, catalog.Quote(name)+" = NULL")
 		}
-		action = fmt.Sprintf("UPDATE %s AS t SET %s FROM %s", k.table.Name.Quoted(), strings.Join(null, ", "), given)
+		action = fmt.Sprintf("UPDATE %s AS t SET %s", k.table.Name.Quoted(), strings.Join(null, ", "))
 	}
+	rows := w.given(k.table)
+	if rows.cte == "" {
+		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant", action, rows.at(), k.goes(b))
+	}
+	if k.child.Action != "delete" && rows.tenants { // a row that was updated is in another place
+		at := locked + " AND t.ctid = given.place::tid"
+		if k.table.Kind == catalog.KindPartitioned {
+			at += " AND t.tableoid = given.leaf::oid"
+		}
+		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant", action, given, at, k.goes(b))
+	}
+	// It has no WITH of its own: a rule of the table may keep it out of one.
+	rows.list = strings.Replace(rows.list, "FROM sweeper_list", "FROM (SELECT coalesce(jsonb_object_agg(leaf || place, tenant), '{}') AS list FROM "+given+") AS sweeper_list", 1)
+	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant", action, rows.at(), k.goes(b), rows.tenant())
+}
+
+// reportKin writes down the rows that gone returns.
+func (w *walk) reportKin(b *binder, k *kin, gone, run string) string {
 	columns := "NULL::text[]"
 	if names := k.columns(); names != nil {
 		parts := make([]string, len(names))
@@ -132,9 +240,9 @@ func (w *walk) batchKin(k *kin) Query {
 	if w.step.ByTenant {
 		tenants = "jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)"
 	}
-	return b.query(fmt.Sprintf(`WITH gone AS (%s WHERE %s AND %s RETURNING given.sweeper_tenant AS tenant),
+	return fmt.Sprintf(`WITH gone AS (%s),
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, run_id, row_count, columns, tenants)
-SELECT 'report', %s, %s, %s, $4::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count`,
-		action, atGiven(k.table), k.goes(b), b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), columns, tenants))
+SELECT 'report', %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count`,
+		gone, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), run, columns, tenants)
 }

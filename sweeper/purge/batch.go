@@ -60,9 +60,9 @@ type done struct {
 }
 
 // batch purges the rows of step in a span in one transaction, and of those that
-// go along at most most. A span that holds none leaves no trace: its transaction
+// go along at most most, by what is known of their families. A span that holds none leaves no trace: its transaction
 // is rolled back.
-func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int) (d done, err error) {
+func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 			return d, err
 		}
 	}
-	d, err = r.work(ctx, tx, step, at, most)
+	d, err = r.work(ctx, tx, step, at, most, known)
 	if err != nil || d.rows+d.kin == 0 {
 		return d, err
 	}
@@ -104,7 +104,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 //
 // Last it looks at the table's definition, which cannot change any more until the
 // transaction ends.
-func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, most int) (d done, err error) {
+func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	var same bool
 	if !at.skip {
 		sql, args := at.statement(step, r.id)
@@ -123,16 +123,25 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 		return d, err
 	}
 	d.places = len(places)
-	f := &family{tx: tx, step: step, done: &d}
+	f := &family{tx: tx, step: step, done: &d, known: known}
 	if places, err = f.take(ctx, places, most); err != nil || len(places) == 0 {
 		return d, err
 	}
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
-	f.queue(b, r.id)
-	b.Queue(step.Taken.SQL, append([]any{places, r.id}, step.Taken.Args...)...).QueryRow(func(row pgx.Row) error { return row.Scan(&d.rows) })
-	isSame(b, step, &same)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	late := f.queue(b, r.id)
+	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, func(n int64) { d.rows = n }))
+	last := b
+	if len(late) > 0 { // what they report is known when the others have been done
+		last = &pgx.Batch{}
+		err = tx.SendBatch(ctx, b).Close()
+	}
+	if err == nil {
+		late.queue(last)
+		isSame(last, step, &same)
+		err = tx.SendBatch(ctx, last).Close()
+	}
+	if err != nil {
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
 	return d, unlessSame(step, same, nil)

@@ -37,6 +37,16 @@ func Count(ctx context.Context, q Querier, c *plan.Category) ([]States, error) {
 	return all, nil
 }
 
+// CountRestricted counts the rows of a category that is restricted, the hidden
+// ones as due. A category that hides nothing has no disposition there.
+func CountRestricted(ctx context.Context, q Querier, c *plan.Category) (States, error) {
+	if c.Restricted == nil {
+		return States{}, nil
+	}
+	s, err := countOne(ctx, q, *c.Restricted)
+	return s, pg.Wrap("count the hidden rows of category "+c.Policy.Name, err)
+}
+
 func countOne(ctx context.Context, q Querier, c plan.Count) (States, error) {
 	s := States{Disposition: c.Disposition, Leaves: map[uint32]Tally{}, Parts: make([]Tally, len(c.Parts))}
 	if err := q.QueryRow(ctx, c.Cutoff.SQL, Valued(c.Cutoff)...).Scan(&s.Cutoff); err != nil {

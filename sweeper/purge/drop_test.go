@@ -165,3 +165,58 @@ func TestHeldLeafIsNotLocked(t *testing.T) {
 		t.Errorf("a drop was tried in vain:\n%s", log.String())
 	}
 }
+
+// TestDropOverItsLimit has a drop that would take for ever when it has all its
+// locks: it is given up at the limit of a statement, a writer of the leaf waits no
+// longer than that, and the rows go one by one in the same sweep.
+func TestDropOverItsLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 2 * time.Second
+	b := setup(t, shots, "version: 1\ncategories:\n  shots: {table: app.shots, subject: who, start_from: at, delete: {after: P5Y}}\n")
+	b.mayDrop(t)
+	b.db.Exec(t, `delete from app.shots where at < '2010-01-01';
+		create function app.hang() returns trigger language plpgsql as $$ begin perform pg_sleep(600); return new; end $$;
+		create trigger hang before insert on sweeper.batches for each row when (new.fact = 'report' and new.kind = 'drop_partition' and new.partition = 'app.p07') execute function app.hang()`)
+	writer, waited := b.db.Conn(t, ""), make(chan time.Duration, 1)
+	over, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(waited)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for hangs := false; !hangs; {
+			select {
+			case <-over.Done():
+				t.Error("the drop never had its locks")
+				return
+			case <-tick.C:
+			}
+			if err := writer.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep')`).Scan(&hangs); err != nil {
+				t.Errorf("look for the drop: %v", err)
+				return
+			}
+		}
+		began := time.Now()
+		if _, err := writer.Exec(t.Context(), `insert into app.shots (at, who) values ('2010-01-08 23:00+00', 'app')`); err != nil {
+			t.Errorf("the application: %v", err)
+		}
+		waited <- time.Since(began)
+	}()
+	var log buffer
+	o := b.run(t, in2026, logTo(&log), func(o *purge.Options) { o.StatementTimeout = limit })["shots"]
+	cancel()
+	if o.State != purge.Succeeded || o.PartitionsDropped != 19 || o.Deleted < 2000 {
+		t.Errorf("got %+v", o)
+	}
+	if got := b.text(t, `select count(*) from app.p07`); got != "0" {
+		t.Errorf("%s rows are left in the leaf", got)
+	}
+	if got := b.text(t, `select string_agg(kind || ' ' || fact, ', ' order by at) from sweeper.batches where partition = 'app.p07' and row_count is not null`); !strings.HasPrefix(got, "delete report") {
+		t.Errorf("the leaf went by %s", got)
+	}
+	if !strings.Contains(log.String(), "partition stays") || !strings.Contains(log.String(), "57014") {
+		t.Errorf("the log does not say why the partition stays")
+	}
+	if took := <-waited; took > limit+time.Second {
+		t.Errorf("the application's insert waited %v", took)
+	}
+}

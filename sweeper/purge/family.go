@@ -18,6 +18,24 @@ type family struct {
 	step *plan.Step
 	done *done
 	rows []members // of each kin of the step
+
+	known *known
+}
+
+// known are rows whose whole families were found free to go, and have not gone as
+// a whole yet: a family is larger than a batch. To judge one again in each of its
+// batches would take longer than all else. What a batch takes of a family is
+// judged by itself all the same, and all of it when there is a new hold.
+type known struct {
+	hold int64           // the newest hold there was
+	rows map[string]bool // by their identities
+}
+
+func (k *known) keep(good members) {
+	k.hold, k.rows = good.hold, make(map[string]bool, len(good.identities))
+	for _, id := range good.identities {
+		k.rows[id] = true
+	}
 }
 
 // members are locked rows of one table.
@@ -25,6 +43,9 @@ type members struct {
 	places, leaves []string
 	tenants        []*string
 	left           bool // there are more, for want of room or because others have locked them
+
+	identities []string // of rows of the step
+	hold       int64    // the newest one when they were judged
 }
 
 // cut keeps the first n of them.
@@ -41,13 +62,9 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 	if len(f.step.Kin) == 0 {
 		return places, nil
 	}
-	var good members
-	err := f.tx.QueryRow(ctx, f.step.Judge.SQL, append([]any{places}, f.step.Judge.Args...)...).Scan(&good.places, &good.tenants)
-	if err != nil {
-		return nil, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
-	}
-	if len(good.places) == 0 {
-		return nil, nil
+	good, err := f.judge(ctx, places)
+	if err != nil || len(good.places) == 0 {
+		return nil, err
 	}
 	good.leaves = slices.Repeat([]string{strconv.FormatUint(uint64(f.step.Leaf), 10)}, len(good.places))
 	f.rows = make([]members, len(f.step.Kin))
@@ -75,7 +92,51 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 		}
 		room -= len(m.places)
 	}
+	if f.done.more {
+		f.known.keep(good)
+	}
 	return good.places, nil
+}
+
+// judge gives the rows whose families may go. Those that are known are looked at
+// by themselves.
+func (f *family) judge(ctx context.Context, places []string) (good members, err error) {
+	ask := func(q plan.Query, places []string) (m members, err error) {
+		err = f.tx.QueryRow(ctx, q.SQL, append([]any{places}, q.Args...)...).Scan(&m.places, &m.tenants, &m.identities, &m.hold)
+		return m, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
+	}
+	if len(f.known.rows) == 0 {
+		return ask(f.step.Judge, places)
+	}
+	again, err := ask(f.step.Again, places)
+	if err != nil {
+		return again, err
+	}
+	if again.hold != f.known.hold {
+		f.known.rows = nil
+		return ask(f.step.Judge, places)
+	}
+	var others []string
+	good.hold = again.hold
+	for i, id := range again.identities {
+		if f.known.rows[id] {
+			good.add(&again, i)
+		} else {
+			others = append(others, again.places[i])
+		}
+	}
+	if len(others) == 0 {
+		return good, nil
+	}
+	rest, err := ask(f.step.Judge, others)
+	for i := range rest.places {
+		good.add(&rest, i)
+	}
+	return good, err
+}
+
+func (m *members) add(of *members, i int) {
+	m.places, m.tenants, m.identities = append(m.places, of.places[i]), append(m.tenants, of.tenants[i]), append(m.identities, of.identities[i])
 }
 
 // leftBelow tells whether rows are left of a kin under another one.
@@ -124,20 +185,17 @@ func (f *family) lock(ctx context.Context, i int, of members, most int) error {
 	return nil
 }
 
-// queue adds the statements for what goes along, the lowest first.
-func (f *family) queue(b *pgx.Batch, run uuid.UUID) {
+// queue adds the statements for what goes along, the lowest first, and returns
+// the reports that have to follow.
+func (f *family) queue(b *pgx.Batch, run uuid.UUID) (late reports) {
 	for i := len(f.rows) - 1; i >= 0; i-- {
 		k, m := &f.step.Kin[i], f.rows[i]
 		if len(m.places) == 0 {
 			continue
 		}
-		b.Queue(k.Batch.SQL, append([]any{m.places, m.leaves, m.tenants, run}, k.Batch.Args...)...).QueryRow(func(row pgx.Row) error {
-			var n int64
-			err := row.Scan(&n)
-			f.done.kin += n
-			return err
-		})
+		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, func(n int64) { f.done.kin += n }))
 	}
+	return late
 }
 
 // weigh learns how many rows go along with one, so that the next batch is not

@@ -75,6 +75,90 @@ categories:
 	}
 }
 
+// TestLongChainIsWalkedByTheIndex looks at what the server does with rows that
+// hang together in one long chain of their own table: it finds the next by the
+// index, and does not read the table once for each of them. All of them go.
+func TestLongChainIsWalkedByTheIndex(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text, up int references app.events); create index on app.events (at); create index events_up on app.events (up);
+		insert into app.events select i, '2015-01-01'::timestamptz + i * interval '1 minute', 'u', nullif(i - 1, 0) from generate_series(1, 10000) i;
+		insert into app.events select i, '2025-01-01', 'u' from generate_series(20000, 120000) i; analyze app.events`,
+		"version: 1\ncategories:\n  events:\n    table: app.events\n    subject: who\n    start_from: at\n    delete: {after: P5Y}\n    children: [{table: app.events, match: {up: id}}]\n")
+	step := b.plan(t, in2026).Categories()[0].Steps[0]
+	daemon := b.db.Conn(t, "sweeper_daemon")
+	if _, err := daemon.Exec(t.Context(), `set plan_cache_mode = force_custom_plan`); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := daemon.Query(t.Context(), `select ctid::text from app.events where id <= 300`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	places, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	nothing := make([]*string, len(places))
+	for what, q := range map[string]struct {
+		sql  string
+		args []any
+	}{
+		"again": {step.Again.SQL, append([]any{places}, step.Again.Args...)},
+		"lock":  {step.Kin[0].Lock.SQL, append([]any{places, nothing, nothing, 1000, false}, step.Kin[0].Lock.Args...)},
+	} {
+		plan, err := explained(t, daemon, q.sql, q.args)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if strings.Contains(plan, "Seq Scan on events") || what != "again" && !strings.Contains(plan, "events_up") {
+			t.Errorf("%s:\n%s", what, plan)
+		}
+	}
+	if o := b.run(t, in2026, func(o *purge.Options) { o.BatchRows = 10000 })["events"]; o.State != purge.Succeeded || o.Deleted != 10000 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestNewHoldInsideOfALargeFamily has a family that takes many batches, and a hold
+// on one of the last rows of it that comes when a few have been committed: no batch
+// after it takes anything of the family, which has been judged before.
+func TestNewHoldInsideOfALargeFamily(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text); create index on app.events (at);
+		create table app.kids (id int primary key, event int references app.events, at timestamptz, who text); create index kids_event on app.kids (event);
+		insert into app.events values (1, '2015-01-01', 'p'), (2, '2015-01-02', 'q'); insert into app.kids select i, 1, '2010-01-01', 'k' || i from generate_series(1, 20000) i; insert into app.kids values (20001, 2, '2010-01-01', 'other')`, `
+version: 1
+categories:
+  events:
+    table: app.events
+    subject: who
+    start_from: at
+    delete: {after: P5Y}
+    children: [{table: app.kids, match: {event: id}}]
+  kids: {table: app.kids, subject: who, start_from: at, delete: {after: P5Y}, mode: observe}
+`)
+	left := ""
+	n := 0
+	o := b.run(t, in2026, func(o *purge.Options) {
+		o.BatchRows = 1000
+		o.Batched = func(purge.Batch) {
+			if n++; n == 5 {
+				left = b.text(t, `select count(*) from app.kids`)
+				b.db.Exec(t, `select sweeper.apply_hold('k20000', 'case', 'test')`)
+			}
+		}
+	})["events"]
+	if left == "" || left == "20001" || o.State != purge.Succeeded || o.Held != 1 || o.Deleted != 1 || n != 6 {
+		t.Errorf("after %d batches, the hold beside %s rows: %+v", n, left, o)
+	}
+	if got := b.text(t, `select (select string_agg(id::text, ' ') from app.events) || ': ' || (select count(*) + 1 from app.kids)`); got != "1: "+left {
+		t.Errorf("left are %s, and there were %s when the hold came", got, left)
+	}
+	b.db.Exec(t, `select sweeper.release_hold(hold_id, 'over', 'test') from sweeper.legal_holds`)
+	if o := b.run(t, in2026)["events"]; o.State != purge.Succeeded || o.Deleted != 1 || b.text(t, `select count(*) from app.kids`) != "0" {
+		t.Errorf("afterwards: %+v", o)
+	}
+}
+
 func explained(t *testing.T, conn *pgx.Conn, sql string, args []any) (string, error) {
 	rows, err := conn.Query(t.Context(), "explain (costs off) "+sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...)
 	if err != nil {

@@ -63,3 +63,34 @@ func TestRowsThatStayLocked(t *testing.T) {
 		})
 	}
 }
+
+// TestRedactedRowsThatStayLocked redacts beside a session that holds ten rows: the
+// others are redacted, the run says how many are left and who has them, and the next
+// one redacts them.
+func TestRedactedRowsThatStayLocked(t *testing.T) {
+	t.Parallel()
+	const rows, wait = 5000, 200 * time.Millisecond
+	for name, index := range map[string]string{"index": `create index on app.events (at);`, "blocks": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, fmt.Sprintf(`create schema app; create table app.events (id int primary key, at timestamptz, who text, mail text); %s
+				insert into app.events select i, '2015-01-01'::timestamptz + i * interval '1 second', 'u', 'm' from generate_series(1, %d) i;`, index, rows),
+				one("UTC", "    redact: {after: P5Y, columns: {mail: \"null\"}}\n"))
+			tx := b.locker(t, `select from app.events where id % 500 = 250 for update`)
+			o := b.run(t, in2026, func(o *purge.Options) { o.LockTimeout, o.BatchRows, o.Log = wait, 1000, quiet })["events"]
+			pid := fmt.Sprintf("pid %d ", tx.Conn().PgConn().PID())
+			if o.State != purge.Partial || o.Redacted != rows-10 || o.Remaining != 10 || !strings.Contains(o.StopReason, "others have locked ") || !strings.Contains(o.StopReason, pid) {
+				t.Errorf("beside the locks: %+v", o)
+			}
+			if got := b.text(t, `select count(*) filter (where id % 500 = 250) || ' of ' || count(*) from app.events where mail is not null`); got != "10 of 10" {
+				t.Errorf("%s that are not redacted are locked", got)
+			}
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if o := b.run(t, in2026)["events"]; o.State != purge.Succeeded || o.Redacted != 10 {
+				t.Errorf("afterwards: %+v", o)
+			}
+		})
+	}
+}

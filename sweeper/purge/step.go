@@ -40,6 +40,7 @@ type stepper struct {
 	tally
 	locks
 
+	known  known
 	weight float64 // rows that a batch takes for one of the step's: itself, and those that go along with it
 }
 
@@ -248,7 +249,7 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 			return false, err
 		}
 		began := s.Now()
-		d, err := s.batch(ctx, s.conn, s.step, at, s.room())
+		d, err := s.batch(ctx, s.conn, s.step, at, s.room(), &s.known)
 		took := s.Now().Sub(began)
 		rows := d.rows + d.kin
 		switch {

@@ -323,6 +323,43 @@ FROM (SELECT 0::oid AS leaf, t."at" AS start, CASE
 --   $7 = 'epochs'
 --   $8 = '1000'
 
+-- count for restrict
+SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), timezone('UTC', timestamp 'epoch' + min(start) FILTER (WHERE state = 'due') * interval '1 millisecond')
+FROM (SELECT 0::oid AS leaf, t."at" AS start, CASE
+    WHEN (t."at" >= 631152000000
+      AND t."at" < 4102444800000) IS NOT TRUE THEN 'not_started'
+    WHEN t."at" > (extract(epoch
+        FROM $1::timestamptz) * 1000)::int8 THEN 'future'
+    WHEN (t."at" < (extract(epoch
+          FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8
+      AND ((timezone($5::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($5::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $2::interval) <= $1::timestamptz
+          OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $7::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, CASE WHEN t."at" >= 631152000000
+                AND t."at" < 4102444800000 THEN timezone($5::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $1::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $7::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE false END))
+      AND (status <> 'open'
+        OR status IS NULL)) IS NOT TRUE THEN 'scheduled'
+    WHEN false THEN 'held'
+    WHEN false THEN 'blocked'
+    ELSE 'due' END AS state
+ 
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE (status <> 'open'
+      OR status IS NULL) OFFSET 0) s;
+--   $1 = '2026-03-01 00:00:00Z'
+--   $2 = '1 mon'
+--   $3 = '7 years'
+--   $4 = '3 mons'
+--   $5 = 'Europe/Berlin'
+--   $6 = '25'
+--   $7 = 'epochs'
+
 -- delete of kyc.epochs, walk start: first
 SELECT min(t."at")::text
   FROM ONLY "kyc"."epochs" AS t
