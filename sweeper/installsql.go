@@ -25,7 +25,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 8
+const SchemaVersion = 9
 
 // writer collects the statements that are missing.
 type writer struct {

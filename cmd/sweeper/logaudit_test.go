@@ -46,7 +46,7 @@ func (s *site) checkpointed(t *testing.T) (public string, signed []byte) {
 	if signed, err = c.Sign(signer); err != nil {
 		t.Fatal(err)
 	}
-	s.db.Exec(t, `insert into sweeper.checkpoints (origin, size, root, note, signed_by) values ($1, $2, $3, $4, '{test}')`, c.Origin, int64(c.Size), c.Root[:], string(signed))
+	s.db.Exec(t, `insert into sweeper.checkpoints (origin, size, root, hashes, note, signed_by) select $1, $2, $3, hashes, $4, '{test}' from sweeper.log_head`, c.Origin, int64(c.Size), c.Root[:], string(signed))
 	return public, signed
 }
 

@@ -251,7 +251,7 @@ func TestPruneRefuses(t *testing.T) {
 	for _, c := range []struct{ tamper, mend string }{
 		{`update sweeper.purge_log set xid = 5 where seq = 2`, `update sweeper.purge_log set xid = null where seq = 2`},
 		{`update sweeper.purge_rows set commitments = commitments || sha256('') where seq = 1`, `update sweeper.purge_rows set commitments = substr(commitments, 1, 64) where seq = 1`},
-		{fmt.Sprintf(`insert into sweeper.checkpoints (origin, size, root, note, signed_by) values ('o', %d, sha256(''), E'%s', '{}')`, n, strings.ReplaceAll(proof.Checkpoint{Origin: "o", Size: uint64(n)}.Text(), "\n", `\n`)), `delete from sweeper.checkpoints`},
+		{fmt.Sprintf(`insert into sweeper.checkpoints (origin, size, root, hashes, note, signed_by) values ('o', %d, sha256(''), '', E'%s', '{}')`, n, strings.ReplaceAll(proof.Checkpoint{Origin: "o", Size: uint64(n)}.Text(), "\n", `\n`)), `delete from sweeper.checkpoints`},
 	} {
 		b.db.Exec(t, unguarded)
 		b.db.Exec(t, c.tamper)
@@ -294,7 +294,7 @@ func TestPruneBesideAReader(t *testing.T) {
 		t.Error(err)
 	}
 	b.whole(t)
-	if got, want := b.entries(t), fmt.Sprintf("delete out_of_policy app.t 5; log_prune %d their time is over; pruned: entries 0 to %d, the months before ", n, n-1); !strings.HasPrefix(got, want) {
+	if got, want := b.entries(t), fmt.Sprintf("key_rotation hmac key: none -> 2ba7a23f9c267b95; delete out_of_policy app.t 5; log_prune %d their time is over; pruned: entries 0 to %d, the months before ", n, n-1); !strings.HasPrefix(got, want) {
 		t.Errorf("the log has %s", got)
 	}
 	if err := log.Prune(t.Context(), c); err == nil {

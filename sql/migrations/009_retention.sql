@@ -1,4 +1,4 @@
--- How long our own tables are kept, version 8: a subject in clear only while a
+-- How long our own tables are kept, version 9: a subject in clear only while a
 -- hold needs it.
 
 alter table sweeper.legal_holds
