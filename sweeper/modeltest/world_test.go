@@ -106,6 +106,9 @@ func (w *world) knobs() {
 	w.replicas = pick(w.rng, [2]string{"run", "run"}, [2]string{"run", "run"}, [2]string{"run", "sweep"}, [2]string{"sweep", "sweep"})
 	if w.chance(50) {
 		w.armed = pick(w.rng, points...) + ":kill"
+		if point := points[w.seed/2%uint64(len(points))]; point != "purge.in_drop" || w.tables["shots"] != nil { // each point in turn
+			w.armed = point + ":kill"
+		}
 	}
 }
 
