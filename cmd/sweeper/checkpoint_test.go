@@ -63,10 +63,10 @@ func TestLogCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := proof.OpenCheckpoint([]byte(got.stdout), verifier); err != nil || c.Size != 2 || got.stderr != "" {
+	if c, err := proof.OpenCheckpoint([]byte(got.stdout), verifier); err != nil || c.Size != 5 || got.stderr != "" {
 		t.Errorf("%+v, error %v", got, err)
 	}
-	if got := s.must(t, "status").stderr; !strings.Contains(got, "sweeper: checkpoint: 2 entries at ") || !strings.Contains(got, "signed by acme+") || !strings.Contains(got, "kept at file://"+dir) {
+	if got := s.must(t, "status").stderr; !strings.Contains(got, "sweeper: checkpoint: 5 entries at ") || !strings.Contains(got, "signed by acme+") || !strings.Contains(got, "kept at file://"+dir) {
 		t.Errorf("status: %s", got)
 	}
 	verified := objects(t, s.must(t, "log", "verify", "--key", public, "-o", "json"))[0]

@@ -148,7 +148,7 @@ func TestLogAudit(t *testing.T) {
 
 	// Export, and verify that.
 	dump := filepath.Join(dir, "export")
-	if rows := objects(t, want(exitDone, "", "log", "export", dump, "-o", "json")); rows[0]["checkpoints"] != 2.0 || rows[0]["row_commitments"] == 0.0 {
+	if rows := objects(t, want(exitDone, "", "log", "export", dump, "-o", "json")); rows[0]["checkpoints"] != 4.0 || rows[0]["row_commitments"] == 0.0 {
 		t.Errorf("exported %v", rows)
 	}
 	want(exitFailed, "not empty", "log", "export", dump)

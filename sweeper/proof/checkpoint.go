@@ -55,7 +55,9 @@ var ErrUnsigned = errors.New("the checkpoint has no signature by a known key")
 // verifiers at all nobody's signature is asked for.
 func OpenCheckpoint(msg []byte, verifiers ...note.Verifier) (Checkpoint, error) {
 	text := string(msg)
-	if len(verifiers) > 0 {
+	body, _, signed := strings.Cut(text, "\n\n")
+	switch {
+	case len(verifiers) > 0 && signed:
 		n, err := note.Open(msg, note.VerifierList(verifiers...))
 		if unsigned := new(note.UnverifiedNoteError); errors.As(err, &unsigned) {
 			return Checkpoint{}, ErrUnsigned
@@ -64,10 +66,14 @@ func OpenCheckpoint(msg []byte, verifiers ...note.Verifier) (Checkpoint, error) 
 			return Checkpoint{}, fmt.Errorf("read a checkpoint: %w", err)
 		}
 		text = n.Text
-	} else if body, _, signed := strings.Cut(text, "\n\n"); signed {
+	case signed:
 		text = body + "\n"
 	}
-	return parseCheckpoint(text)
+	c, err := parseCheckpoint(text)
+	if err == nil && len(verifiers) > 0 && !signed {
+		return Checkpoint{}, ErrUnsigned
+	}
+	return c, err
 }
 
 func parseCheckpoint(text string) (Checkpoint, error) {
