@@ -128,3 +128,25 @@ func TestUninstallDropsNothingOfTheApplication(t *testing.T) {
 	}
 	nothingLeft(t, conn)
 }
+
+// TestUninstallDropsRestrictedViews: they go although the log is kept. Like all
+// that drops roles it has a server of its own: they are those of every database.
+func TestUninstallDropsRestrictedViews(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Server(t, pgserver.Options{})
+	onServer(t, s, "postgres", "create database app template template0")
+	conn := onServer(t, s, "app", peopleDDL)
+	restricted := strings.Replace(peoplePolicy, "redact: {after: P30D, columns: {email: \"null\"}}", "restrict: {after: P30D, columns: [email]}", 1)
+	if _, err := install(t, urls(s, "app"), "hidden", restricted, false); err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.QueryOne[int](t, conn, `select count(*) from pg_views where schemaname = 'sweeper_restricted'`); n != 1 {
+		t.Fatalf("%d restricted views were made, want 1", n)
+	}
+	if _, err := sweeper.Uninstall(t.Context(), config(t, urls(s, "app"), "hidden"), true); err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.QueryOne[int](t, conn, `select count(*) from pg_namespace where nspname = 'sweeper_restricted'`); n != 0 {
+		t.Error("schema sweeper_restricted is left")
+	}
+}

@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -69,6 +70,36 @@ func (r *run) vacuum(ctx context.Context, pool *pgxpool.Pool) {
 	}
 }
 
+// olderSQL counts the transactions of this database that began before an
+// instant.
+const olderSQL = `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and xact_start <= $1`
+
+// awaitOlder waits at most 2 s for the transactions that are open
+// now: what they may see still a VACUUM keeps. The log's own is among them.
+func awaitOlder(ctx context.Context, conn *pgxpool.Conn) error {
+	var now time.Time
+	if err := conn.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {
+		return pg.Wrap("look at the clock", err)
+	}
+	for range olderLooks {
+		var n int
+		if err := conn.QueryRow(ctx, olderSQL, now).Scan(&n); err != nil || n == 0 {
+			return pg.Wrap("look for older transactions", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(olderPause):
+		}
+	}
+	return nil
+}
+
+const (
+	olderLooks = 40
+	olderPause = 50 * time.Millisecond
+)
+
 // vacuumTables vacuums those tables from which the run has purged much, outside of
 // any transaction, as slowly as autovacuum does by default.
 func (r *run) vacuumTables(ctx context.Context, pool *pgxpool.Pool) error {
@@ -99,6 +130,9 @@ func (r *run) vacuumTables(ctx context.Context, pool *pgxpool.Pool) error {
 		_, _ = conn.Exec(context.WithoutCancel(ctx), `reset lock_timeout; reset statement_timeout; reset vacuum_cost_delay`)
 	}()
 	_, err = conn.Exec(ctx, `select set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false), set_config('vacuum_cost_delay', '2ms', false)`, milliseconds(r.LockTimeout))
+	if err == nil {
+		err = awaitOlder(ctx, conn)
+	}
 	for _, table := range ours {
 		if err == nil {
 			_, err = conn.Exec(ctx, plan.VacuumSQL(table))
