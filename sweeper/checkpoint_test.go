@@ -289,8 +289,8 @@ func TestRestoredDatabaseIsRefusedUntilForked(t *testing.T) {
 	k.purgeSome(t, 20)
 	k.purgeSome(t, 30)
 	r := k.restore(t, backup)
-	r.declines(t, sweeper.ErrAnchorBroken, "file://"+k.dir+" holds a checkpoint of 4 entries and the database has 2", "sweeper log fork")
-	r.unsound(t, k.public, "holds a checkpoint of 4 entries and the database has 2")
+	r.declines(t, sweeper.ErrAnchorBroken, "file://"+k.dir+" holds a checkpoint of 7 entries and the database has 5", "sweeper log fork")
+	r.unsound(t, k.public, "holds a checkpoint of 7 entries and the database has 5")
 	if _, _, err := sweeper.Checkpoint(t.Context(), r.cfg, r.log, time.Now); !errors.Is(err, sweeper.ErrAnchorBroken) || len(k.notes(t)) != 3 {
 		t.Errorf("a checkpoint of it: %v, the anchor holds %q", err, k.notes(t))
 	}
@@ -298,12 +298,12 @@ func TestRestoredDatabaseIsRefusedUntilForked(t *testing.T) {
 	done := r.mustFork(t)
 	t.Logf("%+v", done)
 	found := r.sound(t, k.public)
-	if len(found.Warnings) == 0 || !strings.Contains(strings.Join(found.Warnings, "; "), "speaks of entries that the fork at entry 2 left behind") {
+	if len(found.Warnings) == 0 || !strings.Contains(strings.Join(found.Warnings, "; "), "speaks of entries that the fork at entry 5 left behind") {
 		t.Errorf("%+v", found)
 	}
-	got := r.text(t, `select string_agg(concat_ws(' ', kind, actor, case kind when 'fork' then concat_ws(' ', reference::jsonb -> 'anchors' -> 0 ->> 'size', reference::jsonb ->> 'reason') else reference end), '; ' order by seq) from sweeper.purge_log where seq between 2 and 4`)
+	got := r.text(t, `select string_agg(concat_ws(' ', kind, actor, case kind when 'fork' then concat_ws(' ', reference::jsonb -> 'anchors' -> 0 ->> 'size', reference::jsonb ->> 'reason') else reference end), '; ' order by seq) from sweeper.purge_log where seq between 5 and 7`)
 	t.Log(got)
-	if !strings.HasPrefix(got, "fork jane 4 test of a fork; gap entries from 2 on that an anchored checkpoint has are not in this database; the log was complete of ") || !strings.HasSuffix(got, "; key_rotation signing key: none -> "+k.public) {
+	if !strings.HasPrefix(got, "fork jane 7 test of a fork; gap entries from 5 on that an anchored checkpoint has are not in this database; the log was complete of ") || !strings.HasSuffix(got, "; key_rotation signing key: none -> "+k.public) {
 		t.Errorf("the log says %s", got)
 	}
 	// The database that it was restored from is the one that is refused now.
@@ -419,8 +419,8 @@ func TestRewrittenLogIsCaughtByItsAnchor(t *testing.T) {
 			k.sound(t, k.public)
 			k.rewrite(t, 1)
 			cover(t, k)
-			k.declines(t, sweeper.ErrAnchorBroken, k.dir, "3 entries", "sweeper log fork")
-			k.unsound(t, k.public, "the first 3 entries are others than in the checkpoint at file://"+k.dir)
+			k.declines(t, sweeper.ErrAnchorBroken, k.dir, "6 entries", "sweeper log fork")
+			k.unsound(t, k.public, "the first 6 entries are others than in the checkpoint at file://"+k.dir)
 			done, err := k.fork(t, sweeper.ForkOptions{Actor: "jane", Reason: "rewritten by somebody"})
 			if err != nil || len(done.Why) != 1 {
 				t.Fatalf("%+v, error %v", done, err)
@@ -440,8 +440,8 @@ func TestRewrittenLogIsCaughtByASignature(t *testing.T) {
 	b := setup(t, events, fiveYear, "SWEEPER_SIGNING_KEY="+private)
 	b.purgeSome(t, 10)
 	b.rewrite(t, 1)
-	b.declines(t, sweeper.ErrAnchorBroken, "of the database's 2 entries the first 2, as sweeper.checkpoints has them, and those since do not give log_head.root", "sweeper log fork")
-	b.unsound(t, public, "the first 2 entries are others than in the checkpoint at sweeper.checkpoints")
+	b.declines(t, sweeper.ErrAnchorBroken, "of the database's 5 entries the first 5, as sweeper.checkpoints has them, and those since do not give log_head.root", "sweeper log fork")
+	b.unsound(t, public, "the first 5 entries are others than in the checkpoint at sweeper.checkpoints")
 }
 
 // A log that was shortened and signed again with the key is row 23: the anchor
@@ -452,12 +452,12 @@ func TestLogCutOffIsCaughtByItsAnchor(t *testing.T) {
 	k.purgeSome(t, 10)
 	k.purgeSome(t, 20)
 	k.rewrite(t, -1) // disables the guards
-	k.db.Exec(t, `delete from sweeper.purge_rows where seq = 2`)
-	k.db.Exec(t, `delete from sweeper.purge_log where seq = 2; delete from sweeper.checkpoint_anchors where checkpoint_id = (select max(checkpoint_id) from sweeper.checkpoints);
-		delete from sweeper.checkpoints where size = 3; update sweeper.log_head h set size = 2, hashes = c.hashes, root = c.root, chain_hash = (select chain_hash from sweeper.purge_log where seq = 1) from sweeper.checkpoints c`)
+	k.db.Exec(t, `delete from sweeper.purge_rows where seq = 5`)
+	k.db.Exec(t, `delete from sweeper.purge_log where seq = 5; delete from sweeper.checkpoint_anchors where checkpoint_id = (select max(checkpoint_id) from sweeper.checkpoints);
+		delete from sweeper.checkpoints where size = 6; update sweeper.log_head h set size = 5, hashes = c.hashes, root = c.root, chain_hash = (select chain_hash from sweeper.purge_log where seq = 4) from sweeper.checkpoints c`)
 	k.checkLog(t)
-	k.declines(t, sweeper.ErrAnchorBroken, "holds a checkpoint of 3 entries and the database has 2")
-	k.unsound(t, k.public, "holds a checkpoint of 3 entries and the database has 2")
+	k.declines(t, sweeper.ErrAnchorBroken, "holds a checkpoint of 6 entries and the database has 5")
+	k.unsound(t, k.public, "holds a checkpoint of 6 entries and the database has 5")
 }
 
 // TestLogBegunAnewIsRefused is rows 12 and 28: whoever drops the log, or the
@@ -473,11 +473,11 @@ func TestLogBegunAnewIsRefused(t *testing.T) {
 	if _, err := sweeper.Install(t.Context(), k.cfg, k.log, k.set, false); err != nil {
 		t.Fatal(err)
 	}
-	k.declines(t, sweeper.ErrAnchorBroken, "file://"+k.dir+" holds a checkpoint of 2 entries of log sweeper/purge-log/", "which this database with its 0 entries never was")
+	k.declines(t, sweeper.ErrAnchorBroken, "file://"+k.dir+" holds a checkpoint of 5 entries of log sweeper/purge-log/", "which this database with its 0 entries never was")
 	k.unsound(t, k.public, "which this database never was")
 	k.mustFork(t)
 	k.sound(t, k.public)
-	if got := k.text(t, `select string_agg(kind, ' ' order by seq) from sweeper.purge_log where kind not in ('gap', 'truncate')`); got != "genesis fork key_rotation delete" {
+	if got := k.text(t, `select string_agg(kind, ' ' order by seq) from sweeper.purge_log where kind not in ('gap', 'truncate', 'coverage')`); got != "genesis fork key_rotation delete" {
 		t.Errorf("the log has %s", got)
 	}
 }
@@ -496,7 +496,7 @@ func TestAnchorThatLostACheckpoint(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return os.WriteFile(path, bytes.Replace(b, []byte("\n2\n"), []byte("\n1\n"), 1), 0o600)
+			return os.WriteFile(path, bytes.Replace(b, []byte("\n5\n"), []byte("\n4\n"), 1), 0o600)
 		},
 		"emptied": func(path string) error {
 			return os.RemoveAll(filepath.Dir(path))
@@ -509,8 +509,8 @@ func TestAnchorThatLostACheckpoint(t *testing.T) {
 			if err := harm(k.notes(t)[0]); err != nil {
 				t.Fatal(err)
 			}
-			k.declines(t, sweeper.ErrAnchorBroken, "held a checkpoint of 2 entries and has it no more, or not as it was, beside 2 entries in the database")
-			k.unsound(t, k.public, "held the checkpoint of 2 entries and has it no more")
+			k.declines(t, sweeper.ErrAnchorBroken, "held a checkpoint of 5 entries and has it no more, or not as it was, beside 5 entries in the database")
+			k.unsound(t, k.public, "held the checkpoint of 5 entries and has it no more")
 			if name != "altered" {
 				k.mustFork(t)
 			}
@@ -570,7 +570,7 @@ func TestStolenKeyIsCaughtAsEquivocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := filepath.Dir(k.notes(t)[0])
-	c := proof.Checkpoint{Origin: "sweeper/purge-log/" + filepath.Base(own), Size: 3, Root: [32]byte{1}}
+	c := proof.Checkpoint{Origin: "sweeper/purge-log/" + filepath.Base(own), Size: 6, Root: [32]byte{1}}
 	msg, err := c.Sign(signer)
 	if err != nil {
 		t.Fatal(err)
@@ -579,18 +579,18 @@ func TestStolenKeyIsCaughtAsEquivocation(t *testing.T) {
 	k.db.Exec(t, `delete from app.events`)
 	// It comes between the look at the start and the checkpoint at the end.
 	k.db.Exec(t, `insert into app.events values (1, '2010-01-01', 'u')`)
-	forged := filepath.Join(own, "00000000000000000004.txt")
+	forged := filepath.Join(own, "00000000000000000007.txt")
 	if err := os.WriteFile(forged, msg, 0o600); err != nil { // under another size than it says: counts for nothing
 		t.Fatal(err)
 	}
 	if _, err := sweeper.Sweep(t.Context(), k.cfg, k.log, k.set, sweeper.SweepOptions{Actor: "test", Now: time.Now}); !errors.Is(err, sweeper.ErrAnchorBroken) {
 		t.Errorf("a place that is taken: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(own, "00000000000000000003.txt"), msg, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(own, "00000000000000000006.txt"), msg, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k.declines(t, sweeper.ErrAnchorBroken, "the first 3 entries are others than in the checkpoint at file://"+k.dir)
-	k.unsound(t, k.public, "the first 3 entries are others than in the checkpoint at file://"+k.dir)
+	k.declines(t, sweeper.ErrAnchorBroken, "the first 6 entries are others than in the checkpoint at file://"+k.dir)
+	k.unsound(t, k.public, "the first 6 entries are others than in the checkpoint at file://"+k.dir)
 }
 
 // An anchor that cannot be reached when a process starts leaves it open whether
@@ -665,7 +665,7 @@ func TestUnsignedCheckpoints(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 	k.rewrite(t, 1)
-	k.unsound(t, k.public, "the first 2 entries are others than in the checkpoint at file://"+k.dir)
+	k.unsound(t, k.public, "the first 5 entries are others than in the checkpoint at file://"+k.dir)
 }
 
 func TestKeysAreRotated(t *testing.T) {
@@ -735,13 +735,13 @@ func TestForgedRotationIsCaught(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := proof.Checkpoint{Origin: k.text(t, `select origin from sweeper.checkpoints`), Size: 3, Root: [32]byte(pgtest.QueryOne[[]byte](t, k.admin, `select root from sweeper.log_head`))}
+	c := proof.Checkpoint{Origin: k.text(t, `select origin from sweeper.checkpoints`), Size: 6, Root: [32]byte(pgtest.QueryOne[[]byte](t, k.admin, `select root from sweeper.log_head`))}
 	msg, err := c.Sign(signer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.db.Exec(t, `insert into sweeper.checkpoints (origin, size, root, hashes, note, signed_by) select $1, 3, root, hashes, $2, '{test}' from sweeper.log_head`, c.Origin, string(msg))
-	k.unsound(t, k.public, "entry 2 says that another signing key took over, and the one before has signed no checkpoint since")
+	k.db.Exec(t, `insert into sweeper.checkpoints (origin, size, root, hashes, note, signed_by) select $1, 6, root, hashes, $2, '{test}' from sweeper.log_head`, c.Origin, string(msg))
+	k.unsound(t, k.public, "entry 5 says that another signing key took over, and the one before has signed no checkpoint since")
 	k.declines(t, purgelog.ErrKey)
 }
 
@@ -761,9 +761,9 @@ func TestForgedForkIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.declines(t, sweeper.ErrAnchorBroken, "its entry 2 of 4 says that it was forked, and no checkpoint of that is signed with SWEEPER_SIGNING_KEY")
-	k.unsound(t, k.public, "the first 2 entries are others than in the checkpoint at file://"+k.dir)
-	k.unsound(t, k.public, "entry 2 says that the log was forked, and no key has signed that")
+	k.declines(t, sweeper.ErrAnchorBroken, "its entry 5 of 7 says that it was forked, and no checkpoint of that is signed with SWEEPER_SIGNING_KEY")
+	k.unsound(t, k.public, "the first 5 entries are others than in the checkpoint at file://"+k.dir)
+	k.unsound(t, k.public, "entry 5 says that the log was forked, and no key has signed that")
 	k.mustFork(t)
 }
 

@@ -1,18 +1,22 @@
 package sweeper_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/proof"
 )
 
-// agedLog makes the first entry of a log of two as old as 2015, as if the log
-// had been written then: with all the hashes that follow from it.
+// agedLog makes the first entry of a log as old as 2015, as if the log had been
+// written then: with all the hashes that follow from it, but for the tree's.
 const agedLog = `
 	create table sweeper.purge_log_2015_01 partition of sweeper.purge_log for values from ('2015-01-01 00:00+00') to ('2015-02-01 00:00+00');
 	create table sweeper.purge_rows_2015_01 partition of sweeper.purge_rows for values from ('2015-01-01 00:00+00') to ('2015-02-01 00:00+00');
@@ -20,11 +24,35 @@ const agedLog = `
 		execute format('alter table %s disable trigger user', p); end loop; end $$;
 	update sweeper.purge_log set logged_at = '2015-01-15' where seq = 0;
 	update sweeper.purge_log l set leaf_hash = sha256('\x00' || sweeper.leaf_bytes(l));
-	update sweeper.purge_log set chain_hash = sha256('\x02' || decode(repeat('00', 32), 'hex') || leaf_hash) where seq = 0;
-	update sweeper.purge_log l set chain_hash = sha256('\x02' || z.chain_hash || l.leaf_hash) from sweeper.purge_log z where z.seq = 0 and l.seq = 1;
-	update sweeper.log_head set chain_hash = (select chain_hash from sweeper.purge_log where seq = 1),
-	       root = (select sha256('\x01' || z.leaf_hash || l.leaf_hash) from sweeper.purge_log z, sweeper.purge_log l where z.seq = 0 and l.seq = 1);
-	update sweeper.log_head set hashes = root`
+	do $$ declare e sweeper.purge_log; chain bytea := decode(repeat('00', 32), 'hex'); begin
+		for e in select * from sweeper.purge_log order by seq loop
+			chain := sha256('\x02' || chain || e.leaf_hash);
+			update sweeper.purge_log set chain_hash = chain where seq = e.seq;
+		end loop;
+		update sweeper.log_head set chain_hash = chain;
+	end $$;
+	alter table sweeper.checkpoints disable trigger user;
+	delete from sweeper.checkpoints`
+
+// age makes the log's first entry an old one.
+func (b *bundle) age(t *testing.T) {
+	t.Helper()
+	b.db.Exec(t, agedLog)
+	rows, err := b.admin.Query(t.Context(), `select leaf_hash from sweeper.purge_log order by seq`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree proof.Tree
+	for _, leaf := range leaves {
+		tree.Append([32]byte(leaf))
+	}
+	root := tree.Root()
+	b.db.Exec(t, `update sweeper.log_head set root = $1, hashes = $2`, root[:], bytes.Join(tree.Hashes(), nil))
+}
 
 const oneEvent = `create schema app; create table app.events (id bigint primary key, at timestamptz, who text);
 	create index on app.events (at); insert into app.events select i, now() - i * interval '1 day', 'u' || i from generate_series(1, 100) i`
@@ -37,7 +65,7 @@ func TestPruneByHand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, oneEvent, oneEventPolicy)
 	b.sweep(t)
-	b.db.Exec(t, agedLog)
+	b.age(t)
 	b.checkLog(t)
 	by := sweeper.PruneRequest{Actor: "dpo", Reason: "ticket 7"}
 	recent := time.Now().AddDate(-6, 0, 0)
@@ -64,7 +92,7 @@ func TestPruneByHand(t *testing.T) {
 	}
 	b.checkLog(t)
 	b.sweep(t)
-	if got := b.text(t, `select string_agg(concat_ws(' ', seq, kind, actor, row_count, nullif(basis, '')), '; ' order by seq) from sweeper.purge_log where seq < 3`); got != "1 delete test 11; 2 log_prune dpo 1 retention of the purge log P7Y" {
+	if got := b.text(t, `select string_agg(concat_ws(' ', seq, kind, actor, row_count, nullif(basis, '')), '; ' order by seq) from sweeper.purge_log where seq < 6 and kind <> 'coverage'`); got != "4 delete test 11; 5 log_prune dpo 1 retention of the purge log P7Y" {
 		t.Errorf("the log begins with %s", got)
 	}
 	if got, err := sweeper.PruneLog(t.Context(), b.cfg, b.log, by); err != nil || got.Entries != 0 {
@@ -78,7 +106,7 @@ func TestDaemonKeepsHouse(t *testing.T) {
 	t.Parallel()
 	b := daemon(t, oneEvent, oneEventPolicy)
 	b.sweep(t)
-	b.db.Exec(t, agedLog)
+	b.age(t)
 	b.db.Exec(t, `insert into sweeper.operator_log (called_at, function, actor) values (now() - interval '366 days', 'apply_hold', 'old'), (now() - interval '364 days', 'apply_hold', 'young')`)
 	ctx, stop := context.WithCancel(t.Context())
 	said := &buffer{}

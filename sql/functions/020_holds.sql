@@ -338,6 +338,16 @@ begin
     if expires_at <= clock_timestamp() then
         raise exception 'apply_hold: expires_at lies in the past' using errcode = '22023';
     end if;
+    -- Such a hold would protect nothing, and no sweep would begin beside it.
+    if not (select coalesce(bool_or(case when subject is not null then g.subject_column is not null
+                                         when tenant is not null then g.tenant_column is not null
+                                         else true end), true)
+              from sweeper.governed g
+             where g.category = coalesce(apply_hold.category, g.category) and g.relation = coalesce(apply_hold.relation, g.relation)) then
+        raise exception 'apply_hold: % would hold nothing: no category that the hold is for names a % column',
+            case when subject is not null then 'subject' else 'tenant' end, case when subject is not null then 'subject' else 'tenant' end
+            using errcode = '22023', hint = 'Name the category or the relation instead, or have its policy name the column.';
+    end if;
     -- Before the fence is taken: this may read a whole table, and batches would wait.
     matches := sweeper.hold_matches(subject, tenant, category, relation);
     insert into sweeper.legal_holds (subject, tenant, category, relation, reason, reference, applied_by, expires_at)
