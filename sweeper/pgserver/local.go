@@ -28,8 +28,13 @@ var errPortTaken = errors.New("the port was taken by another process")
 // start makes a cluster in a folder of its own and starts the server on it.
 func (b *binaries) start(ctx context.Context, o Options) (*Server, error) {
 	c := &cluster{binaries: b, options: o}
-	removeAbandoned(cmp.Or(o.Dir, os.TempDir()), c.uid())
-	if err := c.initialize(ctx); err != nil {
+	return c.start(ctx, c.initdb)
+}
+
+// start has fill make the data folder and starts the server on it.
+func (c *cluster) start(ctx context.Context, fill func(context.Context) error) (*Server, error) {
+	removeAbandoned(cmp.Or(c.options.Dir, os.TempDir()), c.uid())
+	if err := c.initialize(ctx, fill); err != nil {
 		return nil, errors.Join(err, c.remove())
 	}
 	err := c.launch(ctx)
@@ -43,7 +48,7 @@ func (b *binaries) start(ctx context.Context, o Options) (*Server, error) {
 		return nil, errors.Join(err, c.remove())
 	}
 	return &Server{
-		host: c.host(), version: c.version, how: b.from + "server binaries in " + b.dir,
+		host: c.host(), version: c.version, how: c.from + "server binaries in " + c.binaries.dir,
 		pid: c.process.pid, socketDir: c.socketDir,
 		manual:  c.manual(),
 		cluster: c, stop: c.stop,
@@ -78,8 +83,8 @@ func (c *cluster) manual() string {
 	return fmt.Sprintf("kill -INT %d && rm -rf %s", c.process.pid, c.dir)
 }
 
-// initialize makes the folder and the cluster in it.
-func (c *cluster) initialize(ctx context.Context) error {
+// initialize makes the folder and, with fill, the cluster in it.
+func (c *cluster) initialize(ctx context.Context, fill func(context.Context) error) error {
 	dir, err := os.MkdirTemp(c.options.Dir, folderPrefix)
 	if err != nil {
 		return fmt.Errorf("make the server's folder: %w", err)
@@ -101,7 +106,7 @@ func (c *cluster) initialize(ctx context.Context) error {
 	if len(c.dir) <= longestSocketDir {
 		c.socketDir = c.dir
 	}
-	if err := c.initdb(ctx); err != nil {
+	if err := fill(ctx); err != nil {
 		return err
 	}
 	return c.configure()
@@ -132,6 +137,17 @@ func (c *cluster) configure() error {
 	settings := c.options.settings()
 	settings["listen_addresses"] = "127.0.0.1"
 	settings["unix_socket_directories"] = c.socketDir
+	if err := c.set(settings); err != nil {
+		return err
+	}
+	if !c.options.Standby {
+		return nil
+	}
+	return c.stayInRecovery()
+}
+
+// set appends settings to the cluster's configuration file.
+func (c *cluster) set(settings map[string]string) error {
 	f, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("configure the server: %w", err)
@@ -140,17 +156,29 @@ func (c *cluster) configure() error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("configure the server: %w", err)
 	}
-	if c.options.Standby {
-		err = os.WriteFile(filepath.Join(c.data(), "standby.signal"), nil, 0o644)
+	return nil
+}
+
+// stayInRecovery has the next start be that of a standby. The server removes
+// the file when it is promoted.
+func (c *cluster) stayInRecovery() error {
+	name := filepath.Join(c.data(), "standby.signal")
+	err := os.WriteFile(name, nil, 0o600)
+	if err == nil && c.cred != nil {
+		err = os.Chown(name, int(c.cred.Uid), int(c.cred.Gid))
 	}
 	if err != nil {
-		return fmt.Errorf("configure the server: %w", err)
+		return fmt.Errorf("make the server a standby: %w", err)
 	}
 	return nil
 }
 
-// launch starts the server on a free port and waits until it answers.
+// launch starts the server, on a free port unless one is given, and waits until
+// it answers.
 func (c *cluster) launch(ctx context.Context) error {
+	if c.options.Port != 0 {
+		return c.launchAt(ctx, strconv.Itoa(c.options.Port))
+	}
 	port, err := freePort(ctx)
 	if err != nil {
 		return err

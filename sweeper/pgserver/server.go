@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,9 +42,14 @@ type Options struct {
 	// Durable servers survive a crash of the machine. The others keep nothing
 	// safe and are several times faster to write to.
 	Durable bool
-	// Standby starts the server in recovery, read-only, following nobody.
-	// Server binaries only.
+	// Standby starts the server in recovery, read-only. It follows the one of
+	// the setting primary_conninfo, else nobody. Server binaries only.
 	Standby bool
+	// Slots has Copy take the replication slots along, as a snapshot of the
+	// volume does; a base backup leaves them out.
+	Slots bool
+	// Port is where the server listens; 0 is a free port.
+	Port int
 	// Keep leaves the server running when this process ends without Stop.
 	Keep bool
 	// Dir is the parent of the server's folder; "" is the system's folder for
@@ -147,6 +153,13 @@ func (s *Server) SocketURL(database, user string) string {
 	query := url.Values{"host": {s.socketDir}, "port": {port}, "sslmode": {"disable"}}
 	u := url.URL{Scheme: "postgres", User: url.User(user), Path: "/" + database, RawQuery: query.Encode()}
 	return u.String()
+}
+
+// Port is the TCP port of the server, on 127.0.0.1.
+func (s *Server) Port() int {
+	_, text, _ := strings.Cut(s.host, ":")
+	port, _ := strconv.Atoi(text)
+	return port
 }
 
 // Version is the server's version without its packager's words: "15.18".

@@ -318,7 +318,7 @@ func TestPortTakenByAnotherServerIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &cluster{binaries: b}
-	if err := c.initialize(t.Context()); err != nil {
+	if err := c.initialize(t.Context(), c.initdb); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
