@@ -31,6 +31,7 @@ type Statement struct {
 type Installation struct {
 	Statements []Statement // in one transaction, by the installing role
 	Slot       string      // to be created afterwards; "" it exists
+	Failover   bool        // the slot can follow to a standby that is promoted
 	ByOwners   []Statement // what the owners of the tables have to run
 }
 
@@ -54,7 +55,11 @@ func (i Installation) Script() string {
 		b.WriteString("COMMIT;\n")
 	}
 	if i.Slot != "" {
-		fmt.Fprintf(&b, "\n-- the slot, after the publications\nSELECT pg_catalog.pg_create_logical_replication_slot('%s', 'pgoutput');\n", i.Slot)
+		failover := ""
+		if i.Failover {
+			failover = ", failover => true"
+		}
+		fmt.Fprintf(&b, "\n-- the slot, after the publications\nSELECT pg_catalog.pg_create_logical_replication_slot('%s', 'pgoutput'%s);\n", i.Slot, failover)
 	}
 	if len(i.ByOwners) > 0 {
 		b.WriteString("\n-- To be decided and run by the owners of the tables or by a superuser; not part of this script:\n")
@@ -129,18 +134,23 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 	if err != nil || done.Slot == "" {
 		return done, err
 	}
-	return done, createSlot(ctx, conn, done.Slot, s.database)
+	return done, createSlot(ctx, conn, done, s.database)
 }
 
 // createSlot takes a slot for made that another install made in the meantime:
 // a slot is made outside of transactions, and so outside of the lock. Of an
 // install that was killed the server goes on to make it, and nothing is
 // witnessed before it is done.
-func createSlot(ctx context.Context, conn *pgx.Conn, slot, database string) error {
+func createSlot(ctx context.Context, conn *pgx.Conn, done Installation, database string) error {
+	slot := done.Slot
+	var options []wal.SlotOption
+	if done.Failover {
+		options = append(options, wal.Failover())
+	}
 	waiting, cancel := context.WithTimeout(ctx, installWait)
 	defer cancel()
 	for {
-		err := wal.CreateSlot(ctx, conn, slot)
+		err := wal.CreateSlot(ctx, conn, slot, options...)
 		if pg.SQLState(err) != "42710" {
 			return err
 		}

@@ -27,6 +27,9 @@ import (
 // needs: the number of its last migration.
 const SchemaVersion = 9
 
+// failoverSlots is the first major whose slots can follow to a standby.
+const failoverSlots = 17
+
 // writer collects the statements that are missing.
 type writer struct {
 	conn   *pgx.Conn
@@ -206,7 +209,7 @@ func (w *writer) slot(ctx context.Context) error {
 	if status.Exists && !status.Making && !lost {
 		return nil
 	}
-	w.out.Slot = w.cfg.Slot
+	w.out.Slot, w.out.Failover = w.cfg.Slot, w.server.version >= failoverSlots
 	return w.renew(ctx)
 }
 
