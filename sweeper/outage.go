@@ -19,8 +19,13 @@ const (
 // again is how often a lasting outage is said.
 const again = time.Minute
 
+// mostLasting is how many causes that waiting does not mend are each said at once.
+const mostLasting = 8
+
 // outage says of what fails again and again: once at first, then once a
 // minute, and once when it is over, however many parts of the process meet it.
+// A cause that waiting does not mend is said as soon as it shows: somebody may
+// have mended the one before it.
 type outage struct {
 	log *slog.Logger
 	now func() time.Time
@@ -29,10 +34,11 @@ type outage struct {
 	failing  map[string]bool // by part
 	failures int
 	said     time.Time
+	lasting  map[string]bool // what was said of it that waiting does not mend
 }
 
 func newOutage(log *slog.Logger, now func() time.Time) *outage {
-	return &outage{log: log, now: now, failing: map[string]bool{}}
+	return &outage{log: log, now: now, failing: map[string]bool{}, lasting: map[string]bool{}}
 }
 
 // failed notes one more failure of a part.
@@ -41,11 +47,14 @@ func (o *outage) failed(ctx context.Context, part string, err error) {
 	defer o.mu.Unlock()
 	o.failing[part] = true
 	o.failures++
-	if o.failures > 1 && o.now().Sub(o.said) < again {
+	lasting, text := !transient(err), safeText(err)
+	another := lasting && !o.lasting[text] && len(o.lasting) < mostLasting
+	if o.failures > 1 && o.now().Sub(o.said) < again && !another {
 		return
 	}
 	o.said = o.now()
-	if !transient(err) { // waiting alone mends nothing
+	if lasting { // waiting alone mends nothing
+		o.lasting[text] = true
 		o.log.ErrorContext(ctx, "waiting until this is mended", slog.String("part", part), slog.Int(KeyErrors, o.failures), slog.Any(KeyErr, err))
 		return
 	}
@@ -63,6 +72,7 @@ func (o *outage) over(ctx context.Context, part string) {
 	if len(o.failing) == 0 {
 		o.log.InfoContext(ctx, "database is back", slog.Int(KeyErrors, o.failures))
 		o.failures = 0
+		clear(o.lasting)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -57,6 +58,28 @@ func TestOutageThatWaitingDoesNotMend(t *testing.T) {
 	}
 	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") {
 		t.Errorf("told as:\n%s", got)
+	}
+}
+
+// TestNextCauseIsToldAtOnce: whoever has mended one thing waits for word of it,
+// and must not wait for a minute to hear of the next.
+func TestNextCauseIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	b := &bytes.Buffer{}
+	o := newOutage(slog.New(slog.NewTextHandler(b, nil)), func() time.Time { return now })
+	for i, cause := range []error{io.ErrUnexpectedEOF, errors.New("no such slot"), io.ErrUnexpectedEOF, errors.New("fork it"), errors.New("no such slot")} {
+		o.failed(t.Context(), partLog, cause)
+		want := []int{1, 2, 2, 3, 3}[i]
+		if got := strings.Count(b.String(), "\n"); got != want {
+			t.Errorf("after %v: %d lines, want %d:\n%s", cause, got, want, b)
+		}
+	}
+	for i := range 100 {
+		o.failed(t.Context(), partLog, fmt.Errorf("held by %d", i))
+	}
+	if got := strings.Count(b.String(), "\n"); got > 1+mostLasting {
+		t.Errorf("causes that are always others fill the log: %d lines", got)
 	}
 }
 
