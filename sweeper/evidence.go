@@ -19,6 +19,7 @@ const tailEntries = 256
 type serverFacts struct {
 	Clock     time.Time
 	Standby   bool
+	Timeline  int
 	SystemID  string
 	Insert    uint64 // where the WAL ends
 	Exists    bool   // the slot
@@ -35,7 +36,7 @@ type serverFacts struct {
 
 // serverSQL: the writer of the log is visible to its own role alone.
 const serverSQL = `
-select clock_timestamp(), pg_is_in_recovery(), (select system_identifier::text from pg_control_system()),
+select clock_timestamp(), pg_is_in_recovery(), ` + timelineSQL + `, (select system_identifier::text from pg_control_system()),
        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end,
        s.slot_name is not null, coalesce(s.plugin = 'pgoutput' and s.database = current_database(), false), coalesce(s.active_pid, 0),
        coalesce((select application_name = $5 from pg_stat_activity where pid = s.active_pid), false), coalesce(s.wal_status, ''),
@@ -72,6 +73,7 @@ type logFacts struct {
 
 	Mismatches   int64 // entries of that kind
 	Gaps         int64
+	Forks        int64
 	LastMismatch *time.Time
 }
 
@@ -79,7 +81,7 @@ const logSQL = `
 select (select max(version) from sweeper.schema_version),
        (` + lastAsOfSQL + `),
        coalesce(b.batch_id, 0), coalesce(t.logged, false), h.size, h.chain_hash, h.hashes, h.root, p.system_id, p.applied_lsn, t.first, t.count, t.links, t.bad, t.gap,
-       a.mismatches, a.gaps, a.last, (select coalesce(max(size), 0) from sweeper.log_prunes)
+       a.mismatches, a.gaps, (select count(*) from sweeper.purge_log where kind = 'fork'), a.last, (select coalesce(max(size), 0) from sweeper.log_prunes)
   from (select) one
   left join sweeper.log_head h on true
   left join lateral (
@@ -99,7 +101,7 @@ select (select max(version) from sweeper.schema_version),
 // readServer and readLog read what the checks judge.
 func readServer(ctx context.Context, conn *pgx.Conn, cfg Config, application string) (serverFacts, error) {
 	var f serverFacts
-	err := conn.QueryRow(ctx, serverSQL, cfg.Slot, cfg.publications(), pg.LockSpace, pg.LockLog, application).Scan(&f.Clock, &f.Standby, &f.SystemID, &f.Insert,
+	err := conn.QueryRow(ctx, serverSQL, cfg.Slot, cfg.publications(), pg.LockSpace, pg.LockLog, application).Scan(&f.Clock, &f.Standby, &f.Timeline, &f.SystemID, &f.Insert,
 		&f.Exists, &f.Usable, &f.ReaderPID, &f.Leader, &f.WALStatus, &f.Retained, &f.Confirmed, &f.Missing, &f.Writer, &f.Writing)
 	return f, pg.Wrap("look at server and slot", err)
 }
@@ -107,7 +109,7 @@ func readServer(ctx context.Context, conn *pgx.Conn, cfg Config, application str
 func readLog(ctx context.Context, conn *pgx.Conn, cfg Config) (logFacts, error) {
 	var f logFacts
 	err := conn.QueryRow(ctx, logSQL, cfg.Slot, tailEntries).Scan(&f.Version, &f.LastAsOf, &f.Stamp, &f.Logged,
-		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap, &f.Mismatches, &f.Gaps, &f.LastMismatch, &f.Pruned)
+		&f.Size, &f.ChainHash, &f.Hashes, &f.Root, &f.SystemID, &f.Applied, &f.First, &f.Count, &f.Links, &f.Bad, &f.Gap, &f.Mismatches, &f.Gaps, &f.Forks, &f.LastMismatch, &f.Pruned)
 	return f, pg.Wrap("read the purge log", err)
 }
 
@@ -158,16 +160,23 @@ func judgeSchema(l logFacts) string {
 	return ""
 }
 
-// memory is what earlier looks saw of the log.
+// memory is what earlier looks saw of the log, on one timeline and up to a fork:
+// the standby that begins the next timeline may lack the last entries, as
+// notary.follow says, and a fork says of itself what it leaves behind.
 type memory struct {
-	size uint64
-	tree *proof.Tree // of the last whole log that was seen; nil: none
+	line  int
+	forks int64
+	size  uint64
+	tree  *proof.Tree // of the last whole log that was seen; nil: none
 }
 
 // judgeChain recomputes the end of the log: each entry's hash from its fields
 // (the server did), the links between them, the head they lead to, the tree;
 // and that the log has only grown since the last look.
-func (m *memory) judgeChain(l logFacts) string {
+func (m *memory) judgeChain(l logFacts, line int) string {
+	if m.line != line || l.Forks > m.forks {
+		*m = memory{line: line, forks: l.Forks}
+	}
 	if l.Size == nil {
 		if l.Count > 0 {
 			return "log_head has no row and the purge log has entries"

@@ -90,6 +90,7 @@ type Health struct {
 	// Why what came through the slot could not be written into the log, the last
 	// time that it was tried; nil: it could.
 	unwritten atomic.Pointer[string]
+	looks     freshness
 
 	mu       sync.Mutex
 	now      func() time.Time // nil until the monitor runs
@@ -157,11 +158,14 @@ func (h *Health) looked() Report {
 	return r
 }
 
+// unseen is the detail of a check that another one keeps from being looked at.
+const unseen = "unknown"
+
 // unknown are the checks while the database tells nothing.
 func unknown(why string) []Check {
 	checks := []Check{{Name: checkDatabase, Detail: why}}
 	for _, name := range []string{checkSchema, checkClock, checkSlot, checkPublications, checkLog, checkChain, checkMismatches} {
-		checks = append(checks, Check{Name: name, Detail: "unknown"})
+		checks = append(checks, Check{Name: name, Detail: unseen})
 	}
 	return checks
 }

@@ -42,7 +42,7 @@ type monitor struct {
 	over        since           // the slot's limit
 	mismatches  int64           // at the last look
 	missing     bool            // a publication, at the last look
-	failing     map[string]bool // names of the checks that were told as failing
+	failing     map[string]bool // names of the checks that were failing; true: with a reason of their own, which was told
 	healthy     bool            // all was well once
 }
 
@@ -86,6 +86,8 @@ func (m *monitor) run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
+		case <-m.health.looks.asked():
+			timer.Stop()
 		case <-timer.C:
 		}
 	}
@@ -105,6 +107,7 @@ func (m *monitor) disconnect() {
 func (m *monitor) look(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
+	defer m.health.looks.begins()()
 	r := m.check(ctx)
 	m.health.saw(r)
 	return r
@@ -144,7 +147,7 @@ func (m *monitor) check(ctx context.Context) (r Report) {
 	add(checkSlot, judgeSlot(f, l, m.cfg))
 	add(checkPublications, judgePublications(f))
 	add(checkLog, m.judgeLog(f, l, now, &r.Facts))
-	add(checkChain, m.memory.judgeChain(l))
+	add(checkChain, m.memory.judgeChain(l, f.Timeline))
 	if m.missing && f.Missing == nil && f.Leader {
 		m.health.unpublished.Store(true)
 	}
@@ -271,7 +274,7 @@ func (m *monitor) tell(ctx context.Context, r Report) {
 	var why []string
 	for _, c := range r.Checks {
 		if c.stops() {
-			failing[c.Name] = true
+			failing[c.Name] = c.Detail != unseen
 			why = append(why, c.Name+": "+c.Detail)
 		}
 	}
@@ -279,7 +282,7 @@ func (m *monitor) tell(ctx context.Context, r Report) {
 	m.failing = failing
 	first := !m.healthy
 	m.healthy = m.healthy || len(failing) == 0
-	news := slices.ContainsFunc(keys(failing), func(name string) bool { return !before[name] })
+	news := slices.ContainsFunc(keys(failing), func(name string) bool { return failing[name] && !before[name] })
 	switch {
 	case ctx.Err() != nil, first && !m.healthy: // starting: the probes say it
 	case len(failing) > 0 && news:

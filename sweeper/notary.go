@@ -15,6 +15,7 @@ import (
 	signed "golang.org/x/mod/sumdb/note"
 
 	"github.com/pgsweeper/sweeper/sweeper/anchor"
+	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/proof"
 	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
@@ -39,6 +40,7 @@ type notary struct {
 
 	mu     sync.Mutex
 	seen   *seen           // what was found whole last; nil: nothing yet
+	line   int             // the timeline it was found on
 	warned map[string]bool // what was said of notes that count for nothing
 }
 
@@ -79,6 +81,11 @@ func (n *notary) begin(ctx context.Context, conn *pgx.Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, anchorTimeout)
 	defer cancel()
+	line, err := timelineOf(ctx, conn)
+	if err != nil {
+		return err
+	}
+	n.follow(line)
 	s, err := purgelog.Snap(ctx, conn)
 	if err != nil {
 		return err
@@ -87,6 +94,25 @@ func (n *notary) begin(ctx context.Context, conn *pgx.Conn) error {
 	st, err := n.agrees(ctx, s)
 	n.health.agreed(n.now(), st.size(), err)
 	return err
+}
+
+// follow forgets what this process saw on another timeline: an asynchronous
+// standby that is promoted lacks the last entries, and what it may lack is for
+// the anchors to say, which are late for its sake.
+func (n *notary) follow(line int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.line != line {
+		n.seen, n.line = nil, line
+	}
+}
+
+// timelineSQL is the timeline that a primary writes; a standby has no say.
+const timelineSQL = `case when not pg_is_in_recovery() then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int else 0 end`
+
+func timelineOf(ctx context.Context, conn *pgx.Conn) (line int, err error) {
+	err = conn.QueryRow(ctx, `select `+timelineSQL).Scan(&line)
+	return line, pg.Wrap("look at the timeline", err)
 }
 
 // standing is how the log stands against its anchors.

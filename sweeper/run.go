@@ -35,6 +35,9 @@ type daemon struct {
 	wake     chan struct{}   // has the scheduler look at its schedules now
 	warned   map[string]bool // what was said of the policies; of the loading goroutine
 
+	arriving sync.Mutex // guards place
+	place    string     // the server whose evidence the purging role's connections have waited for
+
 	mu     sync.Mutex // guards what follows
 	loaded loaded
 	last   []purge.Outcome // the runs that ended last, by their ids alone

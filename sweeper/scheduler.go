@@ -83,7 +83,7 @@ func (d *daemon) hold(soft, hard context.Context) (err error) {
 		return err
 	}
 	defer func() { closeSoon(conn) }()
-	pool, err := pg.Pool(hard, d.cfg.DatabaseURL.Reveal(), d.instance.purger(), 2*d.cfg.Workers)
+	pool, err := pg.Pool(hard, d.cfg.DatabaseURL.Reveal(), d.instance.purger(), 2*d.cfg.Workers, d.freshly)
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func evidenceNow(ctx context.Context, conn *pgx.Conn, cfg Config, now time.Time,
 		found = append(found, fmt.Sprintf("slot %s is ahead of the purge log: what was committed in between was never logged, and whoever reads the slot next says so in the log", cfg.Slot))
 	}
 	if mayRead {
-		found = append(found, new(memory).judgeChain(l))
+		found = append(found, new(memory).judgeChain(l, 0))
 		if l.SystemID != nil && *l.SystemID != f.SystemID {
 			found = append(found, "the purge log belongs to another server than this one")
 		}

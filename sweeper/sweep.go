@@ -242,7 +242,7 @@ func takeAll(ctx context.Context, conn *pgx.Conn, log *slog.Logger, p *plan.Plan
 // in flight have the grace; with beaten, that shows that the categories are
 // still ours, they are cut off.
 func sweep(ctx, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions, busy map[string]error) ([]purge.Outcome, error) {
-	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), cfg.Workers+2)
+	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), cfg.Workers+2, cfg.witnessed)
 	if err != nil {
 		return nil, err
 	}

@@ -103,8 +103,8 @@ func Connect(ctx context.Context, url, name string, with ...Option) (*pgx.Conn, 
 
 // Pool opens a pool of at most size connections with the pinned session, and
 // checks that one can be made. Their statements are planned with the values of
-// each execution.
-func Pool(ctx context.Context, url, name string, size int) (*pgxpool.Pool, error) {
+// each execution. A connection that ready refuses is not used.
+func Pool(ctx context.Context, url, name string, size int, ready ...func(context.Context, *pgx.Conn) error) (*pgxpool.Pool, error) {
 	conn, err := Config(url, name)
 	if err != nil {
 		return nil, err
@@ -119,8 +119,13 @@ func Pool(ctx context.Context, url, name string, size int) (*pgxpool.Pool, error
 	cfg.ConnConfig = conn
 	cfg.MaxConns = int32(size)
 	cfg.MaxConnIdleTime = time.Minute // between two runs it holds nothing
-	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		registerTypes(c.TypeMap())
+		for _, check := range ready {
+			if err := check(ctx, c); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	var pool *pgxpool.Pool
