@@ -48,6 +48,8 @@ var edges = map[string][]string{
 	"sweeper/pgtest":     {anyPackage},
 	"sweeper/killtest":   {},
 	"sweeper/modeltest":  {},
+
+	"sweeper/failovertest": {},
 }
 
 // anyPackage allows each package but sweeper/pgtest, which only tests import.
