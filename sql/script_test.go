@@ -69,9 +69,13 @@ func TestScriptInstallsTheSame(t *testing.T) {
     start_from: at
     delete: {after: P30D}
 `
-	byHand, byUs := pgtest.Database(t), pgtest.Database(t)
-	for _, db := range []*pgtest.DB{byHand, byUs} {
+	before, byHand, byUs := pgtest.Database(t), pgtest.Database(t), pgtest.Database(t)
+	for _, db := range []*pgtest.DB{before, byHand, byUs} {
 		db.Exec(t, peopleDDL+more)
+	}
+	// The roles are those of the whole server: what they get only once is not in one of the two.
+	if _, err := install(t, before.URL, before.Slot(), policies, false); err != nil {
+		t.Fatal(err)
 	}
 	done, err := install(t, byUs.URL, byUs.Slot(), policies, false)
 	if err != nil {

@@ -50,6 +50,9 @@ func (l *linter) child(c policy.Child, parent *catalog.Table) {
 		l.identity()
 		l.leaves()
 	}
+	if from := l.category.Start.From; c.On == "redact" && c.Action != "keep" && from != nil && from.Schema == c.Schema && from.Relation == c.Relation {
+		l.fail("on", "%s tells when rows of the category start, and on: redact would take that from rows that stay; use action: keep, or on: delete", l.table.Name)
+	}
 	for _, m := range c.Match {
 		l.match("match."+m.Other, l.table, parent, m)
 		if c.Action == "nullify" {

@@ -194,8 +194,12 @@ func (w walk) work(b *binder, within string) string {
 	if w.step.ByTenant {
 		tenant = column(w.category.Tenant) + "::text"
 	}
+	judged := "true" // in this transaction, before what told the start had gone
+	if !slices.ContainsFunc(w.kin(w.disposition), w.bears) {
+		judged = w.full(b, w.disposition)
+	}
 	return fmt.Sprintf("%s WHERE %s%s AND %s RETURNING %s AS tenant",
-		action, within, w.inLeaf(b, w.leaf), and(w.full(b, w.disposition), w.alone(b, w.disposition)), tenant)
+		action, within, w.inLeaf(b, w.leaf), and(judged, w.alone(b, w.disposition)), tenant)
 }
 
 // report writes down the rows that gone returns.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
 // Kin is a table whose rows go along with the rows of a step, in the same
@@ -15,6 +16,10 @@ type Kin struct {
 	Of       int    // the index of the kin whose rows they belong to; -1: rows of the step
 	Kind     string // delete or redact
 	Itself   bool   // its rows have further rows of its own below them
+
+	// Bears tells that rows of the step have their start in this table. Without
+	// them a row has not begun, so that they go in the batch that the row goes in.
+	Bears bool
 
 	// Lock locks rows, those that it can have at once. $1, $2 and $3 are the
 	// places, leaves and tenants of the rows that they belong to, $4 the most that
@@ -47,7 +52,7 @@ WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i
-		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Lock: w.lockKin(k)}
+		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k), Lock: w.lockKin(k)}
 		if ruled(k.table, k.kind()) {
 			b, reported := bind(3), bind(2)
 			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2"))
@@ -65,6 +70,13 @@ const judged = `
 SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweeper_tenant), '{}'), coalesce(array_agg(sweeper_identity), '{}'),
   (SELECT coalesce(max(hold_id), 0) FROM sweeper.legal_holds)
 FROM sweeper_rows`
+
+// bears tells whether the start of a category over the table lies in what goes
+// along with its rows.
+func (r rule) bears(k *kin) bool {
+	starts := func(c policy.Category) bool { return c.Start.From != nil && r.elsewhere(c) == k.table }
+	return starts(r.category) || slices.ContainsFunc(r.others, starts)
+}
 
 // identity is a text of a row's key, and of the columns by which others belong to
 // it.

@@ -77,25 +77,34 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 			return nil, err
 		}
 	}
-	room := most
-	for i := len(f.rows) - 1; i >= 0; i-- {
-		m := &f.rows[i]
-		// What hangs together goes in one statement, and only when nothing below it
-		// is left.
-		n, fits := len(m.places), max(0, room)
-		if f.hangs(i) && (n > room || f.leftBelow(i)) {
-			fits = 0
-		}
-		m.cut(fits)
-		if len(m.places) < n {
-			m.left, f.done.more = true, true
-		}
-		room -= len(m.places)
-	}
+	f.fit(most)
 	if f.done.more {
 		f.known.keep(good)
 	}
 	return good.places, nil
+}
+
+// fit leaves out what does not go in this batch. What hangs together goes in one
+// statement, and only when nothing below it is left; what bears the start goes
+// last, and only when nothing at all is left: the rest would never begin.
+func (f *family) fit(room int) {
+	for _, last := range []bool{false, true} {
+		for i := len(f.rows) - 1; i >= 0; i-- {
+			if f.step.Kin[i].Bears != last {
+				continue
+			}
+			m := &f.rows[i]
+			n, fits := len(m.places), max(0, room)
+			if f.hangs(i) && (n > room || f.leftBelow(i)) || last && (n > room || slices.ContainsFunc(f.rows, func(m members) bool { return m.left })) {
+				fits = 0
+			}
+			m.cut(fits)
+			if len(m.places) < n {
+				m.left, f.done.more = true, true
+			}
+			room -= len(m.places)
+		}
+	}
 }
 
 // judge gives the rows whose families may go. Those that are known are looked at

@@ -264,7 +264,13 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", d.rows), slog.Int64("children", d.kin), slog.Duration("elapsed", took))
 			}
-			return d.more && rows > 0, s.pace(ctx, rows)
+			if d.more && rows == 0 {
+				if again = s.shrink(ctx, 1, errLarge); !again {
+					s.refused = append(s.refused, errLarge.Error())
+				}
+				return again, nil
+			}
+			return d.more, s.pace(ctx, rows)
 		case pg.Classify(err) == pg.Retry && !at.skip && s.maySkip():
 			s.Log.DebugContext(ctx, "batch met a lock", slog.String("step", s.step.Name()), slog.Any("err", err))
 			s.met()
@@ -284,18 +290,24 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.skipped = append(s.skipped, err.Error())
 			}
 			return again, nil
-		case pg.Refused(err) && len(s.refused) < mostRefused:
+		case refused(err) && len(s.refused) < mostRefused:
 			if again = s.shrink(ctx, 1, err); !again {
 				s.refused = append(s.refused, err.Error())
 			}
 			return again, nil
-		case pg.Refused(err):
+		case refused(err):
 			return s.shrink(ctx, smallestBatch, err), nil
 		default:
 			return false, err
 		}
 	}
 }
+
+// errLarge is a row with more than one batch may take.
+var errLarge = errors.New("what has to go along with a row in one batch is more than SWEEPER_BATCH_ROWS")
+
+// refused tells whether some row of a batch is the reason that it failed.
+func refused(err error) bool { return pg.Refused(err) || errors.Is(err, errStayed) }
 
 // shrink makes the next spans smaller, down to least rows. false: they are.
 func (s *stepper) shrink(ctx context.Context, least int, err error) bool {
