@@ -102,7 +102,7 @@ func (s *site) slotFollows(t *testing.T) {
 	}
 	conn := dial(t, s.servers[1-s.primary])
 	const slot = `select concat_ws(' ', slot_name, restart_lsn, confirmed_flush_lsn, catalog_xmin) from pg_replication_slots where slot_name = 'sweeper'`
-	s.exec(t, `select pg_create_logical_replication_slot($1, 'test_decoding', failover => true)`, busy)
+	s.exec(t, `select pg_create_logical_replication_slot($1, 'test_decoding', failover => true) where not exists (select from pg_replication_slots where slot_name = $1)`, busy)
 	began := time.Now()
 	here := s.text(t, `select confirmed_flush_lsn from pg_replication_slots where slot_name = 'sweeper'`)
 	const there = `select count(*) from pg_replication_slots where slot_name = 'sweeper' and synced and not temporary and invalidation_reason is null and confirmed_flush_lsn >= $1::text::pg_lsn`

@@ -46,7 +46,7 @@ func TestPrimaryAndStandbyChangePlaces(t *testing.T) {
 		if s.followed() {
 			copied = " and not synced"
 		}
-		for _, slot := range []string{"sweeper", physical} {
+		for _, slot := range []string{"sweeper", physical, busy} {
 			if _, err := conn.Exec(t.Context(), `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active`+copied, slot); err != nil {
 				t.Fatalf("drop slot %s on the old primary: %v", slot, err)
 			}
