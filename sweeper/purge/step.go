@@ -253,6 +253,11 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		took := s.Now().Sub(began)
 		rows := d.rows + d.kin
 		switch {
+		case err == nil && d.more && rows == 0: // no step towards the end, however short it was
+			if again = s.shrink(ctx, 1, errLarge); !again {
+				s.refused = append(s.refused, errLarge.Error())
+			}
+			return again, nil
 		case err == nil:
 			s.adapt(took)
 			s.weigh(d)
@@ -263,12 +268,6 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.note(d.rows)
 				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", d.rows), slog.Int64("children", d.kin), slog.Duration("elapsed", took))
-			}
-			if d.more && rows == 0 {
-				if again = s.shrink(ctx, 1, errLarge); !again {
-					s.refused = append(s.refused, errLarge.Error())
-				}
-				return again, nil
 			}
 			return d.more, s.pace(ctx, rows)
 		case pg.Classify(err) == pg.Retry && !at.skip && s.maySkip():
