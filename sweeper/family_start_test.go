@@ -1,11 +1,8 @@
 package sweeper_test
 
 import (
-	"strings"
 	"testing"
-	"time"
 
-	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -64,30 +61,6 @@ func TestStartThatDoesNotFitABatch(t *testing.T) {
 	}
 	if got := b.text(t, `select count(*) from app.subs where account = 4`); got != "260" {
 		t.Errorf("%s of the 260 events are left of a row that stays", got)
-	}
-	b.checkLog(t)
-}
-
-// TestRowStaysWithWhatBelongsToIt has a trigger keep a row whose children would
-// go along: nothing of it goes, and the run says why; its neighbours go.
-func TestRowStaysWithWhatBelongsToIt(t *testing.T) {
-	t.Parallel()
-	b := setup(t, `create schema app; create table app.people (id int primary key, at timestamptz not null); create table app.kids (id int primary key, person int not null);
-		create index on app.kids (person); insert into app.people select i, '2010-01-01' from generate_series(1, 20) i; insert into app.kids select i, 1 + i % 20 from generate_series(1, 60) i;
-		create function app.keep() returns trigger language plpgsql as 'begin if old.id = 7 then return null; end if; return old; end';
-		create trigger keep before delete on app.people for each row execute function app.keep()`, `version: 1
-categories:
-  people: {table: app.people, start_from: at, delete: {after: P5Y}, limits: {max_share: 1}, children: [{table: app.kids, match: {person: id}}]}
-`)
-	outcomes, err := sweeper.Sweep(t.Context(), b.cfg, b.log, b.set, sweeper.SweepOptions{Actor: "test", Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if o := outcomes[0]; o.State != purge.Partial || o.Deleted != 19 || o.Children != 57 || !strings.Contains(o.StopReason, "stays") {
-		t.Errorf("%+v", o)
-	}
-	if got := b.text(t, `select (select string_agg(id::text, ' ') from app.people) || ': ' || (select string_agg(id::text, ' ' order by id) from app.kids)`); got != "7: 6 26 46" {
-		t.Errorf("left are %s", got)
 	}
 	b.checkLog(t)
 }

@@ -144,14 +144,8 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	if err != nil {
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
-	if len(step.Kin) > 0 && !d.more && d.locked == 0 && d.rows < int64(len(places)) {
-		return d, fmt.Errorf("%s a batch of %s: %w", step.Kind, step.Relation, errStayed)
-	}
 	return d, unlessSame(step, same, nil)
 }
-
-// errStayed is a row that has stayed while all that belongs to it was about to go.
-var errStayed = errors.New("a row stays although nothing of the policy keeps it, so what belongs to it stays too; a trigger of the table may keep it")
 
 // errChanged is a table that is no longer what the plan was made for.
 var errChanged = errors.New("its columns, constraints, triggers, rules or row security have changed since the plan was made, so the step stops; the next sweep plans it anew")

@@ -289,12 +289,12 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.skipped = append(s.skipped, err.Error())
 			}
 			return again, nil
-		case refused(err) && len(s.refused) < mostRefused:
+		case pg.Refused(err) && len(s.refused) < mostRefused:
 			if again = s.shrink(ctx, 1, err); !again {
 				s.refused = append(s.refused, err.Error())
 			}
 			return again, nil
-		case refused(err):
+		case pg.Refused(err):
 			return s.shrink(ctx, smallestBatch, err), nil
 		default:
 			return false, err
@@ -304,9 +304,6 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 
 // errLarge is a row with more than one batch may take.
 var errLarge = errors.New("what has to go along with a row in one batch is more than SWEEPER_BATCH_ROWS")
-
-// refused tells whether some row of a batch is the reason that it failed.
-func refused(err error) bool { return pg.Refused(err) || errors.Is(err, errStayed) }
 
 // shrink makes the next spans smaller, down to least rows. false: they are.
 func (s *stepper) shrink(ctx context.Context, least int, err error) bool {

@@ -642,18 +642,18 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $3::oid
-    AND t."captured_at" >= $4::timestamp with time zone
-    AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t.tableoid = $10::oid
+    AND t."captured_at" >= $11::timestamp with time zone
+    AND t."captured_at" < $12::timestamp with time zone
+    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."captured_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid
-        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -663,85 +663,85 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid))
+        OR h.relation = $8::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $6::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $9::oid
+      AND n.type = $6::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $10::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $3 = '6001'
---   $4 = '2026-01-01 00:00:00+00'
---   $5 = '2026-02-01 00:00:00+00'
---   $6 = '2026-03-01 00:00:00Z'
---   $7 = '30 days'
---   $8 = 'UTC'
---   $9 = '25'
---   $10 = 'biometric_data'
---   $11 = '6000'
---   $12 = '2950'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '30 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'biometric_data'
+--   $8 = '6000'
+--   $9 = '2950'
+--   $10 = '6001'
+--   $11 = '2026-01-01 00:00:00+00'
+--   $12 = '2026-02-01 00:00:00+00'
 --   $13 = 'kyc.biometrics_2026_01'
 --   $14 = 'delete'
 --   $15 = 'kyc.biometrics'
@@ -751,18 +751,18 @@ WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $4::oid
-    AND t."captured_at" >= $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamp with time zone
-    AND t."captured_at" < $7::timestamptz - $8::interval + interval '4 days'
+    AND t.tableoid = $11::oid
+    AND t."captured_at" >= $12::timestamp with time zone
+    AND t."captured_at" < $13::timestamp with time zone
+    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $11::text
-        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, timezone($9::text, t."captured_at") + w.retention) <= $7::timestamptz)
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $11::text
-        AND w.type = $10::oid
-        AND w.value = t."workspace_id") ELSE timezone($9::text, timezone($9::text, t."captured_at") + $8::interval) <= $7::timestamptz END
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -772,85 +772,85 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $10::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $13::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $13::oid
+      AND k.type = $10::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $10::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $13::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $11::text, $16::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $8::text, $16::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $4 = '6001'
---   $5 = '2026-01-01 00:00:00+00'
---   $6 = '2026-02-01 00:00:00+00'
---   $7 = '2026-03-01 00:00:00Z'
---   $8 = '30 days'
---   $9 = 'UTC'
---   $10 = '25'
---   $11 = 'biometric_data'
---   $12 = '6000'
---   $13 = '2950'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '30 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'biometric_data'
+--   $9 = '6000'
+--   $10 = '2950'
+--   $11 = '6001'
+--   $12 = '2026-01-01 00:00:00+00'
+--   $13 = '2026-02-01 00:00:00+00'
 --   $14 = 'kyc.biometrics_2026_01'
 --   $15 = 'delete'
 --   $16 = 'kyc.biometrics'
@@ -968,18 +968,18 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $3::oid
-    AND t."captured_at" >= $4::timestamp with time zone
-    AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t.tableoid = $10::oid
+    AND t."captured_at" >= $11::timestamp with time zone
+    AND t."captured_at" < $12::timestamp with time zone
+    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."captured_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid
-        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -989,85 +989,85 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid))
+        OR h.relation = $8::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $6::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $9::oid
+      AND n.type = $6::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $10::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $3 = '6001'
---   $4 = '2026-01-01 00:00:00+00'
---   $5 = '2026-02-01 00:00:00+00'
---   $6 = '2026-03-01 00:00:00Z'
---   $7 = '30 days'
---   $8 = 'UTC'
---   $9 = '25'
---   $10 = 'biometric_data'
---   $11 = '6000'
---   $12 = '2950'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '30 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'biometric_data'
+--   $8 = '6000'
+--   $9 = '2950'
+--   $10 = '6001'
+--   $11 = '2026-01-01 00:00:00+00'
+--   $12 = '2026-02-01 00:00:00+00'
 --   $13 = 'kyc.biometrics_2026_01'
 --   $14 = 'delete'
 --   $15 = 'kyc.biometrics'
@@ -1077,16 +1077,16 @@ WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $4::oid
-    AND t."captured_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND t.tableoid = $11::oid
+    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $9::text
-        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."captured_at") + w.retention) <= $5::timestamptz)
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $9::text
-        AND w.type = $8::oid
-        AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."captured_at") + $6::interval) <= $5::timestamptz END
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1096,83 +1096,83 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $8::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $11::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $11::oid
+      AND k.type = $10::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $8::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $11::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $9::text, $14::text, $12::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $8::text, $14::text, $12::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $4 = '6009'
---   $5 = '2026-03-01 00:00:00Z'
---   $6 = '30 days'
---   $7 = 'UTC'
---   $8 = '25'
---   $9 = 'biometric_data'
---   $10 = '6000'
---   $11 = '2950'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '30 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'biometric_data'
+--   $9 = '6000'
+--   $10 = '2950'
+--   $11 = '6009'
 --   $12 = 'kyc.biometrics_default'
 --   $13 = 'delete'
 --   $14 = 'kyc.biometrics'
@@ -1284,16 +1284,16 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $3::oid
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t.tableoid = $10::oid
+    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $8::text
-        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."captured_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $8::text
-        AND w.type = $7::oid
-        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -1303,83 +1303,83 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid))
+        OR h.relation = $8::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $7::oid
+      AND k.type = $6::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $9::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $7::oid
+      AND n.type = $6::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $8::text, $13::text, $11::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $7::text, $13::text, $11::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $3 = '6009'
---   $4 = '2026-03-01 00:00:00Z'
---   $5 = '30 days'
---   $6 = 'UTC'
---   $7 = '25'
---   $8 = 'biometric_data'
---   $9 = '6000'
---   $10 = '2950'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '30 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'biometric_data'
+--   $8 = '6000'
+--   $9 = '2950'
+--   $10 = '6009'
 --   $11 = 'kyc.biometrics_default'
 --   $12 = 'delete'
 --   $13 = 'kyc.biometrics'
@@ -2514,18 +2514,18 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $3::oid
-    AND t."captured_at" >= $4::timestamp with time zone
-    AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t.tableoid = $10::oid
+    AND t."captured_at" >= $11::timestamp with time zone
+    AND t."captured_at" < $12::timestamp with time zone
+    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."captured_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid
-        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -2535,85 +2535,85 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid))
+        OR h.relation = $8::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $6::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $9::oid
+      AND n.type = $6::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $10::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $3 = '7001'
---   $4 = '2026-01-01 00:00:00+00'
---   $5 = '2026-02-01 00:00:00+00'
---   $6 = '2026-03-01 00:00:00Z'
---   $7 = '7 days'
---   $8 = 'UTC'
---   $9 = '25'
---   $10 = 'liveness'
---   $11 = '7000'
---   $12 = '2950'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '7 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'liveness'
+--   $8 = '7000'
+--   $9 = '2950'
+--   $10 = '7001'
+--   $11 = '2026-01-01 00:00:00+00'
+--   $12 = '2026-02-01 00:00:00+00'
 --   $13 = 'kyc.liveness_2026_01'
 --   $14 = 'delete'
 --   $15 = 'kyc.liveness'
@@ -2623,18 +2623,18 @@ WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $4::oid
-    AND t."captured_at" >= $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamp with time zone
-    AND t."captured_at" < $7::timestamptz - $8::interval + interval '4 days'
+    AND t.tableoid = $11::oid
+    AND t."captured_at" >= $12::timestamp with time zone
+    AND t."captured_at" < $13::timestamp with time zone
+    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $11::text
-        AND w.type = $10::oid) THEN (SELECT bool_and(timezone($9::text, timezone($9::text, t."captured_at") + w.retention) <= $7::timestamptz)
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $11::text
-        AND w.type = $10::oid
-        AND w.value = t."workspace_id") ELSE timezone($9::text, timezone($9::text, t."captured_at") + $8::interval) <= $7::timestamptz END
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -2644,85 +2644,85 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $10::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $13::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $13::oid
+      AND k.type = $10::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $10::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $13::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $11::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $12::oid)
+        OR h.relation = $9::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $11::text, $16::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $8::text, $16::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $4 = '7001'
---   $5 = '2026-01-01 00:00:00+00'
---   $6 = '2026-02-01 00:00:00+00'
---   $7 = '2026-03-01 00:00:00Z'
---   $8 = '7 days'
---   $9 = 'UTC'
---   $10 = '25'
---   $11 = 'liveness'
---   $12 = '7000'
---   $13 = '2950'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'liveness'
+--   $9 = '7000'
+--   $10 = '2950'
+--   $11 = '7001'
+--   $12 = '2026-01-01 00:00:00+00'
+--   $13 = '2026-02-01 00:00:00+00'
 --   $14 = 'kyc.liveness_2026_01'
 --   $15 = 'delete'
 --   $16 = 'kyc.liveness'
@@ -2840,18 +2840,18 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $3::oid
-    AND t."captured_at" >= $4::timestamp with time zone
-    AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t.tableoid = $10::oid
+    AND t."captured_at" >= $11::timestamp with time zone
+    AND t."captured_at" < $12::timestamp with time zone
+    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, timezone($8::text, t."captured_at") + w.retention) <= $6::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."captured_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $10::text
-        AND w.type = $9::oid
-        AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -2861,85 +2861,85 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid))
+        OR h.relation = $8::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $9::oid
+      AND k.type = $6::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $9::oid
+      AND n.type = $6::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $10::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $11::oid)
+        OR h.relation = $8::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $10::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $3 = '7001'
---   $4 = '2026-01-01 00:00:00+00'
---   $5 = '2026-02-01 00:00:00+00'
---   $6 = '2026-03-01 00:00:00Z'
---   $7 = '7 days'
---   $8 = 'UTC'
---   $9 = '25'
---   $10 = 'liveness'
---   $11 = '7000'
---   $12 = '2950'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '7 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'liveness'
+--   $8 = '7000'
+--   $9 = '2950'
+--   $10 = '7001'
+--   $11 = '2026-01-01 00:00:00+00'
+--   $12 = '2026-02-01 00:00:00+00'
 --   $13 = 'kyc.liveness_2026_01'
 --   $14 = 'delete'
 --   $15 = 'kyc.liveness'
@@ -2949,16 +2949,16 @@ WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $4::oid
-    AND t."captured_at" < $5::timestamptz - $6::interval + interval '4 days'
+    AND t.tableoid = $11::oid
+    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $9::text
-        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, timezone($7::text, t."captured_at") + w.retention) <= $5::timestamptz)
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $9::text
-        AND w.type = $8::oid
-        AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."captured_at") + $6::interval) <= $5::timestamptz END
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -2968,83 +2968,83 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid))
+        OR h.relation = $9::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $8::oid
+      AND k.type = $7::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $11::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $11::oid
+      AND k.type = $10::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $8::oid
+      AND n.type = $7::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $11::oid
+      AND k.type = $10::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $9::text)
+        OR h.category = $8::text)
       AND (h.relation IS NULL
-        OR h.relation = $10::oid)
+        OR h.relation = $9::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $9::text, $14::text, $12::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $8::text, $14::text, $12::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $4 = '7009'
---   $5 = '2026-03-01 00:00:00Z'
---   $6 = '7 days'
---   $7 = 'UTC'
---   $8 = '25'
---   $9 = 'liveness'
---   $10 = '7000'
---   $11 = '2950'
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 days'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'liveness'
+--   $9 = '7000'
+--   $10 = '2950'
+--   $11 = '7009'
 --   $12 = 'kyc.liveness_default'
 --   $13 = 'delete'
 --   $14 = 'kyc.liveness'
@@ -3156,16 +3156,16 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $3::oid
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t.tableoid = $10::oid
+    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $8::text
-        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."captured_at") + w.retention) <= $4::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."captured_at") + w.retention) <= $3::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $8::text
-        AND w.type = $7::oid
-        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
       AND t."captured_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -3175,83 +3175,83 @@ WITH gone AS (DELETE
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid))
+        OR h.relation = $8::oid))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'tenant'
-      AND k.type = $7::oid
+      AND k.type = $6::oid
       WHERE h.subject IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $9::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
-      AND n.type = $7::oid
+      AND n.type = $6::oid
       WHERE h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
       AND n.value = (t."workspace_id")::text COLLATE "default")
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $9::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
         OR h.expires_at > now())
       AND (h.category IS NULL
-        OR h.category = $8::text)
+        OR h.category = $7::text)
       AND (h.relation IS NULL
-        OR h.relation = $9::oid)
+        OR h.relation = $8::oid)
       AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $8::text, $13::text, $11::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $7::text, $13::text, $11::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
---   $3 = '7009'
---   $4 = '2026-03-01 00:00:00Z'
---   $5 = '7 days'
---   $6 = 'UTC'
---   $7 = '25'
---   $8 = 'liveness'
---   $9 = '7000'
---   $10 = '2950'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '7 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'liveness'
+--   $8 = '7000'
+--   $9 = '2950'
+--   $10 = '7009'
 --   $11 = 'kyc.liveness_default'
 --   $12 = 'delete'
 --   $13 = 'kyc.liveness'
