@@ -271,8 +271,9 @@ func (c Config) purging(log *slog.Logger, self instance, now func() time.Time) p
 // while the log does not move.
 const logWait = time.Minute
 
-// await returns when the summary of every run stands in sweeper.purges: the
-// log writes it when it has everything that the run committed.
+// await returns when the summary of every run stands in sweeper.purges, which the
+// log writes when it has everything that the run purged, and when the log has its
+// vacuums, which come behind that.
 func await(ctx context.Context, conn *pgx.Conn, cfg Config, outcomes []purge.Outcome, stream <-chan error) error {
 	ids := runIDs(outcomes)
 	var last string
@@ -286,7 +287,9 @@ func await(ctx context.Context, conn *pgx.Conn, cfg Config, outcomes []purge.Out
 		err := conn.QueryRow(ctx, `
 			select (select count(*) from unnest($1::uuid[]) r
 			         where exists (select from sweeper.batches b where b.run_id = r and b.fact = 'run_end')
-			           and not exists (select from sweeper.purges p where p.run_id = r)),
+			           and not exists (select from sweeper.purges p where p.run_id = r))
+			       + greatest((select count(*) from sweeper.batches where run_id = any($1) and fact = 'vacuum')
+			                - (select count(*) from sweeper.purge_log where run_id = any($1) and kind = 'vacuum'), 0),
 			       (select coalesce(max(applied_lsn)::text, '') from sweeper.log_progress where slot = $2)`, ids, cfg.Slot).Scan(&missing, &applied)
 		if err != nil {
 			return pg.Wrap("wait for the purge log", err)
