@@ -29,16 +29,24 @@ func TestVacuumOfOurOwnTable(t *testing.T) {
 	if got := b.text(t, vacuums); got != "app.events events VACUUM t" {
 		t.Errorf("the log has %q", got)
 	}
-	// The number of dead rows in the statistics comes late, and is no proof.
-	if got := b.text(t, `select relpages > 0 and relallvisible = relpages from pg_class where oid = 'app.events'::regclass`); got != "true" {
-		t.Error("dead rows are left")
-	}
 	if got := b.text(t, `select reference from sweeper.purge_log where kind = 'vacuum'`); !strings.Contains(got, "after the last of 12500 rows had gone") {
 		t.Errorf("the entry claims %q", got)
 	}
 	b.sweep(t)
 	if got := b.text(t, vacuums); strings.Count(got, "VACUUM") != 1 {
 		t.Errorf("the same VACUUM is logged again: %s", got)
+	}
+	// The number of dead rows in the statistics comes late, and is no proof. Whoever
+	// has a page in his hands at that moment keeps it from one VACUUM, not from all.
+	clean := func() bool {
+		return b.text(t, `select relpages > 0 and relallvisible = relpages from pg_class where oid = 'app.events'::regclass`) == "true"
+	}
+	for more := 0; !clean(); more++ {
+		if more == 5 {
+			t.Fatal("dead rows are left by each of six")
+		}
+		b.fill(t, 0, 12000)
+		b.sweep(t)
 	}
 }
 
