@@ -15,8 +15,18 @@ func (s *site) cut(t *testing.T) {
 		s.exec(t, `alter system reset synchronized_standby_slots`)
 		s.exec(t, `select pg_reload_conf()`)
 	}
+	// A receiver that is being restarted is away for a moment, too.
+	away := 0
 	waitFor(t, "the standby has stopped to follow", func() bool {
-		return s.text(t, `select count(*) from pg_stat_replication where application_name = 'walreceiver'`) == "0"
+		var receivers int
+		if err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_wal_receiver`).Scan(&receivers); err != nil {
+			t.Fatalf("look at the standby's receiver: %v", err)
+		}
+		if receivers > 0 || s.text(t, `select count(*) from pg_stat_replication where application_name = 'walreceiver'`) != "0" {
+			away = 0
+		}
+		away++
+		return away > 20
 	})
 }
 
