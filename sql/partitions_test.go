@@ -2,13 +2,11 @@ package sql_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
 
@@ -228,17 +226,6 @@ func TestDropSparesHeldRowsOfAnotherCategory(t *testing.T) {
 	exec(t, s.daemon, dropSQL, drop{}.args()...)
 }
 
-// TestDropWaitsForHolds: a hold that is being placed is seen.
-func TestDropWaitsForHolds(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	exec(t, s.admin, `insert into app.shots (id, "Tenant", "At") values (1, 's', '2020-01-01')`)
-	exec(t, s.admin, `begin; select sweeper.apply_hold(null, 'r', 'me', category => 'shots')`)
-	refused(t, s.daemon, "55P03", dropSQL, drop{}.args()...) // 500 ms for the fence, too
-	exec(t, s.admin, `commit`)
-	s.stays(t, "held", "SW002", drop{})
-}
-
 // TestDropRefuses: leaves that may not go, and calls that do not fit the
 // policies. spoil runs as the table's owner, or as a superuser.
 func TestDropRefuses(t *testing.T) {
@@ -354,130 +341,8 @@ func TestDropPrivileges(t *testing.T) {
 	exec(t, s.daemon, dropSQL, drop{}.args()...)
 }
 
-// TestDropGivesWay: half a second for a lock, and the application goes on.
-func TestDropGivesWay(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	exec(t, s.admin, `insert into app.shots (id, "At") values (1, '2020-01-01')`)
-	app := s.db.Conn(t, "")
-	for _, busy := range []string{
-		`lock table app.shots in access share mode`, `select from app.young`, `select from only app.old`, `lock table app.old in row exclusive mode`,
-		`insert into app.shots (id, "At") values (9, '2024-01-01')`,
-	} {
-		exec(t, app, `begin`)
-		exec(t, app, busy)
-		if busy == `select from app.young` {
-			exec(t, app, `rollback`) // a reader of another leaf alone is in nobody's way
-			continue
-		}
-		exec(t, s.daemon, `set lock_timeout = 0`)
-		refused(t, s.daemon, "55P03", dropSQL, drop{}.args()...)
-		exec(t, app, `rollback`)
-		if got := pgtest.QueryOne[string](t, s.admin, leftSQL); got != "app.old,app.young 1 0" {
-			t.Errorf("%s: left is %q", busy, got)
-		}
-	}
-	exec(t, s.daemon, dropSQL, drop{}.args()...)
-}
-
-// TestDropOutwaitsAVacuum: for a vacuum a drop waits longer than half a second,
-// since the server ends its own only for who has waited a second; and what the
-// application writes into the leaf meanwhile does not wait with it.
-func TestDropOutwaitsAVacuum(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	exec(t, s.admin, `insert into app.shots (id, "At") values (1, '2020-01-01')`)
-	vacuum, app := s.db.Conn(t, ""), s.db.Conn(t, "")
-	exec(t, vacuum, `begin`)
-	exec(t, vacuum, `lock table app.old in share update exclusive mode`) // as a vacuum does
-	done := background(t.Context(), s.daemon, dropSQL, drop{}.args()...)
-	waits(t, s.admin, s.daemon.PgConn().PID())
-	exec(t, app, `set lock_timeout = '100ms'`)
-	exec(t, app, `insert into app.shots (id, "At") values (2, '2020-01-02')`)
-	exec(t, vacuum, `select pg_sleep(0.7)`)
-	waits(t, s.admin, s.daemon.PgConn().PID())
-	exec(t, vacuum, `commit`)
-	if err := <-done; err != nil {
-		t.Errorf("the drop did not wait long enough: %v", err)
-	}
-	if got := pgtest.QueryOne[string](t, s.admin, `select row_count::text from sweeper.batches where fact = 'report'`); got != "2" {
-		t.Errorf("%s rows went, want both", got)
-	}
-}
-
-// TestDropsOfTheLastTwo: two sessions may not take one of the last two each.
-func TestDropsOfTheLastTwo(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	other := s.db.Conn(t, "sweeper_daemon")
-	exec(t, s.daemon, `begin`)
-	exec(t, s.daemon, dropSQL, drop{}.args()...)
-	done := background(t.Context(), other, dropSQL, drop{leaf: "app.young"}.args()...)
-	waits(t, s.admin, other.PgConn().PID())
-	exec(t, s.daemon, `commit`)
-	if err := <-done; pg.SQLState(err) != "55P03" { // half a second may pass on a busy machine
-		refusal(t, err, "SW003", "the last one")
-	}
-	refused(t, other, "SW003", dropSQL, drop{leaf: "app.young"}.args()...)
-	if left := texts(t, s.admin, `select inhrelid::regclass::text from pg_inherits where inhparent = 'app.shots'::regclass`); !slices.Equal(left, []string{"app.young"}) {
-		t.Errorf("left is %q", left)
-	}
-}
-
 // detachSQL is dropSQL for a policy that detaches.
 var detachSQL = strings.Replace(dropSQL, "drop_partition", "detach_partition", 1)
-
-// detaching has the policy say partitions: detach.
-func (s *shots) detaching(t *testing.T, manifest string) {
-	t.Helper()
-	govern(t, s.admin, map[string]any{
-		"category": "shots", "relation_name": "app.shots", "subject_column": "who", "tenant_column": "Tenant", "partitions": "detach", "manifest": manifest,
-	})
-}
-
-// TestDetachPartition: the leaf stays where it is with its rows and its
-// triggers, which a detachment does not pass by, and is no partition any more.
-func TestDetachPartition(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	s.detaching(t, "count")
-	exec(t, s.admin, `insert into app.shots (id, "Tenant", "At") values (1, 's', '2020-01-01'), (2, 'n', '2020-02-01'), (5, 's', '2025-01-01')`)
-	exec(t, s.admin, `create function app.nothing() returns trigger language plpgsql as 'begin return null; end'`)
-	exec(t, s.admin, `create trigger t after delete on app.old for each row execute function app.nothing()`)
-	if n := pgtest.QueryOne[int](t, s.daemon, detachSQL, drop{}.args()...); n != 2 {
-		t.Errorf("%d rows went, want 2", n)
-	}
-	if got := pgtest.QueryOne[string](t, s.admin, `select (`+leftSQL+`) || ' ' || (select string_agg(id::text, ',' order by id) from app.old)`); got != "app.young 1 2 1,2" {
-		t.Errorf("left is %q", got)
-	}
-	facts := texts(t, s.admin, `select format('%s %s %s %s %s', fact, kind, relation, partition, row_count) from sweeper.batches where fact in ('stamp', 'report') order by batch_id`)
-	if want := []string{"stamp detach_partition app.shots app.old ", "report detach_partition app.shots app.old 2"}; !slices.Equal(facts, want) {
-		t.Errorf("got %q, want %q", facts, want)
-	}
-	refused(t, s.daemon, "SW003", detachSQL, drop{}.args()...)
-	refused(t, s.daemon, "SW003", detachSQL, drop{leaf: "app.young"}.args()...)
-}
-
-// TestPartitionsGoAsThePolicySays: a caller cannot have a partition dropped that
-// the policy detaches, nor another manifest than the policy's.
-func TestPartitionsGoAsThePolicySays(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	exec(t, s.admin, `insert into app.shots (id, "At") values (1, '2020-01-01')`)
-	refused(t, s.daemon, "22023", detachSQL, drop{}.args()...)
-	s.detaching(t, "count")
-	s.stays(t, "drop where the policy detaches", "22023", drop{})
-	refused(t, s.daemon, "22023", detachSQL, drop{manifest: "none"}.args()...)
-	if err := refused(t, s.daemon, "22023", detachSQL, drop{manifest: "digest"}.args()...); !strings.Contains(err.Message, "detach_partition:") || !strings.Contains(err.Message, "manifest") {
-		t.Errorf("got %q", err.Message)
-	}
-	s.detaching(t, "digest")
-	if err := refused(t, s.daemon, "SW003", detachSQL, drop{manifest: "digest"}.args()...); !strings.Contains(err.Message, "no primary key") {
-		t.Errorf("got %q", err.Message)
-	}
-	govern(t, s.admin, map[string]any{"category": "shots", "relation_name": "app.shots", "subject_column": "who", "tenant_column": "Tenant", "partitions": "rows"})
-	s.stays(t, "drop where the policy goes by rows", "22023", drop{})
-}
 
 // TestNoManifestStillJudges: a manifest of none counts nothing, and lets no row
 // go that is young or held.
@@ -495,33 +360,4 @@ func TestNoManifestStillJudges(t *testing.T) {
 	s.stays(t, "held", "SW002", none)
 	exec(t, s.admin, `select sweeper.release_hold($1, 'r', 'me')`, id)
 	exec(t, s.daemon, dropSQL, none.args()...)
-}
-
-// TestWritersWaitForTheManifest: while a partition's manifest is made nobody
-// writes to the leaf, so that what is counted is what goes; writers of other
-// leaves and readers go on. A hold that comes meanwhile waits, and finds it gone.
-func TestWritersWaitForTheManifest(t *testing.T) {
-	t.Parallel()
-	s := partitioned(t, "timestamptz")
-	s.detaching(t, "count")
-	exec(t, s.admin, `insert into app.shots (id, "Tenant", "At") values (1, 's', '2020-01-01')`)
-	writer, holder := s.db.Conn(t, ""), s.db.Conn(t, "")
-	exec(t, s.daemon, `begin`)
-	if n := pgtest.QueryOne[int](t, s.daemon, detachSQL, drop{}.args()...); n != 1 {
-		t.Fatalf("%d rows went", n)
-	}
-	wrote := background(t.Context(), writer, `insert into app.old (id, "At") values (2, '2020-06-01')`)
-	held := background(t.Context(), holder, `select sweeper.apply_hold(null, 'r', 'me', category => 'shots')`)
-	waits(t, s.admin, writer.PgConn().PID())
-	waits(t, s.admin, holder.PgConn().PID())
-	exec(t, s.daemon, `commit`)
-	if err := <-wrote; err != nil {
-		t.Errorf("the writer: %v", err)
-	}
-	if err := <-held; err != nil {
-		t.Errorf("the hold: %v", err)
-	}
-	if got := pgtest.QueryOne[string](t, s.admin, `select (select count(*) from app.old) || ' ' || (select row_count from sweeper.batches where fact = 'report')`); got != "2 1" {
-		t.Errorf("rows in the detached table and in its manifest: %s", got)
-	}
 }

@@ -104,9 +104,9 @@ func (a *anchored) checks(now time.Time) []Check {
 	agrees := Check{Name: checkAnchor, OK: a.looked && a.broken == nil}
 	switch {
 	case a.broken != nil:
-		agrees.Detail = safeText(a.broken)
+		agrees.Why = safeText(a.broken)
 	case !a.looked:
-		agrees.Detail = "the anchors were not looked at yet"
+		agrees.Why = "the anchors were not looked at yet"
 	}
 	if !a.configured {
 		return []Check{agrees}
@@ -114,9 +114,9 @@ func (a *anchored) checks(now time.Time) []Check {
 	fresh := Check{Name: checkCheckpoints, OK: true}
 	if wait := a.waits(now); wait > anchorLate+a.delay {
 		fresh.OK = false
-		fresh.Detail = fmt.Sprintf("entries of the purge log have not been anchored for %s", wait.Round(time.Second))
+		fresh.Why = fmt.Sprintf("entries of the purge log have not been anchored for %s", wait.Round(time.Second))
 		if a.late != nil {
-			fresh.Detail += ": " + safeText(a.late)
+			fresh.Why += ": " + safeText(a.late)
 		}
 	}
 	return []Check{agrees, fresh}

@@ -14,8 +14,8 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
-// Detail is what stands behind the numbers of one disposition of a category.
-type Detail struct {
+// Account is what stands behind the numbers of one disposition of a category.
+type Account struct {
 	HeldBy    []HeldBy      // of the holds that keep most rows, at most [plan.MostHolds]
 	BlockedBy []BlockedBy   // what keeps a row; one that two things keep counts for both
 	Children  []ChildRows   // of the child tables whose rows go along
@@ -87,7 +87,7 @@ const (
 const dropSeconds = 0.05
 
 // detail asks for what stands behind the states of each disposition.
-func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, all []purge.States) ([]Detail, error) {
+func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, all []purge.States) ([]Account, error) {
 	rate, measured, err := readRate(ctx, conn, c.Policy.Name)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, a
 	if cfg.RowsPerSecond > 0 {
 		rate = min(rate, float64(cfg.RowsPerSecond))
 	}
-	details := make([]Detail, len(all))
+	details := make([]Account, len(all))
 	for i, s := range all {
 		d := &details[i]
 		d.WalkWhy = c.WalkReason(s.Disposition)
@@ -119,7 +119,7 @@ func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, a
 }
 
 // add asks for one part of the rows.
-func (d *Detail) add(ctx context.Context, conn *pgx.Conn, c *plan.Category, p *plan.Part, t purge.Tally) error {
+func (d *Account) add(ctx context.Context, conn *pgx.Conn, c *plan.Category, p *plan.Part, t purge.Tally) error {
 	if t.Held > 0 {
 		q := p.HeldBy()
 		rows, err := conn.Query(ctx, q.SQL, purge.Valued(q)...)
@@ -169,7 +169,7 @@ func (d *Detail) add(ctx context.Context, conn *pgx.Conn, c *plan.Category, p *p
 }
 
 // order brings what was gathered part by part into the order of the numbers.
-func (d *Detail) order() {
+func (d *Account) order() {
 	slices.SortStableFunc(d.HeldBy, func(a, b HeldBy) int {
 		if a.Rows != b.Rows {
 			return int(max(-1, min(1, b.Rows-a.Rows)))
@@ -186,7 +186,7 @@ func (d *Detail) order() {
 // partitions sorts the leaves into those that go whole, as far as the rows in
 // them are known now, and the others. What keeps them is judged again under a
 // lock when they are dropped.
-func (d *Detail) partitions(c *plan.Category, s purge.States) {
+func (d *Account) partitions(c *plan.Category, s purge.States) {
 	for _, l := range c.Dropped() {
 		t := s.Leaves[l.OID]
 		switch young := t.NotStarted + t.Future + t.Scheduled; {
@@ -208,7 +208,7 @@ func (d *Detail) partitions(c *plan.Category, s purge.States) {
 }
 
 // ChildCount is how many rows of children go along.
-func (d *Detail) ChildCount() (rows int64) {
+func (d *Account) ChildCount() (rows int64) {
 	for _, c := range d.Children {
 		rows += c.Rows
 	}
@@ -216,7 +216,7 @@ func (d *Detail) ChildCount() (rows int64) {
 }
 
 // byRows are the rows that go one by one, children included.
-func (d *Detail) byRows(s purge.States) int64 {
+func (d *Account) byRows(s purge.States) int64 {
 	rows := s.Due + d.ChildCount()
 	for _, l := range d.Dropped {
 		rows -= l.Rows
@@ -224,7 +224,7 @@ func (d *Detail) byRows(s purge.States) int64 {
 	return max(rows, 0)
 }
 
-func (d *Detail) estimate(c *plan.Category, s purge.States) Estimate {
+func (d *Account) estimate(c *plan.Category, s purge.States) Estimate {
 	perRow := int64(100) // of a table of which nothing is known
 	if c.Table.Rows > 0 && c.Table.Bytes > 0 {
 		perRow = c.Table.Bytes / c.Table.Rows

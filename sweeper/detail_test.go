@@ -20,7 +20,7 @@ var in2026 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // plan plans one category as the purging role and gives what stands behind the
 // deletion.
-func (b *bundle) plan(t *testing.T, asOf time.Time, category string) (*sweeper.Preview, sweeper.Detail) {
+func (b *bundle) plan(t *testing.T, asOf time.Time, category string) (*sweeper.Preview, sweeper.Account) {
 	t.Helper()
 	p, err := sweeper.Plan(t.Context(), b.cfg, b.set, asOf, category)
 	if err != nil {
@@ -63,7 +63,7 @@ categories:
 	if s := p.States["events"][0]; s.Held != 50 || s.Blocked != 10 || s.Due != 40 || s.Scheduled != 1 {
 		t.Errorf("%+v", s.Tally)
 	}
-	want := sweeper.Detail{
+	want := sweeper.Account{
 		HeldBy:    []sweeper.HeldBy{{HoldID: 2, Rows: 50}, {HoldID: 1, Rows: 25}},
 		BlockedBy: []sweeper.BlockedBy{{By: `foreign key "notes_event_fkey" of app.notes`, Rows: 10}, {By: `foreign key "bills_event_fkey" of app.bills`, Rows: 1}},
 		Children:  []sweeper.ChildRows{{Relation: "app.kids", Action: "delete", Rows: 80}, {Relation: "app.toys", Action: "nullify", Rows: 160}},

@@ -12,9 +12,9 @@ import (
 
 // Check is one thing that a daemon looks at again and again.
 type Check struct {
-	Name   string // database, schema, clock, slot, publications, log, chain, mismatches, policies; with anchors: anchor, checkpoints
-	OK     bool
-	Detail string // what is wrong and what mends it; "" while OK
+	Name string // database, schema, clock, slot, publications, log, chain, mismatches, policies; with anchors: anchor, checkpoints
+	OK   bool
+	Why  string // what is wrong and what mends it; "" while OK
 }
 
 // stops tells whether the check forbids to purge. Policies on disk that cannot
@@ -69,7 +69,7 @@ type Facts struct {
 func (r Report) Purging() (ok bool, why []string) {
 	for _, c := range r.Checks {
 		if c.stops() {
-			why = append(why, c.Name+": "+c.Detail)
+			why = append(why, c.Name+": "+c.Why)
 		}
 	}
 	return len(why) == 0, why
@@ -127,7 +127,7 @@ func (h *Health) Report() Report {
 	defer h.mu.Unlock()
 	// The monitor's own connection may be as good as ever.
 	if h.refused != nil && len(r.Checks) > 0 && r.Checks[0].OK {
-		r.Checks[0] = Check{Name: checkDatabase, Detail: "the purging role gets no connection: " + safeText(h.refused)}
+		r.Checks[0] = Check{Name: checkDatabase, Why: "the purging role gets no connection: " + safeText(h.refused)}
 	}
 	return r
 }
@@ -146,7 +146,7 @@ func (h *Health) looked() Report {
 	}
 	policies := Check{Name: checkPolicies, OK: h.reload == nil}
 	if h.reload != nil {
-		policies.Detail = "those in force are older than those on disk, which cannot be used: " + strings.ReplaceAll(safeText(h.reload), "\n", "; ")
+		policies.Why = "those in force are older than those on disk, which cannot be used: " + strings.ReplaceAll(safeText(h.reload), "\n", "; ")
 	}
 	r.Checks = append(r.Checks, policies)
 	if h.now != nil {
@@ -163,9 +163,9 @@ const unseen = "unknown"
 
 // unknown are the checks while the database tells nothing.
 func unknown(why string) []Check {
-	checks := []Check{{Name: checkDatabase, Detail: why}}
+	checks := []Check{{Name: checkDatabase, Why: why}}
 	for _, name := range []string{checkSchema, checkClock, checkSlot, checkPublications, checkLog, checkChain, checkMismatches} {
-		checks = append(checks, Check{Name: name, Detail: unseen})
+		checks = append(checks, Check{Name: name, Why: unseen})
 	}
 	return checks
 }

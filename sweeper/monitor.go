@@ -274,8 +274,8 @@ func (m *monitor) tell(ctx context.Context, r Report) {
 	var why []string
 	for _, c := range r.Checks {
 		if c.stops() {
-			failing[c.Name] = c.Detail != unseen
-			why = append(why, c.Name+": "+c.Detail)
+			failing[c.Name] = c.Why != unseen
+			why = append(why, c.Name+": "+c.Why)
 		}
 	}
 	before := m.failing

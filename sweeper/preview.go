@@ -15,7 +15,7 @@ import (
 type Preview struct {
 	Plan     *plan.Plan
 	States   map[string][]purge.States // by category
-	Details  map[string][]Detail       // by category, in the order of its States
+	Details  map[string][]Account      // by category, in the order of its States
 	Warnings []*policy.Error           // of what works, and works badly
 
 	Restricted map[string]purge.States // by category, of those that hide columns
@@ -43,7 +43,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
-	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Detail{}, Restricted: map[string]purge.States{}}
+	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Account{}, Restricted: map[string]purge.States{}}
 	for _, c := range p.Categories() {
 		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
 		states, err := purge.Count(ctx, conn, c)

@@ -29,7 +29,7 @@ func (h *Health) state() httpd.State {
 	s := httpd.State{At: r.At, Source: r.Facts.Source}
 	s.Ready, _ = r.Purging()
 	for _, c := range r.Checks {
-		s.Checks = append(s.Checks, httpd.Check{Name: c.Name, OK: c.OK, Detail: Printable(c.Detail)})
+		s.Checks = append(s.Checks, httpd.Check{Name: c.Name, OK: c.OK, Why: Printable(c.Why)})
 	}
 	if !r.Facts.ServerTime.IsZero() {
 		s.Facts = []httpd.Fact{

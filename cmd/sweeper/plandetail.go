@@ -15,7 +15,7 @@ const mostNamed = 3
 
 // details are the lines about one disposition, of those that have something to
 // say.
-func details(s purge.States, d sweeper.Detail) []string {
+func details(s purge.States, d sweeper.Account) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if s.Estimated {

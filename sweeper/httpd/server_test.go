@@ -24,10 +24,10 @@ func options(s httpd.State) httpd.Options {
 }
 
 var (
-	well = httpd.State{At: time.Unix(0, 0), Ready: true, Source: "7/sweeper", Checks: []httpd.Check{{Name: "database", OK: true}, {Name: "policies", Detail: "line 3"}}}
+	well = httpd.State{At: time.Unix(0, 0), Ready: true, Source: "7/sweeper", Checks: []httpd.Check{{Name: "database", OK: true}, {Name: "policies", Why: "line 3"}}}
 	ill  = httpd.State{
 		At:         time.Unix(0, 0),
-		Checks:     []httpd.Check{{Name: "database", OK: true}, {Name: "slot", Detail: "does not <b>exist</b>"}},
+		Checks:     []httpd.Check{{Name: "database", OK: true}, {Name: "slot", Why: "does not <b>exist</b>"}},
 		Facts:      []httpd.Fact{{Name: "entries", Text: "17"}},
 		Categories: []httpd.Category{{Name: "events", Table: "app.<script>", Reason: "1 due rows remain"}},
 	}

@@ -18,9 +18,9 @@ type State struct {
 
 // Check is one thing that is looked at.
 type Check struct {
-	Name   string
-	OK     bool
-	Detail string // what is wrong; "" while OK
+	Name string
+	OK   bool
+	Why  string // what is wrong; "" while OK
 }
 
 // Fact is a figure with its name.
@@ -37,7 +37,7 @@ func (s State) write(w io.Writer) {
 		if c.OK {
 			_, _ = fmt.Fprintf(w, "[+]%s ok\n", c.Name)
 		} else {
-			_, _ = fmt.Fprintf(w, "[-]%s failed: %s\n", c.Name, c.Detail)
+			_, _ = fmt.Fprintf(w, "[-]%s failed: %s\n", c.Name, c.Why)
 		}
 	}
 	if s.Ready {
