@@ -57,7 +57,7 @@ func TestStandbyLags(t *testing.T) {
 			if test.delay == "0s" {
 				s.anchoredBeyond(t, size)
 			}
-			said := len(p.said.String())
+			said := len(p.Stderr.String())
 			if err := s.servers[s.primary].Crash(); err != nil {
 				t.Fatal(err)
 			}

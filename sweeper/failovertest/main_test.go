@@ -11,20 +11,13 @@ package failovertest_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 
 	_ "github.com/pgsweeper/sweeper/sweeper" // what the binary is made of: a change of it must not find these tests cached
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
-
-// folder holds the binary under test; it is made when the first test asks.
-var folder string
 
 // together is how many tests run at once when nobody says: most of the time
 // they wait for processes.
@@ -35,28 +28,8 @@ func TestMain(m *testing.M) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = flag.Set(parallel.Name, together)
 	}
-	pgtest.Main(m, func() { _ = os.RemoveAll(folder) }, measured.tell)
+	pgtest.Main(m, measured.tell)
 }
-
-// binary builds the command, once, without the race detector.
-var binary = sync.OnceValues(func() (string, error) {
-	sources, err := filepath.Glob("../../cmd/sweeper/*")
-	for _, name := range sources {
-		_, _ = os.Stat(name) // for the cache of test results, which does not see what the compiler reads
-	}
-	if err != nil {
-		return "", err
-	}
-	if folder, err = os.MkdirTemp("", "failovertest-"); err != nil {
-		return "", err
-	}
-	path := filepath.Join(folder, "sweeper")
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/sweeper").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the binary under test: %w: %s", err, out)
-	}
-	return path, nil
-})
 
 // inARow is how many failovers a series has.
 func inARow(t *testing.T) int {

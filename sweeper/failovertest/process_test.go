@@ -2,95 +2,49 @@ package failovertest_test
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
 
-// process is a running sweeper.
+// process is a running daemon.
 type process struct {
+	*pgtest.Process
 	site *site
-	cmd  *exec.Cmd
-	said output
-	done chan struct{}
-}
-
-// output is what a process has said so far.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // start starts the binary. It is killed with the test, if not before.
 func (s *site) start(t *testing.T, args ...string) *process {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{site: s, cmd: exec.CommandContext(t.Context(), path, args...), done: make(chan struct{})}
-	p.cmd.Env = s.env
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // the state says it all
-		close(p.done)
-	}()
-	return p
-}
-
-// sweeper runs a verb and returns its exit code and what it said.
-func (s *site) sweeper(t *testing.T, args ...string) (int, string) {
-	t.Helper()
-	p := s.start(t, args...)
-	<-p.done
-	return p.cmd.ProcessState.ExitCode(), p.said.String()
+	return &process{pgtest.Start(t.Context(), t, s.env, args...), s}
 }
 
 // must runs a verb that has to succeed.
 func (s *site) must(t *testing.T, args ...string) {
 	t.Helper()
-	if code, said := s.sweeper(t, args...); code != 0 {
-		t.Fatalf("sweeper %s ended with %d: %s", strings.Join(args, " "), code, said)
+	if e := s.start(t, args...).End(); e.Code != 0 {
+		t.Fatalf("sweeper %s ended with %s", strings.Join(args, " "), e)
 	}
 }
 
 // says waits until the process has said a text, from a place in its output on.
 func (p *process) says(t *testing.T, text string, from int) {
 	t.Helper()
-	p.eventually(t, fmt.Sprintf("the daemon says %q", text), func() bool { return strings.Contains(p.said.String()[from:], text) })
+	p.eventually(t, fmt.Sprintf("the daemon says %q", text), func() bool { return strings.Contains(p.Stderr.String()[from:], text) })
 }
 
 // stop asks the daemon to end, which it does in peace.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	timer := time.NewTimer(40 * time.Second)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-	case <-timer.C:
-		t.Fatalf("the daemon does not end after SIGTERM: %s", p.said.String())
+	p.Signal(syscall.SIGTERM)
+	if !p.EndWithin(40 * time.Second) {
+		t.Fatalf("the daemon does not end after SIGTERM: %s", p.Stderr.String())
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("the daemon ended after SIGTERM with %d: %s", code, p.said.String())
+	if e := p.End(); e.Code != 0 {
+		t.Errorf("the daemon ended after SIGTERM with %s", e)
 	}
 }
 
@@ -120,14 +74,14 @@ func (p *process) eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
-			t.Logf("the daemon said: %s", p.said.String())
+			t.Logf("the daemon said: %s", p.Stderr.String())
 			p.site.show(t)
 		}
 	}()
 	waitFor(t, what, func() bool {
 		select {
-		case <-p.done:
-			t.Fatalf("the daemon ended with %d", p.cmd.ProcessState.ExitCode())
+		case <-p.Done:
+			t.Fatalf("the daemon ended with %s", p.End())
 		default:
 		}
 		return cond()

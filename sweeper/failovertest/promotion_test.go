@@ -57,7 +57,7 @@ func TestStandbyIsPromoted(t *testing.T) {
 	for range inARow(t) {
 		s.addStandby(t)
 		s.slotFollows(t)
-		said := len(p.said.String())
+		said := len(p.Stderr.String())
 		s.fail(t, p)
 		promoted := s.moment(t)
 		if !s.followed() {

@@ -52,7 +52,7 @@ func TestBackupIsRestored(t *testing.T) {
 	size := s.text(t, `select count(*) from sweeper.purge_log`)
 	s.grown(t, p, 300)
 	s.anchoredBeyond(t, size)
-	said := len(p.said.String())
+	said := len(p.Stderr.String())
 	if err := backup.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
