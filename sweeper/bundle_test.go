@@ -15,7 +15,6 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/proof"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -95,16 +94,7 @@ func (b *bundle) sweep(t *testing.T) map[string]purge.Outcome {
 // has no mismatch.
 func (b *bundle) checkLog(t *testing.T) {
 	t.Helper()
-	v, err := purgelog.Verify(t.Context(), b.admin, nil)
-	if err != nil {
-		t.Fatalf("verify: %v", err)
-	}
-	for _, p := range v.Problems {
-		t.Errorf("log: entry %d: %s", p.Seq, p.Text)
-	}
-	if got := b.text(t, `select string_agg(problem, '; ') from sweeper.verify_chain()`); got != "" {
-		t.Errorf("verify_chain: %s", got)
-	}
+	pgtest.CheckLog(t, b.admin)
 	if got := b.text(t, `select string_agg(reference, '; ') from sweeper.purge_log where kind = 'mismatch'`); got != "" {
 		t.Errorf("the log has mismatches: %s", got)
 	}

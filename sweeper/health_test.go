@@ -20,7 +20,6 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/pgserver"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // The time within which an unhealthy condition is told, and within which the
@@ -255,13 +254,7 @@ func (w *watched) status(t *testing.T, reason string) {
 
 func (w *watched) whole(t *testing.T) {
 	t.Helper()
-	v, err := purgelog.Verify(t.Context(), w.admin, nil)
-	if err != nil || len(v.Problems) > 0 {
-		t.Errorf("verify: %v %v", v.Problems, err)
-	}
-	if got := w.text(t, `select string_agg(problem, '; ') from sweeper.verify_chain()`); got != "" {
-		t.Errorf("verify_chain: %s", got)
-	}
+	pgtest.CheckLog(t, w.admin)
 }
 
 // dropSlot drops the slot as somebody else would, whoever reads it.

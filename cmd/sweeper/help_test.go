@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // leavesDDL is one table of eight leaves, which go by rows, and who tells which
@@ -78,10 +77,7 @@ func (s *sharing) whole(t *testing.T) {
 	if got := s.text(t, `select count(*) from sweeper.batches b join sweeper.runs r using (run_id) where b.fact = 'stamp' and ((b.actor, b.reason, b.policy_sha256) is distinct from (r.actor, r.reason, r.policy_sha256) or b.cutoff is null)`); got != "0" {
 		t.Errorf("%s stamps say something else than their run", got)
 	}
-	v, err := purgelog.Verify(t.Context(), s.admin, nil)
-	if err != nil || len(v.Problems) > 0 {
-		t.Errorf("the log: %v %v", v.Problems, err)
-	}
+	pgtest.CheckLog(t, s.admin)
 	if got := s.text(t, `select string_agg(kind, ' ') from sweeper.purge_log where kind in ('mismatch', 'gap')`); got != "" {
 		t.Errorf("the log has %s", got)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // gateDDL has every purge of app.events wait for the test: for its lock on 4711.
@@ -130,10 +129,7 @@ func (f *fleet) whole(t *testing.T, first string) {
 	if want := fmt.Sprintf("%d t %[1]d", eventsDue); got != want {
 		t.Errorf("rows logged, each once, rows gone: %s, want %s", got, want)
 	}
-	v, err := purgelog.Verify(t.Context(), f.admin, nil)
-	if err != nil || len(v.Problems) > 0 {
-		t.Errorf("the log: %v %v", v.Problems, err)
-	}
+	pgtest.CheckLog(t, f.admin)
 	if got := f.text(t, `select string_agg(kind, ' ') from sweeper.purge_log where kind in ('mismatch', 'gap')`); got != "" {
 		t.Errorf("the log has %s", got)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // sixLeavesDDL has six partitions, each a step of its own, of 100 rows that are due.
@@ -53,10 +52,7 @@ func TestZombieWithQueuedSteps(t *testing.T) {
 	if got != "600 t 6" {
 		t.Errorf("rows in the log, each once, leaves: %s", got)
 	}
-	v, err := purgelog.Verify(t.Context(), f.admin, nil)
-	if err != nil || len(v.Problems) > 0 {
-		t.Errorf("the log: %v %v", v.Problems, err)
-	}
+	pgtest.CheckLog(t, f.admin)
 }
 
 // TestSignalWhilePaused ends a daemon whose run waits for the evidence to be

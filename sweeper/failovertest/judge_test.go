@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/proof"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // gap is what the log says was never logged: transactions whose commit lies
@@ -39,7 +39,7 @@ func (s *site) judge(t *testing.T) verdict {
 	s.judgeRows(t)
 	s.judgeEntries(t, &v)
 	s.judgeReports(t)
-	s.judgeChain(t)
+	pgtest.CheckLog(t, s.admin)
 	return v
 }
 
@@ -174,17 +174,7 @@ func (v *verdict) holds(lsn pglogrepl.LSN) bool {
 // Those of app.shots that went one by one are noticed by nobody.
 func (s *site) judgeCommitments(t *testing.T, want map[[32]byte]int) {
 	t.Helper()
-	rows, _ := s.admin.Query(t.Context(), `select commitments from sweeper.purge_rows r join sweeper.purge_log l using (seq) where l.kind in ('delete', 'redact') and l.relation in ('app.events', 'app.people')`)
-	got := map[[32]byte]int{}
-	var part []byte
-	if _, err := pgx.ForEachRow(rows, []any{&part}, func() error {
-		for ; len(part) > 0; part = part[32:] {
-			got[[32]byte(part)]++
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+	got := pgtest.LogCommitments(t, s.admin, `l.kind in ('delete', 'redact') and l.relation in ('app.events', 'app.people')`)
 	more, missing := 0, 0
 	for c, n := range want {
 		missing += max(0, n-got[c])
@@ -217,21 +207,6 @@ func (s *site) judgeReports(t *testing.T) {
 	}
 	if got := s.text(t, `select count(*) from sweeper.purge_log where kind = 'mismatch'`); got != "0" && len(s.gaps(t)) == 0 {
 		t.Errorf("the log has %s mismatches and no gap", got)
-	}
-}
-
-// judgeChain: the log is whole, by both verifiers.
-func (s *site) judgeChain(t *testing.T) {
-	t.Helper()
-	v, err := purgelog.Verify(t.Context(), s.admin, nil)
-	if err != nil {
-		t.Fatalf("verify: %v", err)
-	}
-	for _, p := range v.Problems {
-		t.Errorf("log: entry %d: %s", p.Seq, p.Text)
-	}
-	if got := s.text(t, `select string_agg(problem, '; ') from sweeper.verify_chain()`); got != "" {
-		t.Errorf("verify_chain: %s", got)
 	}
 }
 

@@ -10,9 +10,6 @@
 package failovertest_test
 
 import (
-	"flag"
-	"os"
-	"strconv"
 	"testing"
 
 	_ "github.com/pgsweeper/sweeper/sweeper" // what the binary is made of: a change of it must not find these tests cached
@@ -21,26 +18,15 @@ import (
 
 // together is how many tests run at once when nobody says: most of the time
 // they wait for processes.
-const together = "4"
+const together = 4
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		_ = flag.Set(parallel.Name, together)
-	}
+	pgtest.Together(together)
 	pgtest.Main(m, measured.tell)
 }
 
 // inARow is how many failovers a series has.
 func inARow(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("SWEEPER_FAILOVERS")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("SWEEPER_FAILOVERS must be a number above 0")
-	}
-	return n
+	return pgtest.Number(t, "SWEEPER_FAILOVERS", 1)
 }

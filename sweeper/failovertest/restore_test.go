@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgserver"
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
 
 // grown feeds and waits until that much more stands in the log.
@@ -98,7 +99,7 @@ func TestSnapshotIsRestored(t *testing.T) {
 	p = s.start(t, "run")
 	s.again(t, p, at) // nobody can know
 	p.stop(t)
-	s.judgeChain(t)
+	pgtest.CheckLog(t, s.admin)
 	s.env = anchored
 	p = s.start(t, "run")
 	p.says(t, "sweeper log fork", 0) // it may have grown beyond what is anchored, and is another log then

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // verdict is what a check found, for the table of kills.
@@ -107,18 +106,7 @@ func (s *site) checkLog(t *testing.T, w *truth) (duplicates, losses int64) {
 	}
 	more, missing := differ(t, "entry", w.entries, entries)
 
-	rows, _ = s.admin.Query(t.Context(), `select commitments from sweeper.purge_rows`)
-	commitments := map[[32]byte]int{}
-	var part []byte
-	if _, err := pgx.ForEachRow(rows, []any{&part}, func() error {
-		for ; len(part) > 0; part = part[32:] {
-			commitments[[32]byte(part)]++
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	duplicates, losses = differ(t, "row commitment", w.commitments, commitments)
+	duplicates, losses = differ(t, "row commitment", w.commitments, pgtest.LogCommitments(t, s.admin, "true"))
 
 	// A vacuum purges nothing, and its facts are as many as its entries.
 	if got := s.text(t, `select count(*) || ' of ' || (select count(*) from sweeper.batches where fact = 'vacuum') from sweeper.purge_log where kind = 'vacuum'`); got != "0 of 0" {
@@ -128,16 +116,7 @@ func (s *site) checkLog(t *testing.T, w *truth) (duplicates, losses int64) {
 		t.Error("the log has more or fewer vacuums than there were")
 	}
 
-	v, err := purgelog.Verify(t.Context(), s.admin, nil)
-	if err != nil {
-		t.Fatalf("verify: %v", err)
-	}
-	for _, p := range v.Problems {
-		t.Errorf("log: entry %d: %s", p.Seq, p.Text)
-	}
-	if got := s.text(t, `select string_agg(problem, '; ') from sweeper.verify_chain()`); got != "" {
-		t.Errorf("verify_chain: %s", got)
-	}
+	pgtest.CheckLog(t, s.admin)
 	if got := s.text(t, `select min(seq) = 0 and max(seq) = count(*) - 1 and count(*) = (select size from sweeper.log_head) and count(*) filter (where kind = 'genesis') = 1 from sweeper.purge_log`); got != "true" {
 		t.Error("the sequence of the log is not contiguous from one genesis on")
 	}

@@ -8,9 +8,6 @@
 package killtest_test
 
 import (
-	"flag"
-	"os"
-	"strconv"
 	"testing"
 
 	_ "github.com/pgsweeper/sweeper/sweeper" // what the binary is made of: a change of it must not find these tests cached
@@ -19,26 +16,15 @@ import (
 
 // together is how many tests run at once when nobody says: most of the time
 // they wait for processes.
-const together = "6"
+const together = 6
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		_ = flag.Set(parallel.Name, together)
-	}
+	pgtest.Together(together)
 	pgtest.Main(m)
 }
 
 // inARow is how many kills a series has.
 func inARow(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("SWEEPER_KILLS")
-	if text == "" {
-		return 3
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("SWEEPER_KILLS must be a number above 0")
-	}
-	return n
+	return pgtest.Number(t, "SWEEPER_KILLS", 3)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
-	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // last has one more sweep do what is left, and returns how it ended, and the
@@ -157,27 +156,9 @@ func (s *site) checkLog(w *truth) {
 		s.t.Fatal(err)
 	}
 	differ(w, "entry", w.entries, entries)
-	rows, _ = s.app.Query(s.t.Context(), `select commitments from sweeper.purge_rows`)
-	commitments := map[[32]byte]int{}
-	var part []byte
-	if _, err := pgx.ForEachRow(rows, []any{&part}, func() error {
-		for ; len(part) > 0; part = part[32:] {
-			commitments[[32]byte(part)]++
-		}
-		return nil
-	}); err != nil {
-		s.t.Fatal(err)
-	}
-	differ(w, "row commitment", w.commitments, commitments)
-	v, err := purgelog.Verify(s.t.Context(), s.app, nil)
-	if err != nil {
-		s.t.Fatalf("verify: %v", err)
-	}
-	for _, p := range v.Problems {
-		w.problem("log: entry %d: %s", p.Seq, p.Text)
-	}
-	if got := s.text(`select string_agg(problem, '; ') from sweeper.verify_chain()`); got != "" {
-		w.problem("verify_chain: %s", got)
+	differ(w, "row commitment", w.commitments, pgtest.LogCommitments(s.t, s.app, "true"))
+	for _, p := range pgtest.LogProblems(s.t, s.app) {
+		w.problem("%s", p)
 	}
 }
 

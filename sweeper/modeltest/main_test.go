@@ -9,7 +9,6 @@
 package modeltest_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -23,13 +22,10 @@ import (
 
 // together is how many seeds are played at once when nobody says: much of the
 // time they wait.
-const together = "6"
+const together = 6
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		_ = flag.Set(parallel.Name, together)
-	}
+	pgtest.Together(together)
 	pgtest.Main(m)
 }
 
@@ -57,14 +53,7 @@ func seeds(t *testing.T) (all []uint64) {
 		}
 		return []uint64{n}
 	}
-	n := 100
-	if text := os.Getenv("SWEEPER_SEEDS"); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil || n < 1 {
-			t.Fatal("SWEEPER_SEEDS must be a number above 0")
-		}
-	}
-	for i := range n {
+	for i := range pgtest.Number(t, "SWEEPER_SEEDS", 100) {
 		all = append(all, uint64(i+1))
 	}
 	for _, k := range kept {
