@@ -373,6 +373,30 @@ func TestTerminatedInTheMidstOfATransaction(t *testing.T) {
 	}
 }
 
+// The consumer stands still, so that the stream stands in the midst of the
+// second transaction with more of it to read.
+func TestCloseInTheMidstOfATransactionKeepsWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `create table t (id text primary key); insert into t select repeat('k', 50) || g from generate_series(1, 200000) g`,
+		[]string{"t"}, nil, nil)
+	r := b.open(t)
+	b.db.Exec(t, `delete from t where id like '%7'`)
+	b.db.Exec(t, `delete from t`)
+	first, _ := read(t, r)
+	if _, err := r.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.Ack(first.EndLSN)
+	closeReader(t, r)
+	pgtest.Eventually(t, "the slot is free and has the acknowledged position", func() bool {
+		s, err := wal.SlotStatus(t.Context(), b.conn, b.slot)
+		if err == nil && !s.Active && s.Confirmed < first.EndLSN {
+			t.Fatalf("confirmed %s, acknowledged %s", s.Confirmed, first.EndLSN)
+		}
+		return err == nil && !s.Active
+	})
+}
+
 func TestCloseInTheMidstOfATransaction(t *testing.T) {
 	t.Parallel()
 	b := setup(t, `create table t (id text primary key); insert into t select repeat('k', 50) || g from generate_series(1, 200000) g`,

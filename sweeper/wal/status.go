@@ -43,11 +43,12 @@ func (s *stream) send(m pgproto3.FrontendMessage) error {
 }
 
 // goodbye sends the last status and ends the copy, so that the server keeps
-// the position and frees the slot. In the midst of a transaction the server
-// would first send the rest of it: not waited for.
+// the position and frees the slot. What the server still sends, the rest of a
+// transaction, is read and dropped: a connection that is closed with unread
+// data in it is reset, and the status goes with it.
 func (s *stream) goodbye() {
 	s.setBulk(false)
-	if s.status(false) != nil || s.send(&pgproto3.CopyDone{}) != nil || s.asm.open != nil {
+	if s.status(false) != nil || s.send(&pgproto3.CopyDone{}) != nil {
 		return
 	}
 	if s.net.SetReadDeadline(s.o.Now().Add(patience)) != nil {
