@@ -51,9 +51,16 @@ func TestStreamIsCutOff(t *testing.T) {
 		o, err := sweeper.Sweep(t.Context(), b.cfg, b.log, b.set, sweeper.SweepOptions{Actor: "test", Now: time.Now})
 		done <- result{o, err}
 	}()
-	for cut := range 4 {
-		b.until(t, fmt.Sprintf("the stream is cut off for the %d. time", cut+1), `select count(pg_terminate_backend(active_pid)) = 1 from pg_replication_slots
-			where slot_name = $1 and active and (select count(*) from sweeper.purge_log where kind = 'delete') >= $2`, b.db.Slot(), cut*5)
+	for cut := range 4 { // the first when something is logged: before that no sweep begins without its stream
+		pgtest.Eventually(t, fmt.Sprintf("the stream is cut off for the %d. time", cut+1), func() bool {
+			select {
+			case r := <-done:
+				t.Fatalf("the sweep ended meanwhile: %+v, %v", r.outcomes, r.err)
+			default:
+			}
+			return b.text(t, `select count(pg_terminate_backend(active_pid)) = 1 from pg_replication_slots
+				where slot_name = $1 and active and (select count(*) from sweeper.purge_log where kind = 'delete') >= $2`, b.db.Slot(), max(1, cut*5)) == "true"
+		})
 	}
 	pgtest.QueryOne[string](t, keeper, `select pg_advisory_unlock(4711)::text`)
 	r := <-done
