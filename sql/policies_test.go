@@ -161,3 +161,44 @@ func TestApproveRun(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestSetPaused(t *testing.T) {
+	t.Parallel()
+	db := installed(t)
+	admin := db.Conn(t, "")
+	operator := login(t, db, "op", "sweeper_operator")
+	for _, c := range []struct{ state, args, names string }{
+		{"22004", `null, true, 'me', 'why'`, "category"},
+		{"22004", `'people', null, 'me', 'why'`, "paused"},
+		{"22023", `'people', true, ' ', 'why'`, "actor"},
+		{"22004", `'people', true, 'me', null`, "reason"},
+		{"22023", `'person', true, 'me', 'why'`, "people"},
+		{"22023", `'people', false, 'me', 'why'`, "is not paused; paused are none"},
+	} {
+		if err := refused(t, operator, c.state, `select sweeper.set_paused(`+c.args+`)`); !strings.Contains(err.Message, c.names) {
+			t.Errorf("set_paused(%s): %q does not name %s", c.args, err.Message, c.names)
+		}
+	}
+	state := func() string {
+		return pgtest.QueryOne[string](t, admin, `select format('%s %s; %s calls; due %s', (select string_agg(concat_ws(' ', category, actor, reason, login = '`+operator.Config().User+`'), ',') from sweeper.paused),
+			(select count(distinct paused_at) from sweeper.paused), (select count(*) from sweeper.operator_log where function = 'set_paused'),
+			(select string_agg(category, ' ' order by category) from sweeper.schedules where next_due <= clock_timestamp()))`)
+	}
+	if got := state(); got != " 0; 0 calls; due " {
+		t.Errorf("refused calls left %q", got)
+	}
+	// Of two categories with a slot in an hour, one was kept from running.
+	exec(t, admin, `insert into sweeper.schedules (category, expression, timezone, next_due) select c, 'x', 'UTC', now() + interval '1 hour' from unnest(array['people', 'other']) c`)
+	exec(t, operator, `select sweeper.set_paused('people', true, 'me', 'why')`)
+	exec(t, operator, `select sweeper.set_paused('people', true, 'me', 'why else')`)
+	if got := state(); got != "people me why else t 1; 2 calls; due " {
+		t.Errorf("paused twice: %q", got)
+	}
+	exec(t, admin, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash)
+		select gen_random_uuid(), gen_random_uuid(), c, case c when 'people' then 'paused' else 'succeeded' end, 'retention_cron', 'x', now(), '\x00', 'abc' from unnest(array['people', 'other']) c`)
+	exec(t, operator, `select sweeper.set_paused('people', false, 'me', 'why')`)
+	if got := state(); got != " 0; 3 calls; due people" {
+		t.Errorf("after the pause: %q", got)
+	}
+	refused(t, login(t, db, "auditor", "sweeper_auditor"), "42501", `select sweeper.set_paused('people', true, 'me', 'why')`)
+}

@@ -57,7 +57,7 @@ var writable = map[string]map[string][]string{
 	"sweeper_daemon": {
 		"batches": {"insert (fact)"}, "policy_versions": {"insert"},
 		"runs": {"insert", "update"}, "policy_counts": {"insert", "update"}, "relations": {"insert", "update"},
-		"schedules": {"insert", "update"}, "pace": {"insert", "update"},
+		"schedules": {"insert", "update"}, "pace": {"insert", "update"}, "run_waits": {"insert", "update"},
 	},
 	"sweeper_logger": {
 		"purge_log": {"insert"}, "purge_rows": {"insert"}, "purges": {"insert"}, "checkpoints": {"insert"}, "checkpoint_anchors": {"insert"},
@@ -183,9 +183,9 @@ func TestExecute(t *testing.T) {
 		where p.pronamespace = 'sweeper'::regnamespace and g.grantee <> p.proowner group by g.grantee::regrole::text order by 1`)
 	want := []string{
 		"auditor: leaf_bytes leaf_null leaf_texts lp posture prunable_until prune_digest verify_chain",
-		"daemon: apply_hold approve_run clear_tenant_retention detach_partition drop_partition govern is_redaction_token leaf_bytes leaf_null leaf_texts lp posture prunable_until prune_digest redact_json redaction_hmac redaction_token release_hold set_tenant_retention tidy verify_chain",
+		"daemon: apply_hold approve_run clear_tenant_retention detach_partition drop_partition govern is_redaction_token leaf_bytes leaf_null leaf_texts lp posture prunable_until prune_digest redact_json redaction_hmac redaction_token release_hold set_paused set_tenant_retention tidy verify_chain",
 		"logger: ensure_log_partitions leaf_bytes leaf_null leaf_texts lp prunable_until prune_digest prune_log verify_chain",
-		"operator: apply_hold approve_run clear_tenant_retention posture release_hold set_tenant_retention",
+		"operator: apply_hold approve_run clear_tenant_retention posture release_hold set_paused set_tenant_retention",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -39,7 +39,7 @@ func TestLoadDefaults(t *testing.T) {
 		BatchRows: 10000, BatchTarget: 250 * time.Millisecond, Workers: 2,
 		LockTimeout: 2 * time.Second, StatementTimeout: 30 * time.Second,
 		Approve: sweeper.ApproveManual, LogLevel: slog.LevelInfo, LogFormat: sweeper.FormatAuto,
-		ShutdownGrace: 25 * time.Second, SlotLimit: 8 << 30, LogRetention: sweeper.LogRetention{Period: policy.Period{Years: 7}}, HTTPAddr: ":9637",
+		ShutdownGrace: 25 * time.Second, MaxReplicaLag: 10 * time.Second, MaxSlotLag: 1 << 30, SlotLimit: 8 << 30, LogRetention: sweeper.LogRetention{Period: policy.Period{Years: 7}}, HTTPAddr: ":9637",
 	}
 	if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
 		t.Error(diff)

@@ -20,8 +20,6 @@ const (
 
 // later are the variables of the interface that this version does not use.
 var later = []string{
-	"SWEEPER_MAX_REPLICA_LAG",
-	"SWEEPER_MAX_SLOT_LAG",
 	"SWEEPER_WEBHOOK_URL",
 	"SWEEPER_WEBHOOK_SECRET", "SWEEPER_WEBHOOK_ALLOW_CIDRS", "SWEEPER_SMTP_URL", "SWEEPER_MAIL_FROM",
 	"SWEEPER_MAIL_TO",

@@ -23,6 +23,7 @@ type metrics struct {
 	runTime    *prometheus.HistogramVec
 	batches    *prometheus.CounterVec
 	batchTime  *prometheus.HistogramVec
+	waited     *prometheus.CounterVec
 }
 
 func newMetrics(health *Health) *metrics {
@@ -40,8 +41,9 @@ func newMetrics(health *Health) *metrics {
 		runTime:    histogram("sweeper_run_duration_seconds", "Duration of the runs of this process.", prometheus.ExponentialBuckets(0.1, 4, 9)),
 		batches:    counter("sweeper_batches_total", "Batches committed by this process.", "policy", "action", "table"),
 		batchTime:  histogram("sweeper_batch_duration_seconds", "Duration of the committed batches of this process.", prometheus.ExponentialBuckets(0.01, 2, 11)),
+		waited:     counter("sweeper_waited_seconds_total", "How long runs of this process waited between batches, by the cause; pauses that have ended.", "policy", "cause"),
 	}
-	m.registry.MustRegister(m.rows, m.partitions, m.runs, m.runTime, m.batches, m.batchTime,
+	m.registry.MustRegister(m.waited, m.rows, m.partitions, m.runs, m.runTime, m.batches, m.batchTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(), &healthCollector{health: health})
 	return m
@@ -51,6 +53,11 @@ func newMetrics(health *Health) *metrics {
 func (m *metrics) ran(o purge.Outcome, took time.Duration) {
 	m.runs.WithLabelValues(o.Category, o.State).Inc()
 	m.runTime.WithLabelValues(o.Category).Observe(took.Seconds())
+}
+
+// pausedFor counts a pause that has ended.
+func (m *metrics) pausedFor(category, cause string, took time.Duration) {
+	m.waited.WithLabelValues(category, cause).Add(took.Seconds())
 }
 
 // batched counts a commit.

@@ -34,6 +34,7 @@ type server struct {
 	standby    bool
 	superuser  bool
 	replicates bool
+	stats      bool // sees the statistics of all sessions
 	schema     *int // installed version; nil: not installed
 }
 
@@ -43,9 +44,9 @@ func inspect(ctx context.Context, conn *pgx.Conn) (server, error) {
 	err := conn.QueryRow(ctx, `
 		select current_setting('server_version_num')::int / 10000, current_database(), current_user::text,
 		       pg_encoding_to_char(d.encoding), current_setting('wal_level'), pg_is_in_recovery(),
-		       r.rolsuper, r.rolreplication or r.rolsuper, to_regclass('sweeper.schema_version')::text
+		       r.rolsuper, r.rolreplication or r.rolsuper, pg_has_role('pg_read_all_stats', 'usage'), to_regclass('sweeper.schema_version')::text
 		  from pg_database d, pg_roles r where d.datname = current_database() and r.rolname = current_user`).
-		Scan(&s.version, &s.database, &s.user, &s.encoding, &s.walLevel, &s.standby, &s.superuser, &s.replicates, &table)
+		Scan(&s.version, &s.database, &s.user, &s.encoding, &s.walLevel, &s.standby, &s.superuser, &s.replicates, &s.stats, &table)
 	if err != nil {
 		return s, pg.Wrap("look at the server", err)
 	}
@@ -96,6 +97,12 @@ func (c Config) purger(ctx context.Context, i instance) (*pgx.Conn, server, erro
 			return &SetupError{
 				fmt.Sprintf("role %q is a superuser, whom no privilege keeps from purging the wrong table or writing the purge log", s.user),
 				"set SWEEPER_DATABASE_URL to sweeper_daemon (or SWEEPER_ALLOW_SUPERUSER=true for a test)",
+			}
+		}
+		if !s.stats && c.MaxReplicaLag > 0 {
+			return &SetupError{
+				fmt.Sprintf("role %q may not see how far standbys are behind, so that nothing could wait for them", s.user),
+				fmt.Sprintf("run GRANT pg_read_all_stats TO %s; or set SWEEPER_MAX_REPLICA_LAG=0s", pgx.Identifier{s.user}.Sanitize()),
 			}
 		}
 		return nil

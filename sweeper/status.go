@@ -30,6 +30,9 @@ type CategoryStatus struct {
 	RunDone       *int64     `json:"run_done"` // rows that a run which is under way has purged so far, of RunPlanned; NULL: none is
 	RunPlanned    *int64     `json:"run_planned"`
 	StopReason    *string    `json:"stop_reason"`
+	WaitsFor      *string    `json:"waits_for"` // why that run stands still at this moment; NULL: it does not
+	Paused        *string    `json:"paused"`    // who has paused the category, and since when; NULL: nobody
+	DeadRows      *int64     `json:"dead_rows"` // that wait for a VACUUM, by the server's statistics
 }
 
 // LogStatus is how the purge log stands.
@@ -58,7 +61,10 @@ func Status(ctx context.Context, cfg Config, now time.Time) ([]CategoryStatus, L
 	rows, err := conn.Query(ctx, `
 		select s.category, s.enabled, s.mode, s.retention::text, r.state, r.finished_at, s.next_run_at, s.due_rows, s.held_rows, s.blocked_rows,
 		       s.oldest_overdue, s.purged_total, s.coverage,
-		       p.deleted + p.redacted, p.planned, r.stop_reason
+		       p.deleted + p.redacted, p.planned, r.stop_reason, p.why,
+		       (select format('by %s since %s', x.actor, to_char(timezone('UTC', x.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from sweeper.paused x where x.category = s.category),
+		       (select sum(t.n_dead_tup)::bigint from sweeper.governed g join pg_stat_all_tables t on t.relid = g.relation or t.relid in (select l.relid from pg_partition_tree(g.relation) l)
+		         where g.category = s.category)
 		  from sweeper.policy_status s
 		  left join lateral (select * from sweeper.runs r where r.category = s.category order by r.started_at desc limit 1) r on true
 		  left join sweeper.run_progress p on p.run_id = r.run_id

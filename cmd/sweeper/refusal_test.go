@@ -115,11 +115,14 @@ func TestRefusedRoles(t *testing.T) {
 	s := installed(t, eventsDDL, eventsPolicy)
 	plain := s.db.Role(t, "plain", "login in role sweeper_logger")
 	stranger := s.db.Role(t, "stranger", "login")
+	blind := s.db.Role(t, "blind", "login")
+	s.db.Exec(t, `grant usage on schema sweeper to `+blind+`; grant select on sweeper.schema_version to `+blind)
 	before := s.fingerprint(t)
 	with := func(variable, user string) []string {
 		return append([]string{variable + "=" + s.db.URL(user)}, s.env...)
 	}
 	refused(t, with("SWEEPER_DATABASE_URL", ""), exitSetup, "is a superuser, whom no privilege keeps from purging the wrong table", "sweep")
+	refused(t, with("SWEEPER_DATABASE_URL", blind), exitSetup, "run GRANT pg_read_all_stats TO \""+blind+"\"; or set SWEEPER_MAX_REPLICA_LAG=0s", "sweep")
 	refused(t, with("SWEEPER_REPLICATION_URL", plain), exitSetup, `role "`+plain+`" may not replicate; set SWEEPER_REPLICATION_URL to sweeper_logger`, "sweep")
 	refused(t, with("SWEEPER_DATABASE_URL", stranger), exitSetup, "permission denied for schema sweeper (SQLSTATE 42501)", append([]string{"sweep"}, readers...)...)
 	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, "(SQLSTATE 42501)", "install")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -19,11 +20,14 @@ func TestStatus(t *testing.T) {
 	s.must(t, "hold", "apply", "--tenant", "t1", "--reason", "r", "--actor", "a")
 	got := s.must(t, "status", "-o", "json")
 	rows := objects(t, got)
-	want := "category enabled mode retention last_state last_sweep next_sweep due_rows held_rows blocked_rows oldest_overdue purged_total coverage run_done run_planned stop_reason"
+	want := "category enabled mode retention last_state last_sweep next_sweep due_rows held_rows blocked_rows oldest_overdue purged_total coverage run_done run_planned stop_reason waits_for paused dead_rows"
 	if got.stderr != "" || len(rows) != 1 || keys(rows[0]) != fields(want) {
 		t.Fatalf("%+v", got)
 	}
 	if rows[0]["last_state"] != "succeeded" || rows[0]["purged_total"] != float64(eventsDue) || rows[0]["due_rows"] != 0.0 || rows[0]["coverage"] != "covered" {
+		t.Errorf("%v", rows[0])
+	}
+	if rows[0]["waits_for"] != nil || rows[0]["paused"] != nil || rows[0]["dead_rows"] == nil {
 		t.Errorf("%v", rows[0])
 	}
 	table := s.must(t, "status")
@@ -32,6 +36,14 @@ func TestStatus(t *testing.T) {
 		if !strings.Contains(table.stderr, want) {
 			t.Errorf("%q is not in %s", want, table.stderr)
 		}
+	}
+
+	s.db.Exec(t, `select sweeper.set_paused('events', true, 'ops', 'peak hours')`)
+	if paused := objects(t, s.must(t, "status", "-o", "json"))[0]["paused"]; !strings.HasPrefix(fmt.Sprint(paused), "by ops since 20") {
+		t.Errorf("paused: %v", paused)
+	}
+	if got := s.try(t, []string{"sweep"}); got.code != exitFailed || !strings.Contains(got.stderr, "events: paused: the category is paused by ops since 20") {
+		t.Errorf("a sweep under the pause: %+v", got)
 	}
 
 	s.db.Exec(t, "select pg_drop_replication_slot($1)", s.db.Slot())

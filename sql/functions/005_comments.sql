@@ -130,6 +130,20 @@ comment on column sweeper.runs.stop_reason is 'Why it did not end as succeeded.'
 comment on column sweeper.runs.started_at is 'When it began.';
 comment on column sweeper.runs.instance is 'The process that runs it, as its connections are named; NULL: unnamed.';
 comment on column sweeper.runs.finished_at is 'When it ended; NULL: it runs, or was killed.';
+comment on column sweeper.runs.waited is 'How long it waited between batches, see sweeper.run_waits; set at its end.';
+comment on table sweeper.run_waits is 'One row per pause of a run between two batches.';
+comment on column sweeper.run_waits.wait_id is 'A number that no other row has.';
+comment on column sweeper.run_waits.run_id is 'The run that waited.';
+comment on column sweeper.run_waits.cause is 'evidence, replica_lag, slot_lag, lock_waits or dead_rows.';
+comment on column sweeper.run_waits.why is 'The cause in a sentence, with figures.';
+comment on column sweeper.run_waits.began_at is 'When the pause began.';
+comment on column sweeper.run_waits.ended_at is 'When it ended; NULL: it lasts, or the process was killed in it.';
+comment on table sweeper.paused is 'Categories that somebody has paused: no batch of theirs begins.';
+comment on column sweeper.paused.category is 'Name of the category.';
+comment on column sweeper.paused.actor is 'Who paused it, as named by the caller.';
+comment on column sweeper.paused.reason is 'Why, in the words of the caller.';
+comment on column sweeper.paused.login is 'The database login of the caller.';
+comment on column sweeper.paused.paused_at is 'Since when.';
 
 comment on table sweeper.approvals is 'Approvals of runs that waited for one.';
 comment on column sweeper.approvals.approval_id is 'Number of the approval.';
@@ -258,8 +272,8 @@ comment on column sweeper.schedules.next_due is 'The next slot; NULL while the c
 comment on column sweeper.schedules.last_due is 'The slot that ran last.';
 comment on column sweeper.schedules.updated_at is 'When the row was changed last.';
 
-comment on table sweeper.pace is 'The one rate that all processes keep to together.';
-comment on column sweeper.pace.singleton is 'There is one row.';
+comment on table sweeper.pace is 'The rates that all processes keep to together.';
+comment on column sweeper.pace.category is 'Whose rate: a category''s by its limits.rows_per_second, or with an empty text that of all together.';
 comment on column sweeper.pace.allowed_at is 'From when on the next rows may be purged.';
 
 comment on table sweeper.checkpoints is 'Signed tree heads of the purge log: C2SP tlog-checkpoints.';

@@ -6,7 +6,9 @@ select r.run_id,
        r.planned,
        b.deleted,
        b.redacted,
-       b.last_batch_at
+       b.last_batch_at,
+       (select w.cause from sweeper.run_waits w where w.run_id = r.run_id and w.ended_at is null order by w.wait_id desc limit 1) as waits_for,
+       (select w.why from sweeper.run_waits w where w.run_id = r.run_id and w.ended_at is null order by w.wait_id desc limit 1) as why
   from sweeper.runs r
  cross join lateral (
        select coalesce(sum(b.row_count) filter (where b.kind in ('delete', 'drop_partition', 'detach_partition') and b.relation = s.relation), 0)::bigint as deleted,
@@ -25,3 +27,5 @@ comment on column sweeper.run_progress.planned is 'Rows that were due then.';
 comment on column sweeper.run_progress.deleted is 'Rows of the category''s table that its committed batches have deleted.';
 comment on column sweeper.run_progress.redacted is 'Rows of the category''s table that they have redacted.';
 comment on column sweeper.run_progress.last_batch_at is 'When the last of them was done; NULL before the first.';
+comment on column sweeper.run_progress.waits_for is 'The cause of the pause that it is in, as in sweeper.run_waits; NULL: it is in none.';
+comment on column sweeper.run_progress.why is 'The same in a sentence.';

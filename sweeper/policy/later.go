@@ -12,7 +12,6 @@ import (
 // relies on a key that does nothing. It only shrinks.
 var later = []string{
 	"notify", "review=required", "bulk_filter",
-	"limits.max_rows_per_run!=0", "limits.rows_per_second!=0", "limits.max_dead_share!=0",
 	"evidence=row", "children.*.objects",
 }
 

@@ -26,6 +26,27 @@ var (
 // cut off, and its slot was taken over.
 var ErrTaken = errors.New("another process has taken the run over")
 
+// ErrPaused is a category that somebody has paused.
+var ErrPaused = errors.New("the category is paused")
+
+// licence is what the run's own row and the pauses say to one more batch.
+type licence struct {
+	runs   int     // 0: another process has taken the run over
+	paused *string // by whom and since when; nil: it is not
+}
+
+func (l *licence) scan(row pgx.Row) error { return row.Scan(&l.runs, &l.paused) }
+
+func (l *licence) refuses() error {
+	switch {
+	case l.runs == 0:
+		return ErrTaken
+	case l.paused != nil:
+		return fmt.Errorf("%w %s; end that with: select sweeper.set_paused(category, false, actor, reason)", ErrPaused, *l.paused)
+	}
+	return nil
+}
+
 // errStopped is a run that was asked to stop between two batches.
 var errStopped = fmt.Errorf("stopped between two batches: %w", context.Canceled)
 
@@ -37,8 +58,9 @@ const (
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
-	licenceSQL  = `select count(*) from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
-	stampSQL    = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
+	licenceSQL  = `select count(*), (select format('by %s since %s', p.actor, to_char(timezone('UTC', p.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from sweeper.paused p where p.category = $2)
+  from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
+	stampSQL = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
 values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 )
 
@@ -84,6 +106,9 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 	d, err = r.work(ctx, tx, step, at, most, known)
 	if err != nil || d.rows+d.kin == 0 {
 		return d, err
+	}
+	if !r.spend(d.rows) {
+		return d, errOver
 	}
 	failpoint.Hit("purge.in_batch")
 	if r.helping {
@@ -170,7 +195,7 @@ func unlessSame(step *plan.Step, same bool, err error) error {
 func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool, queue func(*pgx.Batch, *int64)) (n int64, err error) {
 	var isolation string
 	var mine bool
-	var licensed int
+	var l licence
 	welcome := true
 	b := &pgx.Batch{}
 	if r.helping {
@@ -179,7 +204,7 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool,
 	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
 		return row.Scan(nil, nil, nil, &isolation)
 	})
-	b.Queue(licenceSQL, r.id).QueryRow(func(row pgx.Row) error { return row.Scan(&licensed) })
+	b.Queue(licenceSQL, r.id, r.category.Policy.Name).QueryRow(l.scan)
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)
 	b.Queue(stepLockSQL, pg.LockSpace, pg.StepLock(step.Name())).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&mine)
@@ -195,8 +220,10 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool,
 		return 0, fmt.Errorf("%s a batch of %s: the transaction is %s; the hold fence needs read committed", step.Kind, step.Relation, isolation)
 	}
 	switch {
-	case licensed == 0, !welcome:
+	case !welcome:
 		return 0, ErrTaken
+	case l.refuses() != nil:
+		return 0, l.refuses()
 	case !mine:
 		return 0, ErrStepBusy
 	}

@@ -36,9 +36,14 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	if err != nil {
 		return r.finish(ctx, pool, o, cmp.Or(r.begin(ctx, pool, o, 0), err)) // a failure leaves its row too
 	}
-	r.cutoffs = map[string]time.Time{}
+	r.cutoffs, r.leafDue = map[string]time.Time{}, map[uint32]int64{}
 	var due int64
 	for _, s := range before {
+		if s.Disposition == plan.Delete {
+			for leaf, t := range s.Leaves {
+				r.leafDue[leaf] = t.Due
+			}
+		}
 		r.cutoffs[s.Disposition] = s.Cutoff
 		due += s.Due
 	}
@@ -57,6 +62,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		o.State, o.StopReason = state, reason
 		return r.finish(ctx, pool, o, err)
 	}
+	defer r.watch(ctx, pool)()
 	limit := passes
 	if r.category.SelfReferencing() {
 		limit = layers
@@ -71,6 +77,9 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 			return r.finish(ctx, pool, o, err)
 		}
 		stayed = o.Remaining >= remaining
+		if r.left() == 0 {
+			break
+		}
 		if pass > 0 && stayed && (len(t.skipped) == 0 || pass+1 >= passes) {
 			break // they stay: another pass would find the same
 		}
@@ -105,6 +114,8 @@ func (r *run) recount(ctx context.Context, pool *pgxpool.Pool, o *Outcome, done 
 // verdict says how a run ended, and of rows that are left why.
 func (r *run) verdict(o Outcome, last tally) (state, reason string) {
 	switch {
+	case o.due() > 0 && r.left() == 0:
+		return Partial, fmt.Sprintf("limits.max_rows_per_run of %d rows is reached: %d due rows remain for the runs after this one", r.category.Policy.Limits.MaxRowsPerRun, o.due())
 	case o.due() > 0 && len(last.skipped) > 0:
 		return Partial, fmt.Sprintf("%d due rows remain: %s", o.due(), some(last.skipped))
 	case o.due() > 0 && len(last.refused) > 0:
@@ -181,6 +192,13 @@ func (r *run) triggers() string {
 // as many as make the due ones a small enough share.
 func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, reason string, err error) {
 	share := r.category.Policy.Limits.MaxShare
+	var l licence
+	if err := l.scan(pool.QueryRow(ctx, licenceSQL, r.id, r.category.Policy.Name)); err != nil {
+		return "", "", pg.Wrap("look for a pause", err)
+	}
+	if err := l.refuses(); err != nil {
+		return "", "", err
+	}
 	switch {
 	case !r.category.Covered:
 		return Failed, "awaiting coverage: nothing of the table is in the publication yet, so a purge would leave no evidence; its owner runs: " + r.category.Publish, nil
@@ -225,6 +243,8 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 			o.State, o.StopReason, level = Stopped, "stopped by signal", slog.LevelInfo
 		case errors.Is(err, ErrBusy):
 			o.State, level = Stopped, slog.LevelInfo
+		case errors.Is(err, ErrPaused):
+			o.State, o.Err, level = Paused, nil, slog.LevelInfo
 		}
 		r.Log.Log(ctx, level, "run ended early", slog.String("policy", o.Category), slog.Any("err", err))
 	}
@@ -258,7 +278,8 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
 	tag, err := tx.Exec(ctx, `
 		with done as (
 		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
-		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), children = $21, finished_at = clock_timestamp()
+		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), children = $21, finished_at = clock_timestamp(),
+		         waited = coalesce((select sum(coalesce(w.ended_at, clock_timestamp()) - w.began_at) from sweeper.run_waits w where w.run_id = $1), interval '0')
 		   where run_id = $1 and state = 'running' returning started_at),
 		counts as (
 		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)
@@ -287,8 +308,10 @@ func (r *run) cutoff() *time.Time {
 }
 
 func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
-	if o.RowsPerSecond > 0 {
-		o.BatchRows = min(o.BatchRows, o.RowsPerSecond) // a second's worth, so that the rate is even
+	for _, rate := range []int{o.RowsPerSecond, c.Policy.Limits.RowsPerSecond} {
+		if rate > 0 {
+			o.BatchRows = min(o.BatchRows, rate) // a second's worth, so that the rate is even
+		}
 	}
 	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}, strange: map[string]time.Time{}, locked: map[string]bool{}}
 }

@@ -42,7 +42,6 @@ func logTo(b *buffer) func(*purge.Options) {
 // its locks.
 const shots = `
 	create schema app;
-	do $$ begin create role drop_owner nologin; exception when duplicate_object or unique_violation then null; end $$;
 	create table app.shots (id bigint generated always as identity, at timestamptz, who text, note text, primary key (id, at)) partition by range (at);
 	do $$ begin
 		for i in 1..20 loop
@@ -58,7 +57,11 @@ const shots = `
 		if tg_op = 'DELETE' then return old; end if;
 		return new;
 	end $$;
-	create trigger slow before delete or update on app.rest for each row execute function app.slow();
+	create trigger slow before delete or update on app.rest for each row execute function app.slow();` + owned
+
+// owned gives all of schema app to a role that sweeper_owner may become a member of.
+const owned = `
+	do $$ begin create role drop_owner nologin; exception when duplicate_object or unique_violation then null; end $$;
 	alter schema app owner to drop_owner;
 	do $$ declare r regclass; begin
 		for r in select oid from pg_class where relnamespace = 'app'::regnamespace and relkind in ('r', 'p') loop

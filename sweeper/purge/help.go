@@ -44,6 +44,7 @@ func Help(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, c *plan.Categor
 		}
 		h.cutoffs[count.Disposition] = cutoff
 	}
+	defer h.watch(ctx, pool)()
 	var wg sync.WaitGroup
 	for range o.Workers {
 		wg.Go(func() {
@@ -100,7 +101,7 @@ func (h *helper) ends(rows int64, err error) bool {
 	defer h.mu.Unlock()
 	h.rows += rows
 	h.over = true
-	if h.err == nil && !errors.Is(err, ErrTaken) && !errors.Is(err, errStopped) {
+	if h.err == nil && !errors.Is(err, ErrTaken) && !errors.Is(err, ErrPaused) && !errors.Is(err, errStopped) {
 		h.err = err
 	}
 	return false
@@ -166,7 +167,8 @@ func (h *helper) next(ctx context.Context, conn *pgx.Conn) (*plan.Step, error) {
 }
 
 // Helpful tells whether another process can take a step of a category while its
-// owner is at one.
+// owner is at one. Of a run that may purge so many rows and no more the owner
+// alone keeps count.
 func Helpful(c *plan.Category) bool {
-	return len(byRowsOf(c, plan.Delete)) > 1 || len(byRowsOf(c, plan.Redact)) > 1
+	return c.Policy.Limits.MaxRowsPerRun == 0 && (len(byRowsOf(c, plan.Delete)) > 1 || len(byRowsOf(c, plan.Redact)) > 1)
 }

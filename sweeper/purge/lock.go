@@ -27,7 +27,7 @@ type locks struct {
 	all       bool   // every span does
 	forbidden bool   // rows may not be locked
 	whole     int    // spans in a row that were locked as a whole
-	left      []left // what to come back for
+	later     []left // what to come back for
 }
 
 // left is a span that was not purged to its end.
@@ -60,13 +60,13 @@ func (s *stepper) met() {
 func (s *stepper) got(at span, locked int64) {
 	s.whole = 0
 	if locked > 0 {
-		s.left = append(s.left, left{span: at, rows: locked})
+		s.later = append(s.later, left{span: at, rows: locked})
 	}
 }
 
 // leave puts off a span that is locked as a whole.
 func (s *stepper) leave(at span, err error) error {
-	s.left = append(s.left, left{span: at, err: err})
+	s.later = append(s.later, left{span: at, err: err})
 	if s.whole++; s.whole >= mostLocked {
 		return errLocked
 	}
@@ -76,19 +76,19 @@ func (s *stepper) leave(at span, err error) error {
 // comeBack takes what was locked, at the end of the step, as far as it is free
 // now, and says what is not.
 func (s *stepper) comeBack(ctx context.Context) error {
-	all := s.left
-	s.left, s.whole, s.all = nil, 0, true
+	all := s.later
+	s.later, s.whole, s.all = nil, 0, true
 	for i, l := range all {
 		again, err := s.purge(ctx, l.span)
 		if errors.Is(err, errLocked) {
-			s.left = append(s.left, all[i+1:]...)
+			s.later = append(s.later, all[i+1:]...)
 			return err
 		}
 		if err != nil {
 			return err
 		}
 		if again {
-			s.left = append(s.left, l)
+			s.later = append(s.later, l)
 		}
 	}
 	return nil
@@ -96,12 +96,12 @@ func (s *stepper) comeBack(ctx context.Context) error {
 
 // sayLocked names what stays locked, and by whom.
 func (s *stepper) sayLocked(ctx context.Context) {
-	if len(s.left) == 0 {
+	if len(s.later) == 0 {
 		return
 	}
 	var rows int64
 	var whole error
-	for _, l := range s.left {
+	for _, l := range s.later {
 		rows += l.rows
 		if whole == nil {
 			whole = l.err

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ const (
 // is not due or held, which is found out before anything is locked, when it
 // cannot go whole, or when its locks are not to be had in time.
 func (s *stepper) walkPartition(ctx context.Context) error {
+	if !s.fits() {
+		return nil
+	}
 	var whole bool
 	if err := s.conn.QueryRow(ctx, s.step.Probe.SQL, s.step.Probe.Args...).Scan(&whole); err != nil {
 		return pg.Wrap("probe partition "+s.step.Partition, err)
@@ -54,7 +58,7 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		s.Log.WarnContext(ctx, "partition stays", slog.String("step", s.step.Name()), slog.Int("attempt", attempt), slog.Any("err", err))
 		switch {
 		case pg.Classify(err) == pg.Retry:
-		case byRows(err):
+		case byRows(err), errors.Is(err, errOver):
 			return nil
 		default:
 			return err
@@ -67,6 +71,13 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fits tells whether the leaf's rows are few enough for what the run may still
+// purge, as they were counted when it began. Those that nobody counts never are.
+func (s *stepper) fits() bool {
+	left := s.left()
+	return left < 0 || s.category.Policy.Manifest != "none" && s.leafDue[s.step.Leaf] <= left
 }
 
 // byRows are the answers after which a leaf goes by rows: a row in it is young
@@ -92,12 +103,12 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 			milliseconds(s.LockTimeout), milliseconds(min(manifestTimeout, s.StatementTimeout))); err != nil {
 			return err
 		}
-		var licensed int
-		if err := tx.QueryRow(ctx, licenceSQL, s.id).Scan(&licensed); err != nil {
+		var l licence
+		if err := l.scan(tx.QueryRow(ctx, licenceSQL, s.id, s.category.Policy.Name)); err != nil {
 			return err
 		}
-		if licensed == 0 {
-			return ErrTaken
+		if err := l.refuses(); err != nil {
+			return err
 		}
 		var mine bool
 		if err := tx.QueryRow(ctx, stepLockSQL, pg.LockSpace, pg.StepLock(s.step.Name())).Scan(&mine); err != nil {
@@ -113,6 +124,9 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 		}
 		if counted != nil {
 			rows = *counted
+		}
+		if !s.spend(rows) || counted == nil && s.left() >= 0 {
+			return errOver
 		}
 		failpoint.Hit("purge.in_drop")
 		return nil

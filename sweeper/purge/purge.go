@@ -15,6 +15,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,6 +33,7 @@ const (
 	Stopped          = "stopped"
 	AwaitingApproval = "awaiting_approval"
 	Observed         = "observed"
+	Paused           = "paused"
 )
 
 // Options say how a sweep runs.
@@ -48,15 +50,19 @@ type Options struct {
 	Now              func() time.Time
 	Progress         func(Progress) // nil: none; called from several goroutines, one at a time
 
-	Claim         func(category string) error // says why a category must not run; nil: all may
-	Instance      string                      // of the process, as its connections are named; "": unnamed
-	Stop          context.Context             // when it ends, no new batch begins; nil: only the hard context of Run counts
-	Healthy       func() error                // asked before each batch, which waits until it is nil; nil: not asked
-	RowsPerSecond int                         // of everybody who purges this database; 0: no limit
-	Slots         chan struct{}               // where several runs share their Workers; nil: a run has its own
-	Ended         Ended                       // nil: none
-	Batched       func(Batch)                 // told of each commit, from several goroutines; nil: nobody
-	Holder        Holder                      // nil: every other holder of a step is a stranger
+	Claim         func(category string) error                      // says why a category must not run; nil: all may
+	Instance      string                                           // of the process, as its connections are named; "": unnamed
+	Stop          context.Context                                  // when it ends, no new batch begins; nil: only the hard context of Run counts
+	Healthy       func() error                                     // asked before each batch, which waits until it is nil; nil: not asked
+	RowsPerSecond int                                              // of everybody who purges this database; 0: no limit
+	MaxReplicaLag time.Duration                                    // of a physical standby, above which no batch begins; 0: not looked at
+	MaxSlotLag    int64                                            // WAL in bytes that the log may be behind, likewise; 0: not looked at
+	Slot          string                                           // that feeds the log
+	Slots         chan struct{}                                    // where several runs share their Workers; nil: a run has its own
+	Ended         Ended                                            // nil: none
+	Batched       func(Batch)                                      // told of each commit, from several goroutines; nil: nobody
+	Waited        func(category, cause string, took time.Duration) // told of each pause that has ended, likewise
+	Holder        Holder                                           // nil: every other holder of a step is a stranger
 }
 
 // Batch is a committed batch, or a partition that went whole.
@@ -168,8 +174,14 @@ type run struct {
 	helping   bool                 // it is another process's run
 	lockedOut int                  // leaves whose drop never got its locks; only drops touches it, as the next one
 	dropped   map[uint32]bool      // leaves that went whole
+	leafDue   map[uint32]int64     // due rows of leaves when the run began
 
-	mu      sync.Mutex           // guards what follows
-	strange map[string]time.Time // when a step was first found in a stranger's hands
-	locked  map[string]bool      // steps that have met locks
+	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing
+
+	mu           sync.Mutex // guards what follows
+	spent        int64      // rows of the category's table that went
+	waiting      int        // steps that wait
+	waitingSince time.Time
+	strange      map[string]time.Time // when a step was first found in a stranger's hands
+	locked       map[string]bool      // steps that have met locks
 }

@@ -45,7 +45,13 @@ type stepper struct {
 }
 
 // share is how many rows of the step the next batch aims at.
-func (s *stepper) share() int { return max(1, int(float64(s.size)/s.weight)) }
+func (s *stepper) share() int {
+	rows := max(1, int(float64(s.size)/s.weight))
+	if left := s.left(); left > 0 {
+		rows = int(min(int64(rows), left))
+	}
+	return rows
+}
 
 // room is how many rows may go along in a batch. Of a single row, which the
 // server may have refused, a few always may.
@@ -80,20 +86,26 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 	}
 	if step.Walk == plan.WalkPartition {
 		err := s.walkPartition(ctx)
-		return s.tally, err
+		return s.tally, unlessLeft(err)
 	}
 	err := s.walkRows(ctx)
 	if err == nil {
 		err = s.comeBack(ctx)
 	}
-	switch {
-	case errors.Is(err, errLocked):
-		err = nil
-	case pg.Classify(err) == pg.Retry: // not even the first row was to be found
-		s.left, err = append(s.left, left{err: err}), nil
+	if err = unlessLeft(err); pg.Classify(err) == pg.Retry { // not even the first row was to be found
+		s.later, err = append(s.later, left{err: err}), nil
 	}
 	s.sayLocked(ctx)
 	return s.tally, s.unlessChanged(ctx, err)
+}
+
+// unlessLeft is nil for a step that is left for a reason of its own, which is
+// noted elsewhere.
+func unlessLeft(err error) error {
+	if errors.Is(err, errLocked) || errors.Is(err, errSpent) || errors.Is(err, errVain) {
+		return nil
+	}
+	return err
 }
 
 // unlessChanged puts a changed definition in the place of what came of it.
@@ -279,6 +291,8 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		case at.skip && s.maySkip() && s.step.Batch.SQL != "" && pg.Classify(err) == pg.Setup:
 			s.forbidden = true // a privilege is missing: do without
 			at.skip = false
+		case errors.Is(err, errOver):
+			return s.shrink(ctx, 1, err), nil
 		case pg.ForeignKey(err) && attempt == 1:
 			// The row that it protects may have come between our snapshot and our
 			// delete, and the next snapshot sees it.

@@ -1,0 +1,286 @@
+package purge_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
+)
+
+// paced is a table of rows that are due, of which each delete that begins takes
+// the lock 4711 when the test holds it, and has its rows by then.
+const paced = `create schema app;
+	create table app.events (id int primary key, at timestamptz not null, who text) with (autovacuum_enabled = false);
+	create index on app.events (at);
+	insert into app.events select i, '2010-01-01'::timestamptz + i * interval '1 minute', 'u' || i from generate_series(1, 6000) i;
+	create function app.wait() returns trigger language plpgsql security definer as $$ begin perform pg_advisory_xact_lock_shared(4711); return null; end $$;
+	create trigger wait after delete on app.events for each statement execute function app.wait();`
+
+// begin sweeps in the background; end waits for it.
+func (b *bundle) begin(t *testing.T, change ...func(*purge.Options)) (end func() purge.Outcome) {
+	t.Helper()
+	done := make(chan purge.Outcome, 1)
+	go func() { done <- b.run(t, in2026, append(change, logTo(&buffer{}))...)["events"] }()
+	return func() purge.Outcome {
+		t.Helper()
+		select {
+		case o := <-done:
+			return o
+		case <-time.After(time.Minute):
+			t.Fatal("the sweep does not end")
+			return purge.Outcome{}
+		}
+	}
+}
+
+func (b *bundle) until(t *testing.T, what, sql string) {
+	t.Helper()
+	pgtest.Eventually(t, what, func() bool { return b.text(t, sql) == "true" })
+}
+
+// TestPausedCategory pauses a category while a batch is under way: that one is
+// the last. Until the pause ends no run of it purges anything.
+func TestPausedCategory(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	b.db.Exec(t, `select sweeper.govern(jsonb_build_array(jsonb_build_object('category', 'events', 'relation', 'app.events'::regclass::oid, 'relation_name', 'app.events', 'mode', 'enforce', 'enabled', true)), '\x00')`)
+	keeper := b.db.Conn(t, "")
+	pgtest.QueryOne[string](t, keeper, `select pg_advisory_lock(4711)::text`)
+	end := b.begin(t, func(o *purge.Options) { o.Workers = 1 })
+	b.until(t, "a batch is under way", `select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`)
+	b.db.Exec(t, `select sweeper.set_paused('events', true, 'ops', 'peak hours')`)
+	pgtest.QueryOne[string](t, keeper, `select pg_advisory_unlock(4711)::text`)
+	o := end()
+	if o.State != purge.Paused || o.Deleted != 1000 || o.Remaining != 5000 || o.Err != nil || !strings.Contains(o.StopReason, "paused by ops since 20") {
+		t.Errorf("got %+v", o)
+	}
+	if again := b.run(t, in2026)["events"]; again.State != purge.Paused || again.Deleted != 0 || again.Remaining != 5000 {
+		t.Errorf("under the pause: %+v", again)
+	}
+	b.db.Exec(t, `select sweeper.set_paused('events', false, 'ops', 'night')`)
+	if o = b.run(t, in2026)["events"]; o.State != purge.Succeeded || o.Deleted != 5000 {
+		t.Errorf("after it: %+v", o)
+	}
+	if got := b.text(t, `select string_agg(concat_ws(' ', function, actor, object), ', ' order by call_id) from sweeper.operator_log`); got != "set_paused ops events paused, set_paused ops events goes on" {
+		t.Errorf("the operator log has %s", got)
+	}
+}
+
+// TestPausedCategoryKeepsItsPartitions has nothing dropped under a pause.
+func TestPausedCategoryKeepsItsPartitions(t *testing.T) {
+	t.Parallel()
+	b := setup(t, shots, "version: 1\ncategories:\n  shots: {table: app.shots, subject: who, start_from: at, delete: {after: P5Y}}\n")
+	b.mayDrop(t)
+	b.db.Exec(t, `insert into sweeper.paused (category, actor, reason) values ('shots', 'ops', 'test')`)
+	before := b.text(t, `select count(*) from app.shots`)
+	if o := b.run(t, in2026)["shots"]; o.State != purge.Paused || o.PartitionsDropped != 0 || b.text(t, `select count(*) from app.shots`) != before {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// TestMostRowsOfARun has runs that may purge so many rows and not one more,
+// whether the rows go in time order, by blocks, as partitions, or two steps at a
+// time; what is left goes in the runs after it.
+func TestMostRowsOfARun(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ ddl, body string }{
+		"by start":  {paced, "    delete: {after: P5Y}\n"},
+		"by blocks": {strings.Replace(paced, "create index on app.events (at);", "", 1), "    delete: {after: P5Y}\n"},
+		"of leaves, by two workers": {`create schema app; create table app.events (id int, at timestamptz not null, who text, primary key (id, at)) partition by range (at);
+			create table app.e1 partition of app.events for values from ('2010-01-01') to ('2010-01-03'); create table app.e2 partition of app.events for values from ('2010-01-03') to ('2010-02-01');
+			create table app.e3 partition of app.events for values from ('2030-01-01') to ('2030-02-01');
+			insert into app.events select i, '2010-01-01'::timestamptz + i * interval '1 minute', 'u' || i from generate_series(1, 6000) i;`, "    delete: {after: P5Y}\n    partitions: rows\n"},
+		"redacted": {paced, "    redact: {after: P5Y, columns: {who: \"null\"}}\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, test.ddl, one("UTC", test.body+"    limits: {max_rows_per_run: 2345}\n"))
+			for _, want := range []struct {
+				state      string
+				rows, left int64
+			}{{purge.Partial, 2345, 3655}, {purge.Partial, 2345, 1310}, {purge.Succeeded, 1310, 0}} {
+				o := b.run(t, in2026, func(o *purge.Options) { o.BatchRows = 700 })["events"]
+				if o.State != want.state || o.Deleted+o.Redacted != want.rows || o.Remaining != want.left {
+					t.Errorf("got %+v, want %+v", o, want)
+				}
+				if (o.State == purge.Partial) != strings.Contains(o.StopReason, "limits.max_rows_per_run of 2345 rows is reached") {
+					t.Errorf("stop reason %q", o.StopReason)
+				}
+			}
+		})
+	}
+}
+
+// TestMostRowsOfARunAndPartitions has leaves of 4000 and of 20 rows that could be
+// dropped, and runs of 1500 rows: the large one goes by rows.
+func TestMostRowsOfARunAndPartitions(t *testing.T) {
+	t.Parallel()
+	for _, manifest := range []string{"count", "none"} {
+		t.Run(manifest, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, `create schema app; create table app.shots (id int, at timestamptz not null, who text, primary key (id, at)) partition by range (at);
+				create table app.p1 partition of app.shots for values from ('2010-01-01') to ('2010-01-02'); create table app.p2 partition of app.shots for values from ('2010-01-02') to ('2010-01-10');
+				create table app.p3 partition of app.shots for values from ('2030-01-01') to ('2030-02-01');
+				insert into app.shots select i, '2010-01-01 12:00+00', 'u' || i from generate_series(1, 20) i;
+				insert into app.shots select i, '2010-01-03'::timestamptz + i * interval '1 minute', 'u' || i from generate_series(1, 4000) i;
+				`+owned,
+				"version: 1\ncategories:\n  shots: {table: app.shots, subject: who, start_from: at, delete: {after: P5Y}, manifest: "+manifest+", limits: {max_rows_per_run: 1500, max_share: 0}}\n")
+			b.mayDrop(t)
+			dropped := map[string]int64{"count": 1, "none": 0}[manifest]
+			if o := b.run(t, in2026)["shots"]; o.State != purge.Partial || o.PartitionsDropped != dropped || o.Deleted != 1500 || o.Remaining != 2520 {
+				t.Errorf("got %+v", o)
+			}
+			b.run(t, in2026)
+			if o := b.run(t, in2026)["shots"]; o.State != purge.Succeeded || o.Deleted != 1020 || b.text(t, `select count(*) from app.shots`) != "0" {
+				t.Errorf("the third: %+v", o)
+			}
+		})
+	}
+}
+
+// TestRowsPerSecondOfACategory has two categories with a rate for one: it keeps to
+// it, and the other need not.
+func TestRowsPerSecondOfACategory(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced+`create table app.notes (id int primary key, at timestamptz not null); insert into app.notes select i, '2010-01-01' from generate_series(1, 6000) i`,
+		one("UTC", "    delete: {after: P5Y}\n    limits: {rows_per_second: 2000}\n")+"  notes: {table: app.notes, start_from: at, delete: {after: P5Y}}\n")
+	for name, o := range b.run(t, in2026) {
+		if o.State != purge.Succeeded || o.Deleted != 6000 {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+	// The last batch is paid for by whoever comes next, so that 6000 rows take 2 s at least.
+	if got := b.text(t, `select string_agg(category, ' ') from sweeper.runs where finished_at - started_at >= interval '2 s'`); got != "events" {
+		t.Errorf("2 s and more took %q", got)
+	}
+	if got := b.text(t, `select string_agg(category, ' ') from sweeper.pace`); got != "events" {
+		t.Errorf("rates are kept for %q", got)
+	}
+}
+
+// TestLockWaits has the application wait for a row that a batch deletes: the
+// next batch waits until it has got its lock, and those after it are smaller.
+func TestLockWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	keeper, app := b.db.Conn(t, ""), b.db.Conn(t, "")
+	if _, err := app.Exec(t.Context(), `set application_name = 'the application'`); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.QueryOne[string](t, keeper, `select pg_advisory_lock(4711)::text`)
+	waited := make(chan string, 100)
+	end := b.begin(t, func(o *purge.Options) {
+		o.Workers, o.LockTimeout, o.BatchTarget = 1, time.Minute, time.Minute
+		o.Waited = func(category, cause string, _ time.Duration) { waited <- category + " " + cause }
+	})
+	b.until(t, "a batch is under way", `select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`)
+	updated := make(chan error, 1)
+	go func() {
+		_, err := app.Exec(t.Context(), `update app.events set who = 'x' where id = 1`)
+		updated <- err
+	}()
+	b.until(t, "the application waits and was seen", `select count(*) = 1 from pg_stat_activity where datname = current_database() and application_name = 'the application' and wait_event_type = 'Lock' and clock_timestamp() - state_change > interval '2 s'`)
+	pgtest.QueryOne[string](t, keeper, `select pg_advisory_unlock(4711)::text`)
+	if err := <-updated; err != nil {
+		t.Error(err)
+	}
+	if o := end(); o.State != purge.Succeeded || o.Deleted != 6000 {
+		t.Errorf("got %+v", o)
+	}
+	if got := <-waited; got != "events lock_waits" {
+		t.Errorf("waited for %s", got)
+	}
+	if got := b.text(t, `select concat_ws(' ', cause, why, ended_at > began_at) from sweeper.run_waits`); got != "lock_waits 1 sessions wait for locks of the purge t" {
+		t.Errorf("the wait is noted as %q", got)
+	}
+	if got := b.text(t, `select waited > interval '0' and waited < finished_at - started_at from sweeper.runs`); got != "true" {
+		t.Error("the run does not say how long it waited")
+	}
+	if got := b.text(t, `select row_count from sweeper.batches where fact = 'report' order by batch_id offset 2 limit 1`); got != "750" { // half of it, and half as much again
+		t.Errorf("the second batch after the wait has %s rows", got)
+	}
+}
+
+// TestSlotLag has the log fall behind, as nobody reads the slot: nothing is
+// purged until it has caught up.
+func TestSlotLag(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	b.db.Exec(t, `create table app.busy (v text); insert into app.busy select repeat(md5(i::text), 30) from generate_series(1, 3000) i`)
+	end := b.begin(t, func(o *purge.Options) { o.Slot, o.MaxSlotLag = b.db.Slot(), 1<<20 })
+	b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'slot_lag' and why like 'the purge log is % MiB of WAL behind, more than SWEEPER_MAX_SLOT_LAG allows'`)
+	if got := b.text(t, `select count(*) from app.events`); got != "6000" {
+		t.Errorf("%s rows are left", got)
+	}
+	b.db.Exec(t, `select pg_replication_slot_advance($1, pg_current_wal_lsn())`, b.db.Slot())
+	// What it then purges is behind again: nobody reads the slot still.
+	b.until(t, "it goes on", `select count(*) < 6000 from app.events`)
+	pgtest.Eventually(t, "it has ended", func() bool {
+		b.db.Exec(t, `select pg_replication_slot_advance($1, pg_current_wal_lsn())`, b.db.Slot())
+		return b.text(t, `select count(*) from sweeper.runs where finished_at is not null`) == "1"
+	})
+	if o := end(); o.State != purge.Succeeded || o.Deleted != 6000 {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// TestStopUnderPressure stops a run that waits.
+func TestStopUnderPressure(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	b.db.Exec(t, `create table app.busy (v text); insert into app.busy select repeat(md5(i::text), 30) from generate_series(1, 3000) i`)
+	stop, cancel := context.WithCancel(t.Context())
+	o := b.options(logTo(&buffer{}), func(o *purge.Options) { o.Slot, o.MaxSlotLag, o.Stop = b.db.Slot(), 1<<20, stop })
+	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	plan, done := b.plan(t, in2026), make(chan purge.Outcome, 1)
+	go func() { done <- purge.Run(t.Context(), pool, plan, o)[0] }()
+	b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'slot_lag'`)
+	cancel()
+	if got := <-done; got.State != purge.Stopped || got.Deleted != 0 || got.Remaining != 6000 {
+		t.Errorf("got %+v", got)
+	}
+	if got := b.text(t, `select count(*) from sweeper.run_waits where ended_at is not null`); got != "1" {
+		t.Error("the end of the wait is not noted")
+	}
+}
+
+// TestDeadRows has a table that nobody vacuums: a run with max_dead_share waits
+// for a VACUUM, and where it may vacuum itself does so in its midst.
+func TestDeadRows(t *testing.T) {
+	t.Parallel()
+	for name, owned := range map[string]bool{"vacuumed by the owner": false, "vacuumed by the daemon": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, strings.Replace(paced, "6000", "60000", 1), one("UTC", "    delete: {after: P5Y}\n    limits: {rows_per_second: 10000, max_dead_share: 0.4, max_share: 0}\n"))
+			b.db.Exec(t, `analyze app.events`)
+			if owned {
+				b.db.Exec(t, `alter table app.events owner to sweeper_daemon; grant usage on schema app to sweeper_daemon`)
+			}
+			end := b.begin(t, func(o *purge.Options) { o.Workers = 1 })
+			b.until(t, "the run has waited", `select count(*) >= 1 from sweeper.run_waits where cause = 'dead_rows' and why like '% of % rows of app.events are dead and wait for a VACUUM, more than max_dead_share 0.4 allows'`)
+			if left := b.text(t, `select count(*) from app.events`); left == "0" {
+				t.Error("it waited when nothing was left to purge")
+			}
+			if !owned {
+				pgtest.Eventually(t, "it has ended", func() bool {
+					b.db.Exec(t, `vacuum app.events`)
+					return b.text(t, `select count(*) from sweeper.runs where finished_at is not null`) == "1"
+				})
+			}
+			if o := end(); o.State != purge.Succeeded || o.Deleted != 60000 {
+				t.Errorf("got %+v", o)
+			}
+			if got := b.text(t, `select vacuum_count > 0 from pg_stat_user_tables where relid = 'app.events'::regclass`); got != "true" {
+				t.Error("nobody vacuumed")
+			}
+		})
+	}
+}

@@ -1,0 +1,218 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+)
+
+// The causes of a pause, as sweeper.run_waits and the metrics name them.
+const (
+	Evidence   = "evidence"    // what is purged would not be proved
+	ReplicaLag = "replica_lag" // a physical standby is too far behind
+	SlotLag    = "slot_lag"    // the purge log is
+	LockWaits  = "lock_waits"  // somebody waits for a lock of ours
+	DeadRows   = "dead_rows"   // too much of the table waits for a VACUUM
+)
+
+// Pause is why a run waits between two batches.
+type Pause struct {
+	Cause string // one of the constants
+	Why   string // in a sentence
+}
+
+const (
+	// pressureEvery is short, since a batch that somebody waits for may end soon.
+	pressureEvery   = 250 * time.Millisecond
+	pressureTimeout = 5 * time.Second // of one look
+	// mostDead is how long a run waits for a VACUUM that it may not do itself.
+	mostDead = 10 * time.Minute
+)
+
+// pressure is what the work of a run does to others, as it looks from time to
+// time.
+type pressure struct {
+	*run
+	pool     *pgxpool.Pool
+	standbys map[int32]standby // by the pid of the sender
+	tried    bool              // a VACUUM was, since too many rows were dead
+	failed   bool              // the last look
+}
+
+// standby is how far one had replayed when it was last seen to move.
+type standby struct {
+	replayed string
+	at       time.Time
+}
+
+// watch looks at once, and then again and again until the returned function is
+// called. Batches begin only while it finds nothing.
+func (r *run) watch(ctx context.Context, pool *pgxpool.Pool) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &pressure{run: r, pool: pool, standbys: map[int32]standby{}}
+	p.look(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(pressureEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				p.look(ctx)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// look takes over what it finds. When the server tells nothing, the last finding
+// stays.
+func (p *pressure) look(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, pressureTimeout)
+	defer cancel()
+	found, err := p.find(bounded)
+	if err != nil {
+		if !p.failed && ctx.Err() == nil {
+			p.Log.WarnContext(ctx, "pressure not seen", slog.Any("err", err))
+		}
+		p.failed = true
+		return
+	}
+	p.failed = false
+	p.pressure.Store(found)
+	switch {
+	case found == nil || found.Cause != DeadRows:
+		p.tried = false
+	case !p.tried && !p.helping:
+		p.tried = true
+		if err := p.vacuumTables(ctx, p.pool); err != nil && ctx.Err() == nil {
+			p.Log.WarnContext(ctx, "vacuum left out", slog.String("policy", p.category.Policy.Name), slog.Any("err", err))
+		}
+	}
+}
+
+// standbysSQL are those that replay: senders of logical slots, of base backups
+// and of archives are none. How far one is behind the end of the WAL tells whether
+// it stands still, which the server's own figure does not while it hears nothing.
+const standbysSQL = `
+	select r.pid, coalesce(nullif(r.application_name, ''), 'without a name'), r.replay_lsn::text, r.replay_lsn < pg_current_wal_flush_lsn(),
+	       case when r.replay_lsn < r.sent_lsn then coalesce(extract(epoch from r.replay_lag), 0) else 0 end::float8
+	  from pg_stat_replication r
+	 where r.state in ('streaming', 'catchup') and r.replay_lsn is not null
+	   and not exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')`
+
+const slotLagSQL = `select coalesce(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn), 0)::bigint from pg_replication_slots where slot_name = $1`
+
+// blockedSQL counts the sessions that wait for a lock of this process. Those of
+// the sweeper itself are named alike.
+const blockedSQL = `
+	select count(*) from pg_stat_activity a
+	 where a.wait_event_type = 'Lock' and a.datname = current_database() and a.application_name <> current_setting('application_name')
+	   and exists (select from unnest(pg_blocking_pids(a.pid)) b join pg_stat_activity o on o.pid = b
+	                where o.application_name = current_setting('application_name') and o.usename = current_user)`
+
+// deadSQL are the rows of a table and its partitions that wait for a VACUUM, and
+// all, as far as the server's statistics know.
+const deadSQL = `select coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(n_dead_tup + n_live_tup), 0)::bigint from pg_stat_all_tables where relid = any ($1)`
+
+func (p *pressure) find(ctx context.Context) (found *Pause, err error) {
+	b := &pgx.Batch{}
+	first := func(cause, why string) {
+		if found == nil {
+			found = &Pause{Cause: cause, Why: why}
+		}
+	}
+	if p.MaxReplicaLag > 0 {
+		b.Queue(standbysSQL).Query(func(rows pgx.Rows) error { return p.judgeStandbys(rows, first) })
+	}
+	if p.MaxSlotLag > 0 {
+		b.Queue(slotLagSQL, p.Slot).Query(func(rows pgx.Rows) error {
+			var lag int64
+			_, err := pgx.ForEachRow(rows, []any{&lag}, func() error {
+				if lag > p.MaxSlotLag {
+					first(SlotLag, fmt.Sprintf("the purge log is %d MiB of WAL behind, more than SWEEPER_MAX_SLOT_LAG allows", lag>>20))
+				}
+				return nil
+			})
+			return err
+		})
+	}
+	b.Queue(blockedSQL).QueryRow(func(row pgx.Row) error {
+		var n int
+		err := row.Scan(&n)
+		if n > 0 {
+			first(LockWaits, fmt.Sprintf("%d sessions wait for locks of the purge", n))
+		}
+		return err
+	})
+	if most := p.category.Policy.Limits.MaxDeadShare; most > 0 {
+		b.Queue(deadSQL, p.relations()).QueryRow(func(row pgx.Row) error {
+			var dead, all int64
+			err := row.Scan(&dead, &all)
+			if float64(dead) > most*float64(all) {
+				first(DeadRows, fmt.Sprintf("%d of %d rows of %s are dead and wait for a VACUUM, more than max_dead_share %g allows", dead, all, p.category.Table.Text, most))
+			}
+			return err
+		})
+	}
+	if err := p.pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, pg.Wrap("look at standbys, the slot and lock waits", err)
+	}
+	return found, nil
+}
+
+// judgeStandbys finds one that is too far behind: by the server's figure, or
+// because it has not moved for so long with WAL to replay.
+func (p *pressure) judgeStandbys(rows pgx.Rows, found func(cause, why string)) error {
+	var pid int32
+	var name, replayed string
+	var behind bool
+	var seconds float64
+	now, seen := p.Now(), map[int32]standby{}
+	_, err := pgx.ForEachRow(rows, []any{&pid, &name, &replayed, &behind, &seconds}, func() error {
+		one, known := p.standbys[pid]
+		if !known || !behind || one.replayed != replayed {
+			one = standby{replayed, now}
+		}
+		seen[pid] = one
+		lag := max(time.Duration(seconds*float64(time.Second)), now.Sub(one.at))
+		if lag > p.MaxReplicaLag {
+			found(ReplicaLag, fmt.Sprintf("standby %s is %s behind, more than SWEEPER_MAX_REPLICA_LAG allows", name, lag.Round(time.Second)))
+		}
+		return nil
+	})
+	p.standbys = seen
+	return err
+}
+
+// relations are the category's table and its partitions, by oid.
+func (r *run) relations() []uint32 {
+	all := []uint32{r.category.Table.OID}
+	for i := range r.category.Table.Leaves {
+		all = append(all, r.category.Table.Leaves[i].OID)
+	}
+	return all
+}
+
+// errVain is a step that is left because no VACUUM came.
+var errVain = errors.New("no VACUUM came")
+
+// inVain is the end of the patience with a VACUUM that does not come.
+func (r *run) inVain(p *Pause) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return p.Cause == DeadRows && r.Now().Sub(r.waitingSince) >= mostDead
+}
