@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -100,16 +99,12 @@ func (b *bundle) planOver(t *testing.T, conn *pgx.Conn, asOf time.Time, see func
 	for _, table := range cat.Tables {
 		see(table)
 	}
-	rows, err := conn.Query(t.Context(), `select category, tenant, retention::text from sweeper.tenant_retention order by 1, 2`)
+	rows, err := conn.Query(t.Context(), `select category, tenant, (extract(year from retention) * 12 + extract(month from retention))::int, extract(day from retention)::int from sweeper.tenant_retention order by 1, 2`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	windows, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (w plan.Window, err error) {
-		var text string
-		if err = row.Scan(&w.Category, &w.Tenant, &text); err == nil {
-			w.Retention, err = policy.ParsePeriod(strings.ReplaceAll(text, "mon", "month"))
-		}
-		return w, err
+		return w, row.Scan(&w.Category, &w.Tenant, &w.Retention.Months, &w.Retention.Days)
 	})
 	if err != nil {
 		t.Fatal(err)
