@@ -1,4 +1,4 @@
--- Pace and pauses, version 10: categories that somebody has paused, a rate for
+-- Pace and pauses, version 11: categories that somebody has paused, a rate for
 -- each category beside the one for all, and what runs waited for.
 
 create table sweeper.paused (
