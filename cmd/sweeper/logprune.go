@@ -51,6 +51,7 @@ Exit codes: 0 pruned, or nothing is old enough; 3 the log does not verify.`,
 		}
 		display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
 		r.Progress = func(done, total int64) { display.Update(done, total, "verify") }
+		r.Now = a.now
 		r.Waiting = func() {
 			a.say("another process writes the purge log; waiting for its place")
 		}
