@@ -113,11 +113,8 @@ func (n *notary) draft(ctx context.Context, s *purgelog.Snapshot, st standing) (
 		return nil, nil
 	}
 	base := st.largest(size, place{s.Pruned(), "sweeper.log_prunes"})
-	tree, err := proof.NewTree(base.Size(), base.Hashes())
-	if err == nil {
-		err = s.Extend(ctx, tree, size)
-	}
-	if err != nil {
+	tree := base.Clone()
+	if err := s.Extend(ctx, tree, size); err != nil {
 		return nil, err
 	}
 	d := &draft{c: proof.Checkpoint{Origin: epoch.Origin, Size: size, Root: tree.Root()}, tree: tree, by: []string{}}

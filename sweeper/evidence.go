@@ -206,7 +206,7 @@ func (m *memory) judgeChain(l logFacts, line int) string {
 	if !bytes.Equal(last[:], l.ChainHash) {
 		return "log_head.chain_hash is not that of the last entry; run: sweeper log verify"
 	}
-	tree, err := proof.NewTree(uint64(size), split(l.Hashes))
+	tree, err := proof.ReadTree(uint64(size), l.Hashes)
 	if err != nil {
 		return "log_head.hashes are not the edge of a tree of its size; run: sweeper log verify"
 	}
@@ -223,10 +223,7 @@ func (m *memory) grown(tree *proof.Tree, l logFacts, first int64) string {
 		return fmt.Sprintf("the purge log has %d entries and had %d; run: sweeper log verify", tree.Size(), m.size)
 	}
 	if m.tree != nil && int64(m.size) >= first {
-		old, err := proof.NewTree(m.size, m.tree.Hashes())
-		if err != nil {
-			return err.Error()
-		}
+		old := m.tree.Clone()
 		for i := int64(m.size) - first; i < l.Count; i++ {
 			old.Append([32]byte(l.Links[i*64 : i*64+32]))
 		}
@@ -236,12 +233,4 @@ func (m *memory) grown(tree *proof.Tree, l logFacts, first int64) string {
 	}
 	m.size, m.tree = tree.Size(), tree
 	return ""
-}
-
-func split(hashes []byte) [][]byte {
-	var all [][]byte
-	for ; len(hashes) >= 32; hashes = hashes[32:] {
-		all = append(all, hashes[:32])
-	}
-	return all
 }

@@ -196,11 +196,8 @@ func (n *notary) agrees(ctx context.Context, s *purgelog.Snapshot) (standing, er
 		return st, fmt.Errorf("%w: %w", ErrAnchorUnreachable, errors.Join(slices.Collect(maps.Values(st.missing))...))
 	}
 	base := st.largest(s.Size, append(before, place{s.Pruned(), "sweeper.log_prunes"})...)
-	tree, err := proof.NewTree(base.Size(), base.Hashes())
-	if err == nil {
-		err = s.Extend(ctx, tree, s.Size)
-	}
-	if err != nil {
+	tree := base.Clone()
+	if err := s.Extend(ctx, tree, s.Size); err != nil {
 		return st, err
 	}
 	if tree.Root() != s.Root {
