@@ -36,7 +36,7 @@ type serverFacts struct {
 
 // serverSQL: the writer of the log is visible to its own role alone.
 const serverSQL = `
-select clock_timestamp(), pg_is_in_recovery(), ` + timelineSQL + `, (select system_identifier::text from pg_control_system()),
+select clock_timestamp(), pg_is_in_recovery(), ` + pg.TimelineSQL + `, (select system_identifier::text from pg_control_system()),
        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end,
        s.slot_name is not null, coalesce(s.plugin = 'pgoutput' and s.database = current_database(), false), coalesce(s.active_pid, 0),
        coalesce((select application_name = $5 from pg_stat_activity where pid = s.active_pid), false), coalesce(s.wal_status, ''),

@@ -107,11 +107,8 @@ func (n *notary) follow(line int) {
 	}
 }
 
-// timelineSQL is the timeline that a primary writes; a standby has no say.
-const timelineSQL = `case when not pg_is_in_recovery() then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int else 0 end`
-
 func timelineOf(ctx context.Context, conn *pgx.Conn) (line int, err error) {
-	err = conn.QueryRow(ctx, `select `+timelineSQL).Scan(&line)
+	err = conn.QueryRow(ctx, `select `+pg.TimelineSQL).Scan(&line)
 	return line, pg.Wrap("look at the timeline", err)
 }
 
