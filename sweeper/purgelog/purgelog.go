@@ -107,12 +107,6 @@ type state struct {
 	reconcile *reconcile // nil: no gap is to be compared with the reports
 }
 
-func (s state) clone() (state, error) {
-	tree, err := proof.NewTree(s.tree.Size(), s.tree.Hashes())
-	s.tree = tree
-	return s, err
-}
-
 // Open takes the log's one writer's place and reads where it stands. The very
 // first time it writes the genesis entry, and where the slot has left WAL out,
 // one of kind gap. ErrBusy: another process has it.
