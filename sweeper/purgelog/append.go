@@ -266,7 +266,7 @@ func (a *appending) close(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.singles(ctx); err != nil {
+	if err := a.oneByOne(ctx); err != nil {
 		return err
 	}
 	for _, e := range slices.Concat(a.after, a.mismatches()) {

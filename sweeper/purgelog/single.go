@@ -17,13 +17,13 @@ const mostSingle = 1 << 18
 // of its tables a transaction names is known at its end, so that rows of one that
 // it did not name have theirs too.
 func (a *appending) each() bool {
-	return a.stamp != nil && a.stamp.evidence == "row" && a.single < mostSingle
+	return a.stamp != nil && a.stamp.evidence == "row" && a.single < a.Log.singles
 }
 
-// singles writes the entries of rows that have one each: relation by relation,
+// oneByOne writes the entries of rows that have one each: relation by relation,
 // each in the order of the write-ahead log. Such an entry is like any other, of
 // one row: its rows_root is the root over the one commitment.
-func (a *appending) singles(ctx context.Context) error {
+func (a *appending) oneByOne(ctx context.Context) error {
 	const size = 32 // of a commitment
 	one := int64(1)
 	for _, g := range a.groups {
