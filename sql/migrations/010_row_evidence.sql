@@ -4,3 +4,7 @@
 
 alter table sweeper.batches
     add column evidence text constraint evidence_is_known check (evidence in ('batch', 'row'));
+
+-- A run may have as many entries as rows; whoever waits for its vacuums asks again
+-- and again.
+create index on sweeper.purge_log (run_id) where kind = 'vacuum';
