@@ -209,6 +209,7 @@ func TestLintCoarseRedactions(t *testing.T) {
 // TestWarnings has each thing that works badly, and what is like it and does not.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
+	const leaved = `create table app.events (id int, at timestamptz, primary key (id, at)) partition by range (at); create table app.a partition of app.events for values from ('2020-01-01') to ('2021-01-01'); create table app.b partition of app.events default`
 	for name, c := range map[string]lintCase{
 		"nothing": {plainTable + `alter table app.events alter at set not null`, plain, nil},
 		"a start may be missing": {plainTable, plain, []string{
@@ -245,7 +246,15 @@ func TestWarnings(t *testing.T) {
 			`policies.yaml:6:5: column "ip" of app.events looks like personal data, and the redaction does not name it; redact it, or say keep`,
 			`policies.yaml:6:5: column "birth" of app.events looks like personal data, and the redaction does not name it; redact it, or say keep`,
 		}},
-		"personal data, not redacted": {`create table app.events (id int primary key, at timestamptz not null, email text)`, plain, nil},
+		"evidence by row, partitions go whole": {leaved, plain + "    evidence: row\n", []string{
+			`policies.yaml:7:15: a partition of app.events that is dropped is one entry of the purge log with manifest: count, whatever evidence says; say manifest: digest for a commitment to each of its rows, or partitions: rows for an entry to each`,
+		}},
+		"evidence by row, with a digest":           {leaved, plain + "    evidence: row\n    manifest: digest\n", nil},
+		"evidence by row, partitions go by rows":   {leaved, plain + "    evidence: row\n    partitions: rows\n", nil},
+		"evidence by row, partitions are detached": {leaved, plain + "    evidence: row\n    partitions: detach\n", nil},
+		"evidence by row, a condition":             {leaved, plain + "    evidence: row\n    where: [{column: id, op: gt, value: 0}]\n", nil},
+		"evidence by batch":                        {leaved, plain + "    evidence: batch\n", nil},
+		"personal data, not redacted":              {`create table app.events (id int primary key, at timestamptz not null, email text)`, plain, nil},
 		"personal data of a child": {
 			plainTable + `alter table app.events alter at set not null; create table app.kids (id int primary key, parent int, email text, phone text); create index on app.kids (parent)`,
 			withChild("match: {parent: id}, action: redact, columns: {email: zero}"),

@@ -13,7 +13,7 @@ import (
 var later = []string{
 	"notify", "review=required", "bulk_filter",
 	"limits.max_rows_per_run!=0", "limits.rows_per_second!=0", "limits.max_dead_share!=0",
-	"evidence=row", "children.*.objects",
+	"children.*.objects",
 }
 
 // NotApplied is a key in use that this version does not apply.

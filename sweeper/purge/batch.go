@@ -38,8 +38,8 @@ const (
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
 	licenceSQL  = `select count(*) from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
-	stampSQL    = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
-values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+	stampSQL    = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns, evidence)
+values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 )
 
 // span is the part of a step that one batch takes: a range of starts or of
@@ -238,7 +238,7 @@ func (r *run) stamp(step *plan.Step) []any {
 	policy := r.category.Policy
 	return []any{
 		step.Kind, r.Reason, policy.Name, step.Relation, partition, r.cutoffs[step.Kind],
-		policy.Basis, r.Actor, r.id, r.plan.PolicySHA256[:], step.Columns,
+		policy.Basis, r.Actor, r.id, r.plan.PolicySHA256[:], step.Columns, policy.Evidence,
 	}
 }
 

@@ -89,6 +89,7 @@ type Log struct {
 	parts     [][]any // rows of purge_rows not yet sent
 	rows      int     // pending rows of the WAL, to decide when to flush
 	committer *proof.Committer
+	singles   int       // most rows of one transaction that get entries of their own
 	ensured   time.Time // partitions exist up to here
 
 	registered map[string]bool // categories and policies of stamps, found in the database
@@ -129,7 +130,7 @@ func take(ctx context.Context, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), registered: map[string]bool{}}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), singles: mostSingle, registered: map[string]bool{}}
 	if err := l.lock(ctx); err != nil {
 		l.Close(context.WithoutCancel(ctx))
 		return nil, err
