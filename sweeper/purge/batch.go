@@ -144,7 +144,10 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	if err != nil {
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
-	return d, unlessSame(step, same, nil)
+	if f.torn(places) {
+		err = fmt.Errorf("%s a batch of %s: %w", step.Kind, step.Relation, errTorn)
+	}
+	return d, unlessSame(step, same, err)
 }
 
 // errChanged is a table that is no longer what the plan was made for.

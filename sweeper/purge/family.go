@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -18,6 +19,7 @@ type family struct {
 	step *plan.Step
 	done *done
 	rows []members // of each kin of the step
+	own  int64     // rows of the step's own table that went along
 
 	known *known
 }
@@ -66,7 +68,7 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 	if err != nil || len(good.places) == 0 {
 		return nil, err
 	}
-	good.leaves = slices.Repeat([]string{strconv.FormatUint(uint64(f.step.Leaf), 10)}, len(good.places))
+	good.leaves = slices.Repeat([]string{f.leaf()}, len(good.places))
 	f.rows = make([]members, len(f.step.Kin))
 	for i, k := range f.step.Kin {
 		of := good
@@ -202,10 +204,47 @@ func (f *family) queue(b *pgx.Batch, run uuid.UUID) (late reports) {
 		if len(m.places) == 0 {
 			continue
 		}
-		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, func(n int64) { f.done.kin += n }))
+		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, func(n int64) {
+			f.done.kin += n
+			if f.isOwn(i) {
+				f.own += n
+			}
+		}))
 	}
 	return late
 }
+
+// isOwn tells whether the rows of a kin are of the step's own table and go with
+// it: of a tree, a row of the step may go as that of another one.
+func (f *family) isOwn(i int) bool {
+	k := &f.step.Kin[i]
+	return k.Kind == plan.Delete && k.Relation == f.step.Relation
+}
+
+// errTorn is a row that would stay without what its start lies in: it would have
+// begun never, and nobody would look for it again. So all of it stays.
+var errTorn = errors.New("a row stays when what its retention starts from goes, so neither does; a trigger or a rule of the application keeps it, or writes it meanwhile")
+
+// torn tells whether a row of the places has stayed, or one of the same table that
+// was to go along, though what the start of some lies in has gone.
+func (f *family) torn(places []string) bool {
+	bears, leaf, all := false, f.leaf(), map[string]bool{}
+	for _, place := range places {
+		all[leaf+place] = true
+	}
+	for i, m := range f.rows {
+		bears = bears || f.step.Kin[i].Bears && len(m.places) > 0
+		for j := range m.places {
+			if f.isOwn(i) {
+				all[m.leaves[j]+m.places[j]] = true
+			}
+		}
+	}
+	return bears && f.step.Kind == plan.Delete && f.done.rows+f.own < int64(len(all))
+}
+
+// leaf is the one that the step's rows are in, as kin name theirs.
+func (f *family) leaf() string { return strconv.FormatUint(uint64(f.step.Leaf), 10) }
 
 // weigh learns how many rows go along with one, so that the next batch is not
 // larger than it should be.

@@ -279,9 +279,9 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		case at.skip && s.maySkip() && s.step.Batch.SQL != "" && pg.Classify(err) == pg.Setup:
 			s.forbidden = true // a privilege is missing: do without
 			at.skip = false
-		case pg.ForeignKey(err) && attempt == 1:
-			// The row that it protects may have come between our snapshot and our
-			// delete, and the next snapshot sees it.
+		case (pg.ForeignKey(err) || errors.Is(err, errTorn)) && attempt == 1:
+			// The row that it protects, or a child without a foreign key, may have come
+			// between our snapshot and our delete, and the next snapshot sees it.
 		case ctx.Err() != nil:
 			return false, err
 		case pg.Classify(err) == pg.Shrink:
@@ -289,18 +289,21 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.skipped = append(s.skipped, err.Error())
 			}
 			return again, nil
-		case pg.Refused(err) && len(s.refused) < mostRefused:
-			if again = s.shrink(ctx, 1, err); !again {
+		case refused(err) && len(s.refused) < mostRefused:
+			if again = s.narrow(ctx, d.places, err); !again {
 				s.refused = append(s.refused, err.Error())
 			}
 			return again, nil
-		case pg.Refused(err):
+		case refused(err):
 			return s.shrink(ctx, smallestBatch, err), nil
 		default:
 			return false, err
 		}
 	}
 }
+
+// refused tells whether the server, or what came of the batch, refuses some row.
+func refused(err error) bool { return pg.Refused(err) || errors.Is(err, errTorn) }
 
 // errLarge is a row with more than one batch may take.
 var errLarge = errors.New("what has to go along with a row in one batch is more than SWEEPER_BATCH_ROWS")
@@ -312,6 +315,22 @@ func (s *stepper) shrink(ctx context.Context, least int, err error) bool {
 	}
 	s.size = max(least, s.size/4)
 	s.Log.WarnContext(ctx, "smaller batches follow", slog.String("step", s.step.Name()), slog.Int("rows", s.size), slog.Any("err", err))
+	return true
+}
+
+// narrow has the next batches take fewer rows of the step, after one that took
+// places of them. Where rows go along it leaves these their room: what belongs to
+// one row goes with it, or stays with it, as far as a batch can hold it. false: it
+// was one row.
+func (s *stepper) narrow(ctx context.Context, places int, err error) bool {
+	if len(s.step.Kin) == 0 || places == 0 {
+		return s.shrink(ctx, 1, err)
+	}
+	if places == 1 {
+		return false
+	}
+	s.weight = min(4*s.weight, float64(s.BatchRows))
+	s.Log.DebugContext(ctx, "batches of fewer rows follow", slog.String("step", s.step.Name()), slog.Int("rows", s.share()), slog.Any("err", err))
 	return true
 }
 
