@@ -17,8 +17,9 @@ type Kin struct {
 	Kind     string // delete or redact
 	Itself   bool   // its rows have further rows of its own below them
 
-	// Bears tells that rows of the step have their start in this table. Without
-	// them a row has not begun, so that they go in the batch that the row goes in.
+	// Bears tells that rows of the step, or of what goes along with them, have their
+	// start in this table. Without it a row has not begun, so that all goes in the
+	// batch that the row goes in.
 	Bears bool
 
 	// Lock locks rows, those that it can have at once. $1, $2 and $3 are the
@@ -49,10 +50,11 @@ func (w *walk) family() {
 WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 	b = bind(1)
 	w.step.Again = b.query(fmt.Sprintf("WITH sweeper_rows AS (SELECT %s FROM %s AS t WHERE %s)", strings.TrimPrefix(columns, ", "), w.from(), due(b)) + judged)
+	below := func(k *kin) bool { return slices.ContainsFunc(all, func(o *kin) bool { return o.rule.bears(k) }) }
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i
-		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k), Lock: w.lockKin(k)}
+		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k) || below(k), Lock: w.lockKin(k)}
 		if ruled(k.table, k.kind()) {
 			b, reported := bind(3), bind(2)
 			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2"))
@@ -71,8 +73,8 @@ SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweepe
   (SELECT coalesce(max(hold_id), 0) FROM sweeper.legal_holds)
 FROM sweeper_rows`
 
-// bears tells whether the start of a category over the table lies in what goes
-// along with its rows.
+// bears tells whether the start of a category over the table lies in that of a
+// kin.
 func (r rule) bears(k *kin) bool {
 	starts := func(c policy.Category) bool { return c.Start.From != nil && r.elsewhere(c) == k.table }
 	return starts(r.category) || slices.ContainsFunc(r.others, starts)
