@@ -124,6 +124,9 @@ categories:
 	if got := b.text(t, `select string_agg(id::text, ' ' order by id) || ': ' || (select count(*) from app.ends) from app.posts where id <= 40`); got != "1 4 5 6 13 14 15 16 17 18 19: 31" {
 		t.Errorf("left are %s", got)
 	}
+	if got := b.text(t, `select count(distinct xid) from sweeper.purge_log where kind = 'delete'`); got != "1" {
+		t.Errorf("they went in %s batches", got)
+	}
 	b.checkLog(t)
 }
 
