@@ -69,6 +69,62 @@ func TestStartThatDoesNotFitABatch(t *testing.T) {
 	b.checkLog(t)
 }
 
+// TestManyStartsFitABatch has rows with more events than the smallest room, and
+// one with as many as a batch takes at all: however many rows a batch begins with,
+// it comes down to those that fit, and all of them go.
+func TestManyStartsFitABatch(t *testing.T) {
+	t.Parallel()
+	for name, rows := range map[string]string{
+		"many": `insert into app.accounts select i, 'o' from generate_series(11, 31) i; insert into app.subs (account, ended_at) select i, timestamptz '2010-01-01' from generate_series(11, 30) i, generate_series(1, 150)
+			union all select 31, timestamptz '2010-01-01' from generate_series(1, 700)`,
+		"most": `insert into app.accounts values (11, 'o'); insert into app.subs (account, ended_at) select 11, '2010-01-01' from generate_series(1, 1000)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, accounts+";"+rows, accountsPolicy, "SWEEPER_BATCH_ROWS=1000")
+			if o := b.sweep(t)["accounts"]; o.State != purge.Succeeded || o.Remaining != 0 {
+				t.Errorf("%+v", o)
+			}
+			if got := b.text(t, families); got != "3 2 100, 5 0 100" {
+				t.Errorf("left are %s", got)
+			}
+			b.checkLog(t)
+		})
+	}
+}
+
+// TestLockedBesideAStart has the application work on what belongs to one row, none
+// of which goes then: the reason is that lock and no number of events, and the
+// neighbours go.
+func TestLockedBesideAStart(t *testing.T) {
+	t.Parallel()
+	for locks, left := range map[string]string{`update app.notes set account = account where id = 2`: "2 2 1, 3 2 1, 5 0 1", `update app.subs set ended_at = ended_at where id = 2`: "2 2 0, 3 2 1, 5 0 1"} {
+		t.Run(locks, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, accounts+`; delete from app.notes where id > 5`, accountsPolicy, "SWEEPER_BATCH_ROWS=1000")
+			tx, err := b.db.Conn(t, "").Begin(t.Context())
+			if err == nil {
+				_, err = tx.Exec(t.Context(), locks)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o := b.sweep(t)["accounts"]; o.State != purge.Partial || o.Deleted != 2 || o.Remaining != 1 || !strings.Contains(o.StopReason, "others have locked 1 of the rows") || strings.Contains(o.StopReason, "BATCH_ROWS") {
+				t.Errorf("while it is locked: %+v", o)
+			}
+			if got := b.text(t, families); got != left {
+				t.Errorf("left are %s", got)
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if o := b.sweep(t)["accounts"]; o.State != purge.Succeeded || o.Deleted != 1 {
+				t.Errorf("afterwards: %+v", o)
+			}
+		})
+	}
+}
+
 // TestStartGoesOnlyWithItsRow has triggers of the application keep a row when its
 // events go. Were the events gone all the same, the row would begin never, and
 // nobody would hear of it.

@@ -244,20 +244,20 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 // what cannot be made smaller. A table that stays locked as a whole ends the step.
 func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 	at.skip = s.skips()
+	room := s.room()
 	for attempt := 1; ; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {
 			return false, err
 		}
 		began := s.Now()
-		d, err := s.batch(ctx, s.conn, s.step, at, s.room(), &s.known)
+		d, err := s.batch(ctx, s.conn, s.step, at, room, &s.known)
 		took := s.Now().Sub(began)
 		rows := d.rows + d.kin
 		switch {
+		case err == nil && d.more && rows == 0 && d.places == 1 && d.locked == 0 && room < s.BatchRows:
+			room = s.BatchRows // all for one row
 		case err == nil && d.more && rows == 0: // no step towards the end, however short it was
-			if again = s.shrink(ctx, 1, errLarge); !again {
-				s.refused = append(s.refused, errLarge.Error())
-			}
-			return again, nil
+			return s.stuck(ctx, at, d), nil
 		case err == nil:
 			s.adapt(took)
 			s.weigh(d)
@@ -306,7 +306,21 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 func refused(err error) bool { return pg.Refused(err) || errors.Is(err, errTorn) }
 
 // errLarge is a row with more than one batch may take.
-var errLarge = errors.New("what has to go along with a row in one batch is more than SWEEPER_BATCH_ROWS")
+var errLarge = errors.New("what has to go along with one row, in the same batch, is more than SWEEPER_BATCH_ROWS; raise it")
+
+// stuck takes in a batch that could take nothing, since what has to go at once did
+// not fit or is locked. Fewer rows (again) may; of one row it says which it is.
+func (s *stepper) stuck(ctx context.Context, at span, d done) (again bool) {
+	switch {
+	case s.narrow(ctx, d.places, errLarge):
+		return true
+	case d.locked > 0:
+		s.got(at, d.locked)
+	default:
+		s.refused = append(s.refused, fmt.Sprintf("%s %s: %v", s.step.Kind, s.step.Relation, errLarge))
+	}
+	return false
+}
 
 // shrink makes the next spans smaller, down to least rows. false: they are.
 func (s *stepper) shrink(ctx context.Context, least int, err error) bool {
