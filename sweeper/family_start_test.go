@@ -186,13 +186,10 @@ categories:
 	b.checkLog(t)
 }
 
-// TestChildStartsWithItsOwnChildren has accounts go along with people, that are
-// kept by a category of their own, which starts them where their subscriptions end:
-// those go first, and the account that they have started goes all the same.
-func TestChildStartsWithItsOwnChildren(t *testing.T) {
-	t.Parallel()
-	b := setup(t, dossiers+strings.ReplaceAll(accounts, "create schema app;", "")+`; alter table app.accounts add person int references app.people; create index on app.accounts (person); update app.accounts set person = id`,
-		deletesPeople+`      - table: app.accounts
+// people have accounts, whose own category only observes.
+var (
+	dossiersWithAccounts = dossiers + strings.ReplaceAll(accounts, "create schema app;", "") + `; alter table app.accounts add person int references app.people; create index on app.accounts (person); update app.accounts set person = id`
+	peopleWithAccounts   = deletesPeople + `      - table: app.accounts
         match: {person: id}
         children:
           - {table: app.subs, match: {account: id}}
@@ -205,7 +202,15 @@ func TestChildStartsWithItsOwnChildren(t *testing.T) {
     children:
       - {table: app.subs, match: {account: id}}
       - {table: app.notes, match: {account: id}}
-`)
+`
+)
+
+// TestChildStartsWithItsOwnChildren has accounts go along with people, that are
+// kept by a category of their own, which starts them where their subscriptions end:
+// those go first, and the account that they have started goes all the same.
+func TestChildStartsWithItsOwnChildren(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dossiersWithAccounts, peopleWithAccounts)
 	if o := b.sweep(t)["people"]; o.State != purge.Partial || o.Deleted != 18 || o.Children != 3+63+300 || o.Blocked != 2 || !strings.Contains(o.StopReason, "category accounts keeps rows of app.accounts") {
 		t.Errorf("%+v", o)
 	}

@@ -134,6 +134,12 @@ type Step struct {
 	Again Query
 	Kin   []Kin
 
+	// Sure is asked again when all that goes along is locked, where a start lies in
+	// it: until then it can change, and no statement that deletes the rows could tell,
+	// since their start goes first. It is Again, or Judge for a start of what goes
+	// along. Empty: no start lies there.
+	Sure Query
+
 	// Batch waits for rows that others have locked. It is empty where other tables
 	// judge the rows: there only Lock and Taken will do.
 	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run

@@ -64,6 +64,12 @@ WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 		}
 		w.step.Kin = append(w.step.Kin, next)
 	}
+	switch {
+	case slices.ContainsFunc(all, below):
+		w.step.Sure = w.step.Judge
+	case slices.ContainsFunc(all, w.bears):
+		w.step.Sure = w.step.Again
+	}
 }
 
 // judged is what Judge and Again return. The numbers of holds rise in the order in

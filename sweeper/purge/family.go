@@ -65,25 +65,48 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 		return places, nil
 	}
 	good, err := f.judge(ctx, places)
+	if err == nil {
+		good, err = f.lockAll(ctx, good, most)
+	}
 	if err != nil || len(good.places) == 0 {
 		return nil, err
-	}
-	good.leaves = slices.Repeat([]string{f.leaf()}, len(good.places))
-	f.rows = make([]members, len(f.step.Kin))
-	for i, k := range f.step.Kin {
-		of := good
-		if k.Of >= 0 {
-			of = f.rows[k.Of]
-		}
-		if err := f.lock(ctx, i, of, most); err != nil {
-			return nil, err
-		}
 	}
 	f.fit(most)
 	if f.done.more {
 		f.known.keep(good)
 	}
 	return good.places, nil
+}
+
+// lockAll locks what goes along with rows, and returns the rows. Those whose start
+// lies in it are judged again under its locks: it begins anew without rows whose
+// start has changed meanwhile.
+func (f *family) lockAll(ctx context.Context, good members, most int) (members, error) {
+	locked := f.done.locked
+	for {
+		if f.done.locked, f.done.more = locked, false; len(good.places) == 0 {
+			return good, nil
+		}
+		good.leaves = slices.Repeat([]string{f.leaf()}, len(good.places))
+		f.rows = make([]members, len(f.step.Kin))
+		for i, k := range f.step.Kin {
+			of := good
+			if k.Of >= 0 {
+				of = f.rows[k.Of]
+			}
+			if err := f.lock(ctx, i, of, most); err != nil {
+				return good, err
+			}
+		}
+		if f.step.Sure.SQL == "" {
+			return good, nil
+		}
+		sure, err := f.ask(ctx, f.step.Sure, good.places)
+		if err != nil || len(sure.places) == len(good.places) {
+			return good, err
+		}
+		good = sure
+	}
 }
 
 // fit leaves out what does not go in this batch. What hangs together goes in one
@@ -109,23 +132,25 @@ func (f *family) fit(room int) {
 	}
 }
 
+// ask has rows judged by a query of the step.
+func (f *family) ask(ctx context.Context, q plan.Query, places []string) (m members, err error) {
+	err = f.tx.QueryRow(ctx, q.SQL, append([]any{places}, q.Args...)...).Scan(&m.places, &m.tenants, &m.identities, &m.hold)
+	return m, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
+}
+
 // judge gives the rows whose families may go. Those that are known are looked at
 // by themselves.
 func (f *family) judge(ctx context.Context, places []string) (good members, err error) {
-	ask := func(q plan.Query, places []string) (m members, err error) {
-		err = f.tx.QueryRow(ctx, q.SQL, append([]any{places}, q.Args...)...).Scan(&m.places, &m.tenants, &m.identities, &m.hold)
-		return m, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
-	}
 	if len(f.known.rows) == 0 {
-		return ask(f.step.Judge, places)
+		return f.ask(ctx, f.step.Judge, places)
 	}
-	again, err := ask(f.step.Again, places)
+	again, err := f.ask(ctx, f.step.Again, places)
 	if err != nil {
 		return again, err
 	}
 	if again.hold != f.known.hold {
 		f.known.rows = nil
-		return ask(f.step.Judge, places)
+		return f.ask(ctx, f.step.Judge, places)
 	}
 	var others []string
 	good.hold = again.hold
@@ -139,7 +164,7 @@ func (f *family) judge(ctx context.Context, places []string) (good members, err 
 	if len(others) == 0 {
 		return good, nil
 	}
-	rest, err := ask(f.step.Judge, others)
+	rest, err := f.ask(ctx, f.step.Judge, others)
 	for i := range rest.places {
 		good.add(&rest, i)
 	}
