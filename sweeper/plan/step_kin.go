@@ -30,8 +30,10 @@ type Kin struct {
 	Lock Query
 
 	// Batch is the work and its report: $1, $2 and $3 are what Lock has returned,
-	// $4 is the run. It returns how many rows went. Report follows it as that of a
-	// [Step] does, and then there is no $4.
+	// $4 is the run. It returns how many rows went, and in how many of them there is
+	// as much to do as before, since a trigger has brought back what was there. Report
+	// follows it as that of a [Step] does: then there is no $4, and Batch returns the
+	// tenant of each row, and whether it is such a one.
 	Batch  Query
 	Report Query
 }
@@ -57,10 +59,10 @@ WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k) || below(k), Lock: w.lockKin(k)}
 		if ruled(k.table, k.kind()) {
 			b, reported := bind(3), bind(2)
-			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2"))
+			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2", "0::int8"))
 		} else {
 			b := bind(4)
-			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4"))
+			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4", "(SELECT count(*) FROM gone WHERE undone)"))
 		}
 		w.step.Kin = append(w.step.Kin, next)
 	}
@@ -215,7 +217,7 @@ FROM sweeper_taken`)
 }
 
 // workKin changes the rows given, as far as nothing keeps them, and returns the
-// tenant of each.
+// tenant of each and whether it is undone.
 func (w *walk) workKin(b *binder, k *kin) string {
 	var action string
 	switch k.child.Action {
@@ -230,24 +232,44 @@ func (w *walk) workKin(b *binder, k *kin) string {
 		}
 		action = fmt.Sprintf("UPDATE %s AS t SET %s", k.table.Name.Quoted(), strings.Join(null, ", "))
 	}
-	rows := w.given(k.table)
+	rows, undone := w.given(k.table), k.undone(b)
 	if rows.cte == "" {
-		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant", action, rows.at(), k.goes(b))
+		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant, %s AS undone", action, rows.at(), k.goes(b), undone)
 	}
 	if k.child.Action != "delete" && rows.tenants { // a row that was updated is in another place
 		at := locked + " AND t.ctid = given.place::tid"
 		if k.table.Kind == catalog.KindPartitioned {
 			at += " AND t.tableoid = given.leaf::oid"
 		}
-		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant", action, given, at, k.goes(b))
+		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant, %s AS undone", action, given, at, k.goes(b), undone)
 	}
 	// It has no WITH of its own: a rule of the table may keep it out of one.
 	rows.list = strings.Replace(rows.list, "FROM sweeper_list", "FROM (SELECT coalesce(jsonb_object_agg(leaf || place, tenant), '{}') AS list FROM "+given+") AS sweeper_list", 1)
-	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant", action, rows.at(), k.goes(b), rows.tenant())
+	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant, %s AS undone", action, rows.at(), k.goes(b), rows.tenant(), undone)
 }
 
-// reportKin writes down the rows that gone returns.
-func (w *walk) reportKin(b *binder, k *kin, gone, run string) string {
+// undone is that the row t which an update returns is as it was before, as far as
+// it matters: a trigger has brought it back. Whom it belonged to is read in the
+// same row as the statement has found it.
+func (k *kin) undone(b *binder) string {
+	switch k.child.Action {
+	case "redact":
+		return "(" + k.pending(b) + ") IS TRUE"
+	case "nullify":
+		some, old := make([]string, len(k.child.Match)), []string{k.rule.same()}
+		for i, m := range k.child.Match {
+			col, _ := k.table.Column(m.Other)
+			some[i] = column(m.Other) + " IS NOT NULL"
+			old = append(old, fmt.Sprintf("x.%s %s %s", catalog.Quote(m.Other), operator(col, "="), column(m.Other)))
+		}
+		return fmt.Sprintf("CASE WHEN %s THEN EXISTS (SELECT FROM %s AS x WHERE %s) ELSE false END", and(some...), k.table.Name.Quoted(), and(old...))
+	}
+	return "false"
+}
+
+// reportKin writes down the rows that gone returns, and returns how many, and
+// undone.
+func (w *walk) reportKin(b *binder, k *kin, gone, run, undone string) string {
 	columns := "NULL::text[]"
 	if names := k.columns(); names != nil {
 		parts := make([]string, len(names))
@@ -263,6 +285,6 @@ func (w *walk) reportKin(b *binder, k *kin, gone, run string) string {
 	return fmt.Sprintf(`WITH gone AS (%s),
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, run_id, row_count, columns, tenants)
-SELECT 'report', %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count`,
-		gone, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), run, columns, tenants)
+SELECT 'report', %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count, %s`,
+		gone, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), run, columns, tenants, undone)
 }

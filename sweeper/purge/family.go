@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -20,6 +21,8 @@ type family struct {
 	done *done
 	rows []members // of each kin of the step
 	own  int64     // rows of the step's own table that went along
+
+	undone int64 // rows that went along and are as they were
 
 	known *known
 }
@@ -229,7 +232,8 @@ func (f *family) queue(b *pgx.Batch, run uuid.UUID) (late reports) {
 		if len(m.places) == 0 {
 			continue
 		}
-		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, func(n int64) {
+		f.done.tried = true
+		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, &f.undone, func(n int64) {
 			f.done.kin += n
 			if f.isOwn(i) {
 				f.own += n
@@ -249,6 +253,24 @@ func (f *family) isOwn(i int) bool {
 // errTorn is a row that would stay without what its start lies in: it would have
 // begun never, and nobody would look for it again. So all of it stays.
 var errTorn = errors.New("a row stays when what its retention starts from goes, so neither does; a trigger or a rule of the application keeps it, or writes it meanwhile")
+
+// errUndone is a row with more below it that a trigger keeps as it was than a batch
+// takes: its batches would be the same for ever.
+var errUndone = errors.New("a trigger of the application has brought back what was taken from a row that goes along, so all of it stays")
+
+// sound tells why a batch over the places is not to be committed; nil: it is.
+func (f *family) sound(places []string) error {
+	var err error
+	switch {
+	case f.undone > 0:
+		err = errUndone
+	case f.torn(places):
+		err = errTorn
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s a batch of %s: %w", f.step.Kind, f.step.Relation, err)
+}
 
 // torn tells whether a row of the places has stayed, or one of the same table that
 // was to go along, though what the start of some lies in has gone.

@@ -303,21 +303,31 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 }
 
 // refused tells whether the server, or what came of the batch, refuses some row.
-func refused(err error) bool { return pg.Refused(err) || errors.Is(err, errTorn) }
+func refused(err error) bool {
+	return pg.Refused(err) || errors.Is(err, errTorn) || errors.Is(err, errUndone)
+}
 
-// errLarge is a row with more than one batch may take.
-var errLarge = errors.New("what has to go along with one row, in the same batch, is more than SWEEPER_BATCH_ROWS; raise it")
+// errLarge is a row with more than one batch may take, and errKept one with some
+// that stays, though nothing refuses.
+var (
+	errLarge = errors.New("what has to go along with one row, in the same batch, is more than SWEEPER_BATCH_ROWS; raise it")
+	errKept  = errors.New("a trigger or a rule of the application keeps what would go along with a row")
+)
 
 // stuck takes in a batch that could take nothing, since what has to go at once did
 // not fit or is locked. Fewer rows (again) may; of one row it says which it is.
 func (s *stepper) stuck(ctx context.Context, at span, d done) (again bool) {
+	err := errLarge
+	if d.tried {
+		err = errKept
+	}
 	switch {
-	case s.narrow(ctx, d.places, errLarge):
+	case s.narrow(ctx, d.places, err):
 		return true
-	case d.locked > 0:
+	case d.locked > 0 && !d.tried:
 		s.got(at, d.locked)
 	default:
-		s.refused = append(s.refused, fmt.Sprintf("%s %s: %v", s.step.Kind, s.step.Relation, errLarge))
+		s.refused = append(s.refused, fmt.Sprintf("%s %s: %v", s.step.Kind, s.step.Relation, err))
 	}
 	return false
 }
