@@ -6,6 +6,9 @@
 // whole condition itself (due by the server's arithmetic in the policy's
 // zone, the policy's where, no legal hold, nothing that references the row),
 // so that a row changed between planning and purging is judged as it is then.
+// A row whose start goes along with it, and before it, is the exception: its
+// condition stands in statements of their own, Judge and Sure of a [Step],
+// which the same transaction asks under the locks of all that goes.
 // Names come from the catalogue and are quoted; values are parameters. It
 // never decides by a cutoff: cutoffs are printed for people.
 package plan
@@ -148,7 +151,7 @@ type Step struct {
 	// security would not let rows be locked. Without any of the three this plan is
 	// not for running.
 	Lock  Query // locks rows of the range $1 to $2, with WalkStart between the places $3 and $4; returns the places of those it has got, and how many it has left
-	Taken Query // the work on the places $1; $2 is the run
+	Taken Query // the work on the places $1; $2 is the run; where Sure is asked of the rows' own start, only that nothing is left to go along
 
 	// Report follows Taken where a rule of the table lets no statement do both: then
 	// Taken has no $2, and returns the tenant of each row, which Report takes as $1

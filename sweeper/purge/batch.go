@@ -61,8 +61,8 @@ type done struct {
 }
 
 // batch purges the rows of step in a span in one transaction, and of those that
-// go along at most most, by what is known of their families. A span that holds none leaves no trace: its transaction
-// is rolled back.
+// go along at most most, by what is known of their families. A span that holds
+// none leaves no trace: its transaction is rolled back.
 func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
