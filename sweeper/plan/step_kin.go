@@ -217,7 +217,7 @@ FROM sweeper_taken`)
 }
 
 // workKin changes the rows given, as far as nothing keeps them, and returns the
-// tenant of each and whether it is undone.
+// tenant of each, whether it is undone, and the partition that it is reported for.
 func (w *walk) workKin(b *binder, k *kin) string {
 	var action string
 	switch k.child.Action {
@@ -232,20 +232,23 @@ func (w *walk) workKin(b *binder, k *kin) string {
 		}
 		action = fmt.Sprintf("UPDATE %s AS t SET %s", k.table.Name.Quoted(), strings.Join(null, ", "))
 	}
-	rows, undone := w.given(k.table), k.undone(b)
+	rows, told := w.given(k.table), k.undone(b)+" AS undone"
+	if k.byLeaf() {
+		told += ", t.tableoid AS leaf"
+	}
 	if rows.cte == "" {
-		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant, %s AS undone", action, rows.at(), k.goes(b), undone)
+		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant, %s", action, rows.at(), k.goes(b), told)
 	}
 	if k.child.Action != "delete" && rows.tenants { // a row that was updated is in another place
 		at := locked + " AND t.ctid = given.place::tid"
 		if k.table.Kind == catalog.KindPartitioned {
 			at += " AND t.tableoid = given.leaf::oid"
 		}
-		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant, %s AS undone", action, given, at, k.goes(b), undone)
+		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant, %s", action, given, at, k.goes(b), told)
 	}
 	// It has no WITH of its own: a rule of the table may keep it out of one.
 	rows.list = strings.Replace(rows.list, "FROM sweeper_list", "FROM (SELECT coalesce(jsonb_object_agg(leaf || place, tenant), '{}') AS list FROM "+given+") AS sweeper_list", 1)
-	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant, %s AS undone", action, rows.at(), k.goes(b), rows.tenant(), undone)
+	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant, %s", action, rows.at(), k.goes(b), rows.tenant(), told)
 }
 
 // undone is that the row t which an update returns is as it was before, as far as
@@ -267,6 +270,12 @@ func (k *kin) undone(b *binder) string {
 	return "false"
 }
 
+// byLeaf tells whether each partition has a report of its own. Where a rule keeps
+// the statement from reporting, the table has one.
+func (k *kin) byLeaf() bool {
+	return k.table.Kind == catalog.KindPartitioned && !ruled(k.table, k.kind())
+}
+
 // reportKin writes down the rows that gone returns, and returns how many, and
 // undone.
 func (w *walk) reportKin(b *binder, k *kin, gone, run, undone string) string {
@@ -282,9 +291,15 @@ func (w *walk) reportKin(b *binder, k *kin, gone, run, undone string) string {
 	if w.step.ByTenant {
 		tenants = "jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)"
 	}
+	partition, leaf := "NULL", "NULL::oid"
+	if k.byLeaf() {
+		leaf = "leaf"
+		partition = "(SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = leaf)"
+	}
 	return fmt.Sprintf(`WITH gone AS (%s),
-counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
-INSERT INTO sweeper.batches (fact, kind, category, relation, run_id, row_count, columns, tenants)
-SELECT 'report', %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count, %s`,
-		gone, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), run, columns, tenants, undone)
+counted AS (SELECT %s AS leaf, tenant, count(*) AS n FROM gone GROUP BY 1, 2),
+reported AS (INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, columns, tenants)
+SELECT 'report', %s, %s, %s, %s, %s::uuid, sum(n), %s, %s FROM counted GROUP BY leaf RETURNING row_count)
+SELECT coalesce(sum(row_count), 0)::int8, %s FROM reported`,
+		gone, leaf, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), partition, run, columns, tenants, undone)
 }
