@@ -118,7 +118,8 @@ func (k *kin) pending(b *binder) string {
 }
 
 // held are the conditions under which a row t is held, each to stand in an
-// EXISTS. A hold on the table alone needs no category.
+// EXISTS. A hold on the table alone needs no category, though a set of policies that
+// would leave it without one is not loaded.
 func (k *kin) held(b *binder) []string {
 	holders := k.holders
 	if len(holders) == 0 {

@@ -181,29 +181,13 @@ func leafOf(t *catalog.Table) string {
 // lockKin takes rows that belong to the rows given, which are locked.
 func (w *walk) lockKin(k *kin) Query {
 	b := bind(5)
-	from := fmt.Sprintf("%s AS up JOIN %s AS t ON %s", "sweeper_given", k.table.Name.Quoted(), k.matched("t", owned(k.of)))
 	ups := w.given(k.of)
-	ctes := []string{fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT %s AS sweeper_tenant%s FROM %s AS t WHERE %s)", ups.tenant(), carried(k.of, []*kin{k}), k.of.Name.Quoted(), ups.at())}
+	var ctes []string
 	if ups.cte != "" {
-		ctes = slices.Insert(ctes, 0, ups.cte)
+		ctes = append(ctes, ups.cte)
 	}
-	columns := fmt.Sprintf("t.ctid AS place, %s AS leaf, up.sweeper_tenant AS tenant", leafOf(k.table))
-	if k.itself() {
-		columns += carried(k.table, []*kin{k})
-		ctes = append(ctes, fmt.Sprintf("sweeper_tree AS (SELECT %[1]s, up.sweeper_tenant FROM %[2]s\n UNION SELECT %[1]s, up.sweeper_tenant FROM %[3]s)",
-			columns, from, k.further("sweeper_tree")))
-		from, columns = "sweeper_tree AS t", "t.place, t.leaf, t.tenant"
-		pointed := fmt.Sprintf("EXISTS (SELECT FROM %s AS x WHERE %s AND x.ctid <> t.place)", k.table.Name.Quoted(), k.matched("x", func(name string) string { return strings.Replace(owned(k.table)(name), "up.", "t.", 1) }))
-		if k.child.Action == "redact" {
-			from = fmt.Sprintf("sweeper_tree AS tree JOIN %s AS t ON t.ctid = tree.place AND %s = tree.leaf WHERE %s", k.table.Name.Quoted(), leafOf(k.table), k.pending(b))
-			columns = "tree.place, tree.leaf, tree.tenant"
-			pointed = "false"
-		}
-		ctes = append(ctes, fmt.Sprintf("sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s %s NOT ($5::bool AND %s) LIMIT $4::bigint)",
-			columns, from, map[bool]string{true: "AND", false: "WHERE"}[k.child.Action == "redact"], pointed))
-	} else {
-		ctes = append(ctes, fmt.Sprintf("sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s WHERE %s LIMIT CASE WHEN $5::bool IS NOT NULL THEN $4::bigint END)", columns, from, k.pending(b)))
-	}
+	ctes = append(ctes, fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT %s AS sweeper_tenant%s FROM %s AS t WHERE %s)", ups.tenant(), carried(k.of, []*kin{k}), k.of.Name.Quoted(), ups.at()))
+	ctes = append(ctes, k.wanted(b)...)
 	ctes = append(ctes, "sweeper_rows AS MATERIALIZED (SELECT place, leaf, min(tenant) AS tenant FROM sweeper_wanted GROUP BY 1, 2)")
 	found := w.listing(k.table, "sweeper_found", "sweeper_rows")
 	if found.cte != "" {
@@ -214,6 +198,29 @@ func (w *walk) lockKin(k *kin) Query {
 	return b.query("WITH RECURSIVE " + strings.Join(ctes, ",\n") + `
 SELECT coalesce(array_agg(place::text), '{}'), coalesce(array_agg(leaf::text), '{}'), coalesce(array_agg(tenant), '{}'), (SELECT count(*) FROM sweeper_rows) - count(*)
 FROM sweeper_taken`)
+}
+
+// wanted are the rows that belong to those of sweeper_given, $4 of them. Of a table
+// that points at itself they are all below those, or with $5 the outermost ones.
+func (k *kin) wanted(b *binder) []string {
+	const (
+		some  = "sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s WHERE %s LIMIT $4::bigint)"
+		typed = "$5::bool IS NOT NULL" // always
+	)
+	from := fmt.Sprintf("sweeper_given AS up JOIN %s AS t ON %s", k.table.Name.Quoted(), k.matched("t", owned(k.of)))
+	columns := fmt.Sprintf("t.ctid AS place, %s AS leaf, up.sweeper_tenant AS tenant", leafOf(k.table))
+	if !k.itself() {
+		return []string{fmt.Sprintf(some, columns, from, and(k.pending(b), typed))}
+	}
+	columns += carried(k.table, []*kin{k})
+	tree := fmt.Sprintf("sweeper_tree AS (SELECT %[1]s, up.sweeper_tenant FROM %[2]s\n UNION SELECT %[1]s, up.sweeper_tenant FROM %[3]s)",
+		columns, from, k.further("sweeper_tree"))
+	if k.child.Action == "redact" {
+		from = fmt.Sprintf("sweeper_tree AS tree JOIN %s AS t ON t.ctid = tree.place AND %s = tree.leaf", k.table.Name.Quoted(), leafOf(k.table))
+		return []string{tree, fmt.Sprintf(some, "tree.place, tree.leaf, tree.tenant", from, and(k.pending(b), typed))}
+	}
+	pointed := fmt.Sprintf("EXISTS (SELECT FROM %s AS x WHERE %s AND x.ctid <> t.place)", k.table.Name.Quoted(), k.matched("x", func(name string) string { return strings.Replace(owned(k.table)(name), "up.", "t.", 1) }))
+	return []string{tree, fmt.Sprintf(some, "t.place, t.leaf, t.tenant", "sweeper_tree AS t", "NOT ($5::bool AND "+pointed+")")}
 }
 
 // workKin changes the rows given, as far as nothing keeps them, and returns the
