@@ -2,8 +2,6 @@ package purge
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -250,59 +248,5 @@ func (f *family) isOwn(i int) bool {
 	return k.Kind == plan.Delete && k.Relation == f.step.Relation
 }
 
-// errTorn is a row that would stay without what its start lies in: it would have
-// begun never, and nobody would look for it again. So all of it stays.
-var errTorn = errors.New("a row stays when what its retention starts from goes, so neither does; a trigger or a rule of the application keeps it, or writes it meanwhile")
-
-// errUndone is a row with more below it that a trigger keeps as it was than a batch
-// takes: its batches would be the same for ever.
-var errUndone = errors.New("a trigger of the application has brought back what was taken from a row that goes along, so all of it stays")
-
-// sound tells why a batch over the places is not to be committed; nil: it is.
-func (f *family) sound(places []string) error {
-	var err error
-	switch {
-	case f.undone > 0:
-		err = errUndone
-	case f.torn(places):
-		err = errTorn
-	default:
-		return nil
-	}
-	return fmt.Errorf("%s a batch of %s: %w", f.step.Kind, f.step.Relation, err)
-}
-
-// torn tells whether a row of the places has stayed, or one of the same table that
-// was to go along, though what the start of some lies in has gone.
-func (f *family) torn(places []string) bool {
-	bears, leaf, all := false, f.leaf(), map[string]bool{}
-	for _, place := range places {
-		all[leaf+place] = true
-	}
-	for i, m := range f.rows {
-		bears = bears || f.step.Kin[i].Bears && len(m.places) > 0
-		for j := range m.places {
-			if f.isOwn(i) {
-				all[m.leaves[j]+m.places[j]] = true
-			}
-		}
-	}
-	return bears && f.step.Kind == plan.Delete && f.done.rows+f.own < int64(len(all))
-}
-
 // leaf is the one that the step's rows are in, as kin name theirs.
 func (f *family) leaf() string { return strconv.FormatUint(uint64(f.step.Leaf), 10) }
-
-// weigh learns how many rows go along with one, so that the next batch is not
-// larger than it should be.
-func (s *stepper) weigh(d done) {
-	switch {
-	case len(s.step.Kin) == 0 || d.places == 0:
-	case d.more && d.rows == 0:
-		s.weight = min(s.weight*2, float64(s.BatchRows))
-	case d.more:
-		s.weight = min(s.weight*1.2, float64(s.BatchRows))
-	default:
-		s.weight = max(1.1, (s.weight+1.1*float64(d.rows+d.kin)/float64(d.places))/2)
-	}
-}
