@@ -57,11 +57,12 @@ type done struct {
 	locked int64 // that were left because others have locked them
 	places int   // rows of the category's table that it looked at
 	more   bool  // rows of kin are left that it had no room for
+	tried  bool  // it had room for some
 }
 
 // batch purges the rows of step in a span in one transaction, and of those that
-// go along at most most, by what is known of their families. A span that holds none leaves no trace: its transaction
-// is rolled back.
+// go along at most most, by what is known of their families. A span that holds
+// none leaves no trace: its transaction is rolled back.
 func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
@@ -130,7 +131,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
 	late := f.queue(b, r.id)
-	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, func(n int64) { d.rows = n }))
+	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, nil, func(n int64) { d.rows = n }))
 	last := b
 	if len(late) > 0 { // what they report is known when the others have been done
 		last = &pgx.Batch{}
@@ -144,7 +145,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	if err != nil {
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
-	return d, unlessSame(step, same, nil)
+	return d, unlessSame(step, same, f.sound(places))
 }
 
 // errChanged is a table that is no longer what the plan was made for.
