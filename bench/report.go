@@ -18,7 +18,7 @@ type group struct {
 
 // groups are all measurements, in the order of the table in the README.
 var groups = []group{
-	deleteGroup, scatteredGroup, shapesGroup, holdsGroup, growthGroup, partitionsGroup,
+	deleteGroup, scatteredGroup, evidenceGroup, shapesGroup, holdsGroup, growthGroup, partitionsGroup,
 	loadGroup, lagGroup, decodeGroup, memoryGroup, verifyGroup, idleGroup,
 }
 

@@ -6,7 +6,7 @@ grant select on all tables in schema sweeper to sweeper_daemon, sweeper_auditor;
 -- The daemon purges. It may say what it did (batches, never their transaction
 -- id) and how its runs went; it cannot write the purge log.
 grant insert (fact, kind, reason, category, relation, partition, tenant, cutoff, basis, actor, reference, run_id, request_id,
-              policy_sha256, columns, row_count, tenants, started_at) on sweeper.batches to sweeper_daemon;
+              policy_sha256, columns, row_count, tenants, started_at, evidence) on sweeper.batches to sweeper_daemon;
 grant insert, update on sweeper.runs, sweeper.run_waits, sweeper.policy_counts, sweeper.schedules, sweeper.pace to sweeper_daemon;
 -- Not whether a partition has gone: that is the log's to say.
 revoke insert, update on sweeper.relations from sweeper_daemon;

@@ -154,7 +154,17 @@ func TestHoldOfAnotherScope(t *testing.T) {
 	govern(t, admin,
 		map[string]any{"category": "people", "relation_name": "app.people", "subject_column": "id", "tenant_column": "tenant"},
 		map[string]any{"category": "plain", "relation_name": "app.plain"})
+	before := pgtest.QueryOne[int](t, admin, nothingChanged)
+	for _, args := range []string{`null, 'r', 'me', category => 'people', relation => 'app.plain'`, `'s', 'r', 'me', category => 'plain', relation => 'app.people'`, `null, 'r', 'me', category => 'plain', tenant => 'north', relation => 'app.people'`} {
+		if err := refused(t, admin, "22023", `select sweeper.apply_hold(`+args+`)`); !strings.Contains(err.Message, "governs app.p") || !strings.Contains(err.Message, "not app.p") {
+			t.Errorf("apply_hold(%s): %q", args, err.Message)
+		}
+	}
+	if n := pgtest.QueryOne[int](t, admin, nothingChanged); n != before {
+		t.Errorf("refused calls left %d rows", n-before)
+	}
 	exec(t, admin, `select sweeper.apply_hold(null, 'r', 'me', category => 'plain')`)
+	exec(t, admin, `select sweeper.apply_hold(null, 'r', 'me', category => 'plain', relation => 'app.plain')`)
 	exec(t, admin, `select sweeper.apply_hold(null, 'r', 'me', relation => 'app.plain')`)
 	if people, plain := heldBy(t, admin, "people"), heldBy(t, admin, "plain"); people != 0 || plain != 1 {
 		t.Errorf("held: %d people and %d plain, want 0 and 1", people, plain)

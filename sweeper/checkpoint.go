@@ -25,11 +25,14 @@ func Checkpoint(ctx context.Context, cfg Config, log *slog.Logger, now func() ti
 	if err != nil {
 		return "", nil, err
 	}
-	note, unanchored, err = n.checkpoint(ctx, conn)
-	if err == nil && note == "" {
+	made, unanchored, err := n.checkpoint(ctx, conn)
+	if err == nil && made == nil {
 		err = &SetupError{"the purge log has no entry yet, or none as old as SWEEPER_CONFIRM_DELAY", "it begins with the first sweep"}
 	}
-	return note, unanchored, err
+	if err != nil {
+		return "", unanchored, err
+	}
+	return string(made.note), unanchored, nil
 }
 
 // CheckpointStatus is the newest checkpoint of the purge log, as the database

@@ -1,6 +1,8 @@
 package sweeper_test
 
 import (
+	"context"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -65,4 +67,40 @@ func TestConfirmDelayPasses(t *testing.T) {
 	}
 	w.fill(t)
 	w.gone(t)
+}
+
+// TestIdleLogIsAnchoredAfterTheDelay has a daemon come to a log that is too young
+// for a checkpoint, and nothing come to the log any more: it gets one all the same
+// when it is old enough.
+func TestIdleLogIsAnchoredAfterTheDelay(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t)
+	path := filepath.Join(t.TempDir(), "policies.yaml")
+	write(t, path, eventsEachHour)
+	late := k.with(t, "SWEEPER_ANCHOR_URL=file://"+k.dir, "SWEEPER_SIGNING_KEY="+k.private, "SWEEPER_CONFIRM_DELAY=15s", "SWEEPER_POLICIES="+path, "SWEEPER_HTTP_ADDR=")
+	late.purgeSome(t, 10)
+	if got := k.notes(t); len(got) != 0 {
+		t.Errorf("what is younger than the delay is anchored: %q", got)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- sweeper.Run(ctx, late.cfg, late.log, sweeper.RunOptions{Now: time.Now}) }()
+	entries := k.text(t, `select count(*) from sweeper.purge_log`)
+	pgtest.Eventually(t, "the log is older than the delay", func() bool {
+		return k.text(t, `select now() - max(logged_at) > interval '20 seconds' from sweeper.purge_log`) == "true"
+	})
+	pgtest.Eventually(t, "all of it is anchored", func() bool {
+		return k.text(t, `select exists (select from sweeper.checkpoints join sweeper.checkpoint_anchors using (checkpoint_id) where size = $1::bigint)`, entries) == "true"
+	})
+	if got := k.text(t, `select bool_and(c.made_at - l.logged_at >= interval '15 seconds') from sweeper.checkpoints c join sweeper.purge_log l on l.seq < c.size`); got != "true" {
+		t.Error("a checkpoint has entries that are younger than the delay")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := k.text(t, `select count(*) from sweeper.purge_log`); got != entries {
+		t.Errorf("the log had %s entries and has %s", entries, got)
+	}
+	k.sound(t, k.public)
 }

@@ -14,32 +14,33 @@ import (
 )
 
 // checkpoint makes a checkpoint of what is in the log, if it has grown since
-// the last one, and has each anchor hold the newest. An anchor that cannot be
-// reached is left out, and told in unanchored.
-func (n *notary) checkpoint(ctx context.Context, conn *pgx.Conn) (note string, unanchored error, err error) {
+// the last one, and has each anchor hold the newest, which it returns; nil:
+// nothing of the log is old enough for one. An anchor that cannot be reached is
+// left out, and told in unanchored.
+func (n *notary) checkpoint(ctx context.Context, conn *pgx.Conn) (made *draft, unanchored error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*anchorTimeout)
 	defer cancel()
 	s, err := purgelog.Snap(ctx, conn)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	defer func() { s.Close(ctx) }()
 	if s.Size == 0 {
-		return "", nil, nil
+		return nil, nil, nil
 	}
 	st, err := n.agrees(ctx, s)
 	n.health.agreed(n.now(), st.size(), err)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	d, err := n.draft(ctx, s, st)
 	if err != nil || d == nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	s.Close(ctx)
 	if d.id == 0 {
 		if d.id, err = purgelog.Keep(ctx, conn, d.c, d.tree, d.note, d.by); err != nil {
-			return "", nil, err
+			return nil, nil, err
 		}
 	}
 	var late []error
@@ -49,7 +50,7 @@ func (n *notary) checkpoint(ctx context.Context, conn *pgx.Conn) (note string, u
 			if err = put(ctx, a, d.c, d.note); errors.Is(err, anchor.ErrEquivocation) {
 				err = fmt.Errorf("%w: %w", ErrAnchorBroken, err)
 				n.health.agreed(n.now(), 0, err)
-				return "", nil, err
+				return nil, nil, err
 			}
 		}
 		if err == nil {
@@ -61,7 +62,7 @@ func (n *notary) checkpoint(ctx context.Context, conn *pgx.Conn) (note string, u
 	}
 	unanchored = errors.Join(late...)
 	n.health.anchoredTo(n.now(), d.c.Size, unanchored)
-	return string(d.note), unanchored, nil
+	return d, unanchored, nil
 }
 
 // put keeps a checkpoint at an anchor. Two processes may have signed the same
@@ -113,11 +114,8 @@ func (n *notary) draft(ctx context.Context, s *purgelog.Snapshot, st standing) (
 		return nil, nil
 	}
 	base := st.largest(size, place{s.Pruned(), "sweeper.log_prunes"})
-	tree, err := proof.NewTree(base.Size(), base.Hashes())
-	if err == nil {
-		err = s.Extend(ctx, tree, size)
-	}
-	if err != nil {
+	tree := base.Clone()
+	if err := s.Extend(ctx, tree, size); err != nil {
 		return nil, err
 	}
 	d := &draft{c: proof.Checkpoint{Origin: epoch.Origin, Size: size, Root: tree.Root()}, tree: tree, by: []string{}}

@@ -36,7 +36,7 @@ type serverFacts struct {
 
 // serverSQL: the writer of the log is visible to its own role alone.
 const serverSQL = `
-select clock_timestamp(), pg_is_in_recovery(), ` + timelineSQL + `, (select system_identifier::text from pg_control_system()),
+select clock_timestamp(), pg_is_in_recovery(), ` + pg.TimelineSQL + `, (select system_identifier::text from pg_control_system()),
        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end,
        s.slot_name is not null, coalesce(s.plugin = 'pgoutput' and s.database = current_database(), false), coalesce(s.active_pid, 0),
        coalesce((select application_name = $5 from pg_stat_activity where pid = s.active_pid), false), coalesce(s.wal_status, ''),
@@ -206,7 +206,7 @@ func (m *memory) judgeChain(l logFacts, line int) string {
 	if !bytes.Equal(last[:], l.ChainHash) {
 		return "log_head.chain_hash is not that of the last entry; run: sweeper log verify"
 	}
-	tree, err := proof.NewTree(uint64(size), split(l.Hashes))
+	tree, err := proof.ReadTree(uint64(size), l.Hashes)
 	if err != nil {
 		return "log_head.hashes are not the edge of a tree of its size; run: sweeper log verify"
 	}
@@ -223,10 +223,7 @@ func (m *memory) grown(tree *proof.Tree, l logFacts, first int64) string {
 		return fmt.Sprintf("the purge log has %d entries and had %d; run: sweeper log verify", tree.Size(), m.size)
 	}
 	if m.tree != nil && int64(m.size) >= first {
-		old, err := proof.NewTree(m.size, m.tree.Hashes())
-		if err != nil {
-			return err.Error()
-		}
+		old := m.tree.Clone()
 		for i := int64(m.size) - first; i < l.Count; i++ {
 			old.Append([32]byte(l.Links[i*64 : i*64+32]))
 		}
@@ -236,12 +233,4 @@ func (m *memory) grown(tree *proof.Tree, l logFacts, first int64) string {
 	}
 	m.size, m.tree = tree.Size(), tree
 	return ""
-}
-
-func split(hashes []byte) [][]byte {
-	var all [][]byte
-	for ; len(hashes) >= 32; hashes = hashes[32:] {
-		all = append(all, hashes[:32])
-	}
-	return all
 }

@@ -75,6 +75,46 @@ func TestChildInsertedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestStartMovedWhileABatchLocks has the application move the start of a row, which
+// lies in what goes along, when the batch has judged the row and not locked that
+// yet: the row stays with all that belongs to it, and so does the row over it.
+func TestStartMovedWhileABatchLocks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ddl, policies, category string
+		deleted                 int64
+	}{
+		"of the row":   {accounts, accountsPolicy, "accounts", 2},
+		"of its child": {dossiersWithAccounts, peopleWithAccounts, "people", 17},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, c.ddl, c.policies, "SWEEPER_LOCK_TIMEOUT=25s")
+			tx, err := b.db.Conn(t, "").Begin(t.Context())
+			if err == nil { // lets others read the table, and lock no row of it
+				_, err = tx.Exec(t.Context(), `lock table app.subs in exclusive mode; update app.subs set ended_at = now() + interval '1 year' where account = 1`)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			swept := make(chan map[string]purge.Outcome, 1)
+			go func() { swept <- b.sweep(t) }()
+			pgtest.Eventually(t, "the batch waits for the events", func() bool {
+				return pgtest.QueryOne[bool](t, b.admin, `select exists (select from pg_locks where not granted and locktype = 'relation' and relation = 'app.subs'::regclass)`)
+			})
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if o := (<-swept)[c.category]; o.Deleted != c.deleted {
+				t.Errorf("%+v", o)
+			}
+			if got := b.text(t, families); got != "1 1 100, 3 2 100, 5 0 100" {
+				t.Errorf("left are %s", got)
+			}
+		})
+	}
+}
+
 // TestLockedChild has the application work on one child: its parent stays and is
 // named, and the others go.
 func TestLockedChild(t *testing.T) {

@@ -68,8 +68,10 @@ func Fork(ctx context.Context, cfg Config, log *slog.Logger, o ForkOptions) (For
 		return done, err
 	}
 	n.forking = true
-	var unanchored error
-	done.Note, unanchored, err = n.checkpoint(ctx, conn)
+	made, unanchored, err := n.checkpoint(ctx, conn)
+	if made != nil {
+		done.Note = string(made.note)
+	}
 	if unanchored != nil && o.Warn != nil {
 		o.Warn("the first checkpoint of the new origin is not anchored yet: " + safeText(unanchored))
 	}

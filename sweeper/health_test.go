@@ -223,7 +223,7 @@ func (w *watched) green(t *testing.T) {
 	})
 	took := time.Since(began)
 	t.Logf("green after %s", took.Round(100*time.Millisecond))
-	if took > 3*tellWithin { // on a machine with much else to do
+	if took > tellWithin {
 		t.Errorf("it took %s until all was well", took)
 	}
 	if _, body := w.get(t, "/metrics"); strings.Contains(body, "sweeper_health{check=\"log\"} 0") || !strings.Contains(body, "sweeper_purging_allowed 1\n") {

@@ -20,7 +20,7 @@ const (
 // a minute, in the log: it stops purging, never the log.
 func (d *daemon) notarize(ctx context.Context, n *notary, s *stream) {
 	var made, looked time.Time
-	var size int64
+	var size int64 // that every anchor has a checkpoint of
 	for sleep(ctx, checkpointLook) == nil {
 		now := d.now()
 		entries := d.health.looked().Facts.Entries
@@ -32,8 +32,8 @@ func (d *daemon) notarize(ctx context.Context, n *notary, s *stream) {
 			}
 		case s.reading.Load() && entries != size && now.Sub(made) >= checkpointEvery:
 			made, looked = now, now
-			if d.notarized(ctx, n) == nil {
-				size = entries
+			if anchored, err := d.notarized(ctx, n); err == nil {
+				size = anchored
 			}
 		case now.Sub(looked) >= agreeEvery:
 			looked = now
@@ -42,14 +42,14 @@ func (d *daemon) notarize(ctx context.Context, n *notary, s *stream) {
 	}
 }
 
-// notarized makes one checkpoint.
-func (d *daemon) notarized(ctx context.Context, n *notary) error {
+// notarized makes one checkpoint, of as many entries as are old enough.
+func (d *daemon) notarized(ctx context.Context, n *notary) (entries int64, err error) {
 	conn, _, err := d.cfg.logger(ctx, d.instance)
 	if err != nil {
-		return err // the monitor tells of it
+		return 0, err // the monitor tells of it
 	}
 	defer closeSoon(conn)
-	_, unanchored, err := n.checkpoint(ctx, conn)
+	made, unanchored, err := n.checkpoint(ctx, conn)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -57,8 +57,10 @@ func (d *daemon) notarized(ctx context.Context, n *notary) error {
 	case unanchored != nil:
 		d.log.WarnContext(ctx, "a checkpoint is not anchored yet", slog.Any(KeyErr, unanchored))
 		err = unanchored
+	case made != nil:
+		entries = int64(made.c.Size)
 	}
-	return err
+	return entries, err
 }
 
 // look holds the log against its anchors.
@@ -75,7 +77,7 @@ func (d *daemon) look(ctx context.Context, n *notary) error {
 func (d *daemon) lastNote(ctx context.Context, n *notary) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCheckpoint)
 	defer cancel()
-	_ = d.notarized(ctx, n)
+	_, _ = d.notarized(ctx, n)
 }
 
 // conclude makes the checkpoint of what a sweep has logged, unless another

@@ -107,11 +107,8 @@ func (n *notary) follow(line int) {
 	}
 }
 
-// timelineSQL is the timeline that a primary writes; a standby has no say.
-const timelineSQL = `case when not pg_is_in_recovery() then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int else 0 end`
-
 func timelineOf(ctx context.Context, conn *pgx.Conn) (line int, err error) {
-	err = conn.QueryRow(ctx, `select `+timelineSQL).Scan(&line)
+	err = conn.QueryRow(ctx, `select `+pg.TimelineSQL).Scan(&line)
 	return line, pg.Wrap("look at the timeline", err)
 }
 
@@ -196,11 +193,8 @@ func (n *notary) agrees(ctx context.Context, s *purgelog.Snapshot) (standing, er
 		return st, fmt.Errorf("%w: %w", ErrAnchorUnreachable, errors.Join(slices.Collect(maps.Values(st.missing))...))
 	}
 	base := st.largest(s.Size, append(before, place{s.Pruned(), "sweeper.log_prunes"})...)
-	tree, err := proof.NewTree(base.Size(), base.Hashes())
-	if err == nil {
-		err = s.Extend(ctx, tree, s.Size)
-	}
-	if err != nil {
+	tree := base.Clone()
+	if err := s.Extend(ctx, tree, s.Size); err != nil {
 		return st, err
 	}
 	if tree.Root() != s.Root {

@@ -37,6 +37,7 @@ type PruneRequest struct {
 	Actor, Reason string
 	Progress      func(done, total int64)
 	Waiting       func() // hears, once, that another process writes the log
+	Now           func() time.Time
 }
 
 // Pruned is what went.
@@ -49,8 +50,8 @@ type Pruned struct {
 const pruneWaits = 15 * time.Second
 
 // PruneLog verifies what is older than SWEEPER_LOG_RETENTION and prunes it, as
-// the log's writer. While a daemon is that, there is no place for another, and
-// the daemon prunes by itself.
+// the log's writer: with its keys, and after a look at its anchors. While a
+// daemon is that, there is no place for another, and the daemon prunes by itself.
 func PruneLog(ctx context.Context, cfg Config, log *slog.Logger, r PruneRequest) (Pruned, error) {
 	conn, err := cfg.audit(ctx)
 	if err != nil {
@@ -75,7 +76,11 @@ func PruneLog(ctx context.Context, cfg Config, log *slog.Logger, r PruneRequest)
 	if err != nil || c == nil {
 		return Pruned{}, err
 	}
-	writer, err := cfg.writeLog(ctx, log, r.Waiting)
+	n, err := newNotary(cfg, log, r.Now, nil)
+	if err != nil {
+		return Pruned{}, err
+	}
+	writer, err := cfg.writeLog(ctx, log, n, r.Waiting)
 	if err != nil {
 		return Pruned{}, err
 	}
@@ -87,8 +92,9 @@ func (c Config) pruning(actor, reason string) purgelog.Pruning {
 	return purgelog.Pruning{Retention: c.LogRetention.Interval(), Label: c.LogRetention.String(), Actor: actor, Reason: reason}
 }
 
-// writeLog takes the log's one writer's place, and waits for it a while.
-func (c Config) writeLog(ctx context.Context, log *slog.Logger, waiting func()) (*purgelog.Log, error) {
+// writeLog takes the log's one writer's place, when the log continues what is
+// anchored, and waits for it a while.
+func (c Config) writeLog(ctx context.Context, log *slog.Logger, n *notary, waiting func()) (*purgelog.Log, error) {
 	i := newInstance()
 	conn, _, err := c.logger(ctx, i)
 	if err != nil {
@@ -99,10 +105,11 @@ func (c Config) writeLog(ctx context.Context, log *slog.Logger, waiting func()) 
 	if err != nil {
 		return nil, err
 	}
+	if err := n.begin(ctx, conn); err != nil {
+		return nil, err
+	}
 	for waited := time.Duration(0); ; waited += takeOver {
-		writer, err := purgelog.Open(ctx, purgelog.Options{
-			URL: c.ReplicationURL.Reveal(), SystemID: systemID, Slot: c.Slot, Confirmed: uint64(slot.Confirmed), Key: c.HMACKey.First.Bytes(), Log: log, Application: i.logger(),
-		})
+		writer, err := purgelog.Open(ctx, c.logOptions(systemID, uint64(slot.Confirmed), log, i))
 		if !errors.Is(err, purgelog.ErrBusy) {
 			return writer, err
 		}

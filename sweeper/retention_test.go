@@ -3,7 +3,9 @@ package sweeper_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,8 @@ const agedLog = `
 		update sweeper.log_head set chain_hash = chain;
 	end $$;
 	alter table sweeper.checkpoints disable trigger user;
+	alter table sweeper.checkpoint_anchors disable trigger user;
+	delete from sweeper.checkpoint_anchors;
 	delete from sweeper.checkpoints`
 
 // age makes the log's first entry an old one.
@@ -67,7 +71,7 @@ func TestPruneByHand(t *testing.T) {
 	b.sweep(t)
 	b.age(t)
 	b.checkLog(t)
-	by := sweeper.PruneRequest{Actor: "dpo", Reason: "ticket 7"}
+	by := sweeper.PruneRequest{Actor: "dpo", Reason: "ticket 7", Now: time.Now}
 	recent := time.Now().AddDate(-6, 0, 0)
 	by.Before = &recent
 	if _, err := sweeper.PruneLog(t.Context(), b.cfg, b.log, by); err == nil || !strings.Contains(err.Error(), "SWEEPER_LOG_RETENTION (P7Y)") {
@@ -98,6 +102,55 @@ func TestPruneByHand(t *testing.T) {
 	if got, err := sweeper.PruneLog(t.Context(), b.cfg, b.log, by); err != nil || got.Entries != 0 {
 		t.Errorf("once more: %+v %v", got, err)
 	}
+}
+
+// TestSignedLogIsPrunedByHand: who prunes by hand writes the log as the daemon
+// does: with its keys, with what its publications name, and only when the log
+// continues what is anchored.
+func TestSignedLogIsPrunedByHand(t *testing.T) {
+	t.Parallel()
+	private, public := signingKey(t)
+	b := daemon(t, oneEvent, oneEventPolicy, "SWEEPER_SIGNING_KEY="+private)
+	anchored := b.with(t, "SWEEPER_SIGNING_KEY="+private, "SWEEPER_ANCHOR_URL=file://"+filepath.Join(t.TempDir(), "anchor"))
+	anchored.sweep(t)
+	b.age(t)
+	by := sweeper.PruneRequest{Actor: "dpo", Reason: "ticket 7", Now: time.Now}
+
+	size := b.text(t, `select size from sweeper.log_head`)
+	if got, err := sweeper.PruneLog(t.Context(), anchored.cfg, b.log, by); !errors.Is(err, sweeper.ErrAnchorBroken) {
+		t.Errorf("a log that is not the anchored one: %+v %v", got, err)
+	}
+	if got := b.text(t, `select size from sweeper.log_head`); got != size {
+		t.Errorf("the log had %s entries and has %s", size, got)
+	}
+	covered := b.text(t, `select publications from sweeper.log_progress`)
+	if got, err := sweeper.PruneLog(t.Context(), b.cfg, b.log, by); err != nil || got.Entries != 1 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if got := b.text(t, `select publications from sweeper.log_progress`); got != covered || got == "" {
+		t.Errorf("the publications were %q and are %q", covered, got)
+	}
+	if got := b.text(t, `select string_agg(kind, ' ' order by seq) from sweeper.purge_log where kind in ('gap', 'key_rotation', 'fork', 'log_prune')`); got != "log_prune" {
+		t.Errorf("the log has %s", got)
+	}
+	b.checkLog(t)
+	b.sound(t, public)
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	cfg := b.cfg
+	cfg.HTTPAddr = sweeper.HTTPOff
+	go func() { ended <- sweeper.Run(ctx, cfg, b.log, sweeper.RunOptions{Now: time.Now}) }()
+	b.until(t, "the daemon has a schedule", `select count(*) = 1 from sweeper.schedules`)
+	b.db.Exec(t, `insert into app.events values (5000, now() - interval '1 year', 'late')`)
+	b.due(t, "true")
+	b.until(t, "the daemon purges", `select count(*) = 1 from sweeper.purges where rows_deleted = 1`)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	b.checkLog(t)
+	b.sound(t, public)
 }
 
 // TestDaemonKeepsHouse: the process that writes the log prunes it, and its health

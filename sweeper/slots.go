@@ -98,15 +98,18 @@ func takeCategory(ctx context.Context, conn *pgx.Conn, log *slog.Logger, categor
 }
 
 // endedSQL ends the runs that a process left behind, with what they did, and
-// tells the purge log so.
+// tells the purge log so. As in a run that ends by itself, rows of the
+// category's table are told from those that went along with them, as far as the
+// policies still have the category.
 const endedSQL = `
 	with gone as (
 	  update sweeper.runs r set state = 'failed', stop_reason = 'the process ended', finished_at = clock_timestamp(),
-	         deleted = done.deleted, redacted = done.redacted, partitions_dropped = done.dropped, remaining = greatest(0, r.planned - done.deleted - done.redacted)
-	    from (select o.run_id, coalesce(sum(b.row_count) filter (where b.kind in ('delete', 'drop_partition')), 0) as deleted,
-	                 coalesce(sum(b.row_count) filter (where b.kind = 'redact'), 0) as redacted,
+	         deleted = done.deleted, redacted = done.redacted, children = done.children, partitions_dropped = done.dropped, remaining = greatest(0, r.planned - done.deleted - done.redacted)
+	    from (select o.run_id, coalesce(sum(b.row_count) filter (where b.kind in ('delete', 'drop_partition') and (b.relation = g.relation_name) is not false), 0) as deleted,
+	                 coalesce(sum(b.row_count) filter (where b.kind = 'redact' and (b.relation = g.relation_name) is not false), 0) as redacted,
+	                 coalesce(sum(b.row_count) filter (where b.relation <> g.relation_name), 0) as children,
 	                 count(*) filter (where b.kind in ('drop_partition', 'detach_partition')) as dropped
-	            from sweeper.runs o left join sweeper.batches b on b.run_id = o.run_id and b.fact = 'report'
+	            from sweeper.runs o left join sweeper.governed g using (category) left join sweeper.batches b on b.run_id = o.run_id and b.fact = 'report'
 	           where o.category = $1 and o.state = 'running' group by 1) done
 	   where r.run_id = done.run_id and r.state = 'running'
 	  returning r.*)

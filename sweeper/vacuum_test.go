@@ -50,6 +50,24 @@ func TestVacuumOfOurOwnTable(t *testing.T) {
 	}
 }
 
+// TestVacuumOfChildren sweeps much of two child tables, one of them partitioned: the
+// partition that lost it is vacuumed, and the one that lost little is not.
+func TestVacuumOfChildren(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dossiers+`create table app.kids (id int primary key, parent int); create index on app.kids (parent);
+		create table app.toys (id int, region text, parent int, primary key (id, region)) partition by list (region); create index on app.toys (parent);
+		create table app.toys_eu partition of app.toys for values in ('eu'); create table app."toys US" partition of app.toys for values in ('us');
+		insert into app.kids select i, 1 + i % 20 from generate_series(1, 12000) i; insert into app.toys select i, case when i <= 12000 then 'us' else 'eu' end, 1 + i % 20 from generate_series(1, 12100) i`,
+		deletesPeople+"      - {table: app.kids, match: {parent: id}}\n      - {table: app.toys, match: {parent: id}}\n")
+	b.db.Exec(t, `alter table app.kids owner to sweeper_daemon; alter table app.toys_eu owner to sweeper_daemon; alter table app."toys US" owner to sweeper_daemon`)
+	if o := b.sweep(t)["people"]; o.State != purge.Succeeded || o.Deleted != 20 || o.Children != 24100 {
+		t.Errorf("%+v", o)
+	}
+	if got := b.text(t, `select string_agg(concat_ws(' ', relation, partition), ', ' order by relation) from sweeper.purge_log where kind = 'vacuum'`); got != `app.kids, app.toys app."toys US"` {
+		t.Errorf("the log has %q", got)
+	}
+}
+
 // TestVacuumOfSomebodyElse sweeps much of a table that the purging role may not
 // vacuum: it does not try, and says what another has done once that has happened.
 func TestVacuumOfSomebodyElse(t *testing.T) {

@@ -55,9 +55,20 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
+// TestLogAudit has every verb of an auditor look at a log, with an entry for each
+// transaction and with one for each row.
 func TestLogAudit(t *testing.T) {
 	t.Parallel()
-	s := installed(t, peopleDDL, peoplePolicy)
+	for _, evidence := range []string{"batch", "row"} {
+		t.Run(evidence, func(t *testing.T) {
+			t.Parallel()
+			auditLog(t, strings.ReplaceAll(peoplePolicy, "start_from:", "evidence: "+evidence+", start_from:"))
+		})
+	}
+}
+
+func auditLog(t *testing.T, policy string) {
+	s := installed(t, peopleDDL, policy)
 	dir := t.TempDir()
 	file := func(name string, text []byte) string {
 		path := filepath.Join(dir, name)

@@ -24,7 +24,8 @@ pruned. Legal holds are over the data of the policies and not over the log.
 sweeper run does the same by itself, once a day. While it writes the log this verb
 waits 15 s for its place and then gives up.
 
-Exit codes: 0 pruned, or nothing is old enough; 3 the log does not verify.`,
+Exit codes: 0 pruned, or nothing is old enough; 3 the log does not verify, or does not
+continue what is anchored; 6 an anchor cannot be reached.`,
 		Example: `  sweeper log prune --before 2019-01-01 --actor dpo@example.com --reason "ticket 4711"`,
 		Args:    cobra.NoArgs,
 	}
@@ -51,6 +52,7 @@ Exit codes: 0 pruned, or nothing is old enough; 3 the log does not verify.`,
 		}
 		display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
 		r.Progress = func(done, total int64) { display.Update(done, total, "verify") }
+		r.Now = a.now
 		r.Waiting = func() {
 			a.say("another process writes the purge log; waiting for its place")
 		}

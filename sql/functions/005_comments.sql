@@ -189,8 +189,9 @@ comment on column sweeper.batches.row_count is 'Rows that went, in a report; NUL
 comment on column sweeper.batches.tenants is 'The same by tenant: [{"tenant": …, "rows": …}, …].';
 comment on column sweeper.batches.writer is 'The role that wrote the row, which nobody can choose: sweeper_owner in the installed functions. NULL in rows from before there was this column.';
 comment on column sweeper.batches.started_at is 'When the run began, in a run_end; in a vacuum, when it ended.';
+comment on column sweeper.batches.evidence is 'In a stamp: row, when each row that its transaction purges is to have an entry of its own in the purge log; batch or NULL: one entry for all rows of a relation.';
 
-comment on table sweeper.purge_log is 'The purge log: append-only, one entry per committed transaction, relation and kind, taken from the write-ahead log.';
+comment on table sweeper.purge_log is 'The purge log: append-only, one entry per committed transaction, relation and kind, or per row under evidence: row, taken from the write-ahead log.';
 comment on column sweeper.purge_log.seq is 'Number of the entry, from 0 and without gaps: its index in the tree.';
 comment on column sweeper.purge_log.logged_at is 'When the entry was appended.';
 comment on column sweeper.purge_log.committed_at is 'When the transaction committed.';

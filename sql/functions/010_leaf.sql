@@ -64,6 +64,15 @@ revoke all on function sweeper.leaf_bytes(sweeper.purge_log) from public;
 comment on function sweeper.leaf_bytes(sweeper.purge_log) is
     'The bytes that leaf_hash of an entry is taken over: leaf_hash = sha256(''\x00'' || leaf_bytes(e)).';
 
+-- prune_digest is what an entry of kind log_prune commits to; the same as
+-- proof.Prune.Digest. The label is 'sweeper/prune/v1'.
+create or replace function sweeper.prune_digest(size bigint, chain_hash bytea, hashes bytea) returns text
+language sql immutable parallel safe
+return encode(sha256(decode('737765657065722f7072756e652f7631', 'hex') || int8send(size) || chain_hash || hashes), 'hex');
+revoke all on function sweeper.prune_digest(bigint, bytea, bytea) from public;
+comment on function sweeper.prune_digest(bigint, bytea, bytea) is
+    'What an entry of kind log_prune ends with: SHA-256 over the record in log_prunes.';
+
 -- The words of the problems are those of proof.Verifier, which finds the same.
 --
 -- gone    what was pruned last; a row of zeros when nothing ever was
@@ -149,8 +158,7 @@ begin atomic
                                     else 'log_prunes is not what this entry says of the prune' end
           from gone as g
           left join sweeper.purge_log as p on p.seq = g.entry_seq
-         where g.size > 0 and not coalesce(p.kind = 'log_prune' and right(p.reference, 73) = '; digest ' ||
-               encode(sha256(decode('737765657065722f7072756e652f7631', 'hex') || int8send(g.size) || g.chain_hash || g.hashes), 'hex'), false)
+         where g.size > 0 and not coalesce(p.kind = 'log_prune' and right(p.reference, 73) = '; digest ' || sweeper.prune_digest(g.size, g.chain_hash, g.hashes), false)
         union all
         select l.seq, 4, 'row commitments do not add up to row_count'
           from link as l left join rows as r on r.seq = l.seq

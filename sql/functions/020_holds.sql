@@ -335,13 +335,19 @@ begin
     if relation is not null and not exists (select from sweeper.governed g where g.relation = apply_hold.relation) then
         raise exception 'apply_hold: relation % is governed by no policy', relation using errcode = '22023';
     end if;
+    if category is not null and relation is not null and not exists (
+            select from sweeper.governed g where g.category = apply_hold.category and g.relation = apply_hold.relation) then
+        raise exception 'apply_hold: category "%" governs %, not %; name one of the two', category,
+            (select g.relation_name from sweeper.governed g where g.category = apply_hold.category), sweeper.relation_name(relation)
+            using errcode = '22023';
+    end if;
     if expires_at <= clock_timestamp() then
         raise exception 'apply_hold: expires_at lies in the past' using errcode = '22023';
     end if;
     -- Such a hold would protect nothing, and no sweep would begin beside it.
     if not (select coalesce(bool_or(case when subject is not null then g.subject_column is not null
                                          when tenant is not null then g.tenant_column is not null
-                                         else true end), true)
+                                         else true end), not exists (select from sweeper.governed))
               from sweeper.governed g
              where g.category = coalesce(apply_hold.category, g.category) and g.relation = coalesce(apply_hold.relation, g.relation)) then
         raise exception 'apply_hold: % would hold nothing: no category that the hold is for names a % column',

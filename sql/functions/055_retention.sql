@@ -13,15 +13,6 @@ revoke all on function sweeper.prunable_until(interval, timestamptz) from public
 comment on function sweeper.prunable_until(interval, timestamptz) is
     'The first instant of the month (UTC) before which every month ended at least that long ago, and before a given time.';
 
--- prune_digest is what an entry of kind log_prune commits to; the same as
--- proof.Prune.Digest. The label is 'sweeper/prune/v1'.
-create or replace function sweeper.prune_digest(size bigint, chain_hash bytea, hashes bytea) returns text
-language sql immutable parallel safe
-return encode(sha256(decode('737765657065722f7072756e652f7631', 'hex') || int8send(size) || chain_hash || hashes), 'hex');
-revoke all on function sweeper.prune_digest(bigint, bytea, bytea) from public;
-comment on function sweeper.prune_digest(bigint, bytea, bytea) is
-    'What an entry of kind log_prune ends with: SHA-256 over the record in log_prunes.';
-
 -- prune_log drops the months of the log before until, and keeps what verifies
 -- the others. The process that writes the log calls it in the transaction that
 -- appends the entry, so that entry, record and drop come about together or not

@@ -1,4 +1,4 @@
--- That a table was vacuumed after a purge is a fact, version 5.
+-- That a table was vacuumed after a purge is a fact, version 6.
 
 alter table sweeper.batches
     drop constraint fact_is_known,

@@ -39,9 +39,9 @@ end $$;`
 const policies = `version: 1
 categories:
   events: {table: app.events, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, schedule: {every: 1s}}
-  people: {table: app.people, subject: who, start_from: at, redact: {after: P90D, columns: {email: {hmac: "redacted-%s"}, name: "null"}}, delete: {after: P5Y}, schedule: {every: 1s}}
+  people: {table: app.people, subject: who, evidence: row, start_from: at, redact: {after: P90D, columns: {email: {hmac: "redacted-%s"}, name: "null"}}, delete: {after: P5Y}, schedule: {every: 1s}}
   shots: {table: app.shots, subject: who, tenant: tenant, start_from: at, delete: {after: P1Y}, partitions: drop, schedule: {every: 1s}}
-  marks: {table: app.marks, subject: who, start_from: at, delete: {after: P1Y}, schedule: {every: 1s}}
+  marks: {table: app.marks, subject: who, evidence: row, start_from: at, delete: {after: P1Y}, schedule: {every: 1s}}
 `
 
 // site is one application's database, with sweeper installed or about to be.

@@ -130,6 +130,10 @@ func (w *truth) transaction(xid string, tx []change, committer *proof.Committer)
 	}
 	for which, n := range counts {
 		kind, leaf, _ := strings.Cut(which, " ")
+		if root := rootOf(leaf); stamp != "" && (root == "app.people" || root == "app.marks") { // evidence: row
+			w.entries[logged(xid, kind, leaf, 1, who)] += n
+			continue
+		}
 		w.entries[logged(xid, kind, leaf, int64(n), who)]++
 	}
 }

@@ -424,6 +424,12 @@ func (b *batch) log() {
 	}
 	for which, n := range b.counts {
 		kind, leaf, _ := strings.Cut(which, " ")
+		if b.category != nil && b.category.row {
+			b.entries[logged(b.xid, kind, b.named(leaf), 1, reason, category, run)] += n
+			b.seen["rows with an entry each"] += n
+			continue
+		}
 		b.entries[logged(b.xid, kind, b.named(leaf), int64(n), reason, category, run)]++
+		b.seen["entries of a batch"]++
 	}
 }

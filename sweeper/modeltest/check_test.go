@@ -205,6 +205,10 @@ func (s *site) checkPurges(w *truth) {
 			where n <> (select coalesce(sum(row_count), 0) from sweeper.purge_log l where l.run_id = p.run_id and kind in ('delete', 'redact', 'drop_partition'))`,
 		"runs count other rows than the log": `select count(*) from sweeper.runs r where state <> 'running' and deleted + redacted + children <>
 			(select coalesce(sum(row_count), 0) from sweeper.purge_log l where l.run_id = r.run_id and kind in ('delete', 'redact', 'drop_partition'))`,
+		"runs count rows that went along as their own, or the other way round": `select count(*) from sweeper.runs r join sweeper.governed g using (category)
+			cross join lateral (select coalesce(sum(row_count) filter (where kind <> 'redact' and relation = g.relation_name), 0) as deleted, coalesce(sum(row_count) filter (where kind = 'redact' and relation = g.relation_name), 0) as redacted
+				from sweeper.purge_log l where l.run_id = r.run_id and kind in ('delete', 'redact', 'drop_partition')) l
+			where state <> 'running' and (r.deleted, r.redacted) <> (l.deleted, l.redacted)`,
 		"runs count other partitions than the log": `select count(*) from sweeper.runs r where state <> 'running' and partitions_dropped <>
 			(select count(*) from sweeper.purge_log l where l.run_id = r.run_id and kind in ('drop_partition', 'detach_partition'))`,
 		"runs that wait or observe have purged": `select count(*) from sweeper.runs where state in ('awaiting_approval', 'observed') and deleted + redacted + children + partitions_dropped > 0`,

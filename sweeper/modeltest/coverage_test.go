@@ -40,6 +40,7 @@ var expected = map[string]int{
 	"partitions: detach, manifest none": 1, "partitions: detach, manifest count": 1, "partitions: detach, manifest digest": 1, "partition": 10,
 	"rows deleted from accounts": 100, "rows deleted from heap": 100, "rows deleted from items": 20, "rows deleted from logs": 100,
 	"rows deleted from marks": 100, "rows deleted from orders": 100, "rows deleted from parts": 3, "rows deleted from people": 40, "rows deleted from shots": 100,
+	"rows with an entry each": 200, "entries of a batch": 100,
 	"runs: succeeded": 200, "runs: partial": 3, "runs: stopped": 30, "runs: awaiting_approval": 5, "runs: observed": 5,
 }
 

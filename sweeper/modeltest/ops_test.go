@@ -54,7 +54,7 @@ func (w *world) draw() {
 	// With no category there is no sweep, and nobody who reads the slot to its end.
 	still := !slices.ContainsFunc(w.now.categories, func(c category) bool { return !c.disabled })
 	if w.now.version > 1 && w.chance(70) || still {
-		w.ops = append(w.ops, w.change(&policySet{zone: w.now.zone, categories: w.sets[1].categories}))
+		w.ops = append(w.ops, w.change(&policySet{zone: w.now.zone, categories: slices.Clone(w.sets[1].categories)}))
 	}
 }
 
@@ -449,6 +449,8 @@ func (w *world) policy() op {
 // change puts a set in the place of the one before.
 func (w *world) change(next *policySet) op {
 	next.version = w.now.version + 1
+	c := &next.categories[next.version%len(next.categories)] // that one is logged another way from here on
+	c.row = !c.row
 	w.sets[next.version], w.now = next, next
 	return op{kind: "policy", n: next.version}
 }

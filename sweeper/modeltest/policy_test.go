@@ -25,6 +25,7 @@ type category struct {
 	children                     []child
 	partitions, manifest         string
 	observe, disabled            bool
+	row                          bool    // evidence: row
 	share                        float64 // 0: none
 }
 
@@ -125,6 +126,9 @@ func (c category) lines() (all []string) {
 	if c.partitions != "" {
 		say("partitions: %s", c.partitions)
 		say("manifest: %s", c.manifest)
+	}
+	if c.row {
+		say("evidence: row")
 	}
 	if c.observe {
 		say("mode: observe")

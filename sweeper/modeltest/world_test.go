@@ -164,6 +164,7 @@ func (w *world) add(c category) {
 	if c.start.column == "" {
 		c.start = start{column: "at"}
 	}
+	c.row = (w.seed+uint64(len(w.now.categories)))%2 == 1
 	w.now.categories = append(w.now.categories, c)
 }
 

@@ -25,6 +25,10 @@ import (
 // ConnectTimeout bounds one attempt to connect, when the URL sets none.
 const ConnectTimeout = 10 * time.Second
 
+// TimelineSQL is the timeline that a primary writes, as an expression; a standby
+// has no say, and gives 0.
+const TimelineSQL = `case when not pg_is_in_recovery() then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int else 0 end`
+
 // session is set at connect time, so that neither role defaults, database
 // defaults nor the application's search_path can change what our statements
 // mean. JIT is off because the planner's costs for a batch statement with

@@ -18,6 +18,7 @@ type kin struct {
 	up    *kin           // the kin over it; nil: of is the category's table
 	rule  rule           // what its own rows are judged by
 	below []*kin
+	all   []*kin // that go along with the same rows, this one among them
 
 	holders []policy.Category // those over its table, by whose subjects and tenants holds find its rows
 }
@@ -60,6 +61,9 @@ func (r rule) kin(disposition string) []*kin {
 		}
 	}
 	visit(r.category.Children, r.table, nil)
+	for _, k := range all {
+		k.all = all
+	}
 	return all
 }
 
@@ -114,7 +118,8 @@ func (k *kin) pending(b *binder) string {
 }
 
 // held are the conditions under which a row t is held, each to stand in an
-// EXISTS. A hold on the table alone needs no category.
+// EXISTS. A hold on the table alone needs no category, though a set of policies that
+// would leave it without one is not loaded.
 func (k *kin) held(b *binder) []string {
 	holders := k.holders
 	if len(holders) == 0 {
@@ -134,8 +139,9 @@ func (k *kin) held(b *binder) []string {
 // keeper is something that keeps a row which is to go along, and with it the row
 // that it belongs to.
 type keeper struct {
-	name string
-	sql  func(b *binder) string // over the row t
+	name  string
+	sql   func(b *binder) string // over the row t
+	early bool                   // what it reads goes along too, and may have gone before the row
 }
 
 // keepers are the categories over the child's table that keep its rows longer,
@@ -150,10 +156,10 @@ func (k *kin) keepers() []keeper {
 		one.others = []policy.Category{o}
 		all = append(all, keeper{fmt.Sprintf("category %s keeps rows of %s", o.Name, k.table.Name), func(b *binder) string {
 			return "(" + one.agreed(b) + ") IS NOT TRUE"
-		}})
+		}, slices.ContainsFunc(k.all, one.bears)})
 	}
 	for i, fk := range k.rule.blocking() {
-		all = append(all, keeper{keyName(fk), func(b *binder) string { return "EXISTS (" + k.rule.references(b)[i] + ")" }})
+		all = append(all, keeper{name: keyName(fk), sql: func(b *binder) string { return "EXISTS (" + k.rule.references(b)[i] + ")" }})
 	}
 	return all
 }
@@ -162,12 +168,15 @@ func keyName(fk catalog.ForeignKey) string {
 	return fmt.Sprintf("foreign key %q of %s", fk.Constraint, fk.Table)
 }
 
-// goes is the whole condition of a row t that is to go along with one that goes:
-// neither held nor kept, and nothing left below it.
+// goes is the condition of a row t that is to go along with one that goes: neither
+// held nor kept, and nothing left below it. What keeps a row by a start that goes
+// along was asked before, in the same transaction.
 func (k *kin) goes(b *binder) string {
 	parts := []string{k.pending(b), notHeld(k.held(b))}
 	for _, keep := range k.keepers() {
-		parts = append(parts, "NOT ("+keep.sql(b)+")")
+		if !keep.early {
+			parts = append(parts, "NOT ("+keep.sql(b)+")")
+		}
 	}
 	for _, below := range k.below {
 		parts = append(parts, "NOT EXISTS ("+below.left(b)+")")

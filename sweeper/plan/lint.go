@@ -62,6 +62,7 @@ type linter struct {
 	table    *catalog.Table
 	writes   writes
 	prefix   string   // of the keys: "" of the category, else "children.0."
+	redacts  bool     // a child that goes with a redaction, or one below it
 	commands []string // what is done to the table, beside reading it
 	problems []*policy.Error
 }

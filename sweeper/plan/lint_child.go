@@ -29,7 +29,7 @@ func EachChild(c policy.Category, visit func(child policy.Child, table catalog.N
 // children checks what goes along with the rows of the table.
 func (l *linter) children(children []policy.Child) {
 	for i, c := range children {
-		k := linter{set: l.set, cat: l.cat, category: l.category, prefix: fmt.Sprintf("%schildren.%d.", l.prefix, i)}
+		k := linter{set: l.set, cat: l.cat, category: l.category, prefix: fmt.Sprintf("%schildren.%d.", l.prefix, i), redacts: l.redacts}
 		k.child(c, l.table)
 		l.problems = append(l.problems, k.problems...)
 	}
@@ -50,9 +50,7 @@ func (l *linter) child(c policy.Child, parent *catalog.Table) {
 		l.identity()
 		l.leaves()
 	}
-	if from := l.category.Start.From; c.On == "redact" && c.Action != "keep" && from != nil && from.Schema == c.Schema && from.Relation == c.Relation {
-		l.fail("on", "%s tells when rows of the category start, and on: redact would take that from rows that stay; use action: keep, or on: delete", l.table.Name)
-	}
+	l.starters(c)
 	for _, m := range c.Match {
 		l.match("match."+m.Other, l.table, parent, m)
 		if c.Action == "nullify" {
@@ -76,6 +74,27 @@ func (l *linter) child(c policy.Child, parent *catalog.Table) {
 		l.foreignKeys(below)
 	}
 	l.children(c.Children)
+}
+
+// starters refuses that rows which tell when others start follow a redaction:
+// what starts by them stays. Nothing below such a child may touch them either.
+func (l *linter) starters(c policy.Child) {
+	below := l.redacts
+	l.redacts = below || c.On == "redact"
+	if !l.redacts || c.Action == "keep" {
+		return
+	}
+	for _, s := range l.starting() {
+		of := "the category"
+		if s.Name != l.category.Name {
+			of = "category " + s.Name
+		}
+		if below {
+			l.fail("table", "%s tells when rows of %s start, and below a child with on: redact that would be taken from rows that stay; use action: keep", l.table.Name, of)
+		} else {
+			l.fail("on", "%s tells when rows of %s start, and on: redact would take that from rows that stay; use action: keep, or on: delete", l.table.Name, of)
+		}
+	}
 }
 
 // nullify refuses to cut a child off by a column that cannot be NULL.

@@ -131,6 +131,40 @@ func TestLintStarts(t *testing.T) {
 	})
 }
 
+// TestLintStartTables: what tells when rows start, in whichever table, is for no
+// redaction to change, nor to take away from rows that stay.
+func TestLintStartTables(t *testing.T) {
+	t.Parallel()
+	const (
+		tables = plainTable + `create table app.calls (id int primary key, event int, org text, ended_at timestamptz, at timestamptz, note text, ended text, made timestamptz generated always as (ended_at) stored);
+			create table app.kids (id int primary key, event int, note text); create table app.people (id int primary key, org text, at timestamptz, ended_at timestamptz);`
+		start  = "start_from: {table: app.calls, column: ended_at, match: {event: id}}"
+		others = "    table: app.events\n    " + start + "\n    delete: {after: P5Y}\n"
+		calls  = others + "  phoned:\n    table: app.calls\n    start_from: at\n    redact: {after: P1Y, columns: {"
+		people = others + "  people:\n    table: app.people\n    start_from: at\n    redact: {after: P1Y, columns: {org: zero}}\n    delete: {after: P9Y}\n    children:\n      - "
+		own    = "    table: app.events\n    " + start + "\n    redact: {after: P1Y, columns: {who: zero}}\n    delete: {after: P9Y}\n    children:\n      - "
+		match  = "match: {event: id}"
+	)
+	lints(t, map[string]lintCase{
+		"its column":           {tables, calls + "ended_at: {truncate: year}}}\n", []string{`policies.yaml:10:36: column "ended_at" of app.calls tells when rows of category events start; redacting it would move their clock`}},
+		"its column, set":      {tables, calls + "note: zero}, set: {ended_at: 2001-01-01}}\n", []string{`policies.yaml:10:55: column "ended_at" of app.calls tells when rows of category events start; redacting it would move their clock`}},
+		"what makes it":        {tables, strings.Replace(calls, "column: ended_at", "column: made", 1) + "ended_at: {truncate: year}}}\n", []string{`policies.yaml:10:36: column "ended_at" of app.calls makes the generated column "made", which tells when rows of category events start; redacting it would move their clock`}},
+		"its match":            {tables, calls + "event: zero}}\n", []string{`policies.yaml:10:36: column "event" of app.calls leads to rows of category events, which start by it; redacting it would move their clock`}},
+		"another column of it": {tables, calls + "note: zero}}\n", nil},
+		"one of the same name": {tables, strings.ReplaceAll(others, "app.events", "app.people") + "    redact: {after: P1Y, columns: {ended_at: \"null\"}}\n", nil},
+
+		"a child's column, with a deletion": {tables, people + "{table: app.calls, " + match + `, action: redact, columns: {ended_at: "null"}}` + "\n", []string{`policies.yaml:13:74: column "ended_at" of app.calls tells when rows of category events start; redacting it would move their clock`}},
+		"a child with a deletion":           {tables, people + "{table: app.calls, " + match + "}\n", nil},
+		"a child with a redaction":          {tables, people + "{table: app.calls, " + match + ", on: redact}\n", []string{`policies.yaml:13:52: app.calls tells when rows of category events start, and on: redact would take that from rows that stay; use action: keep, or on: delete`}},
+		"a child of its own":                {tables, own + "{table: app.calls, " + match + ", on: redact}\n", []string{`policies.yaml:9:52: app.calls tells when rows of the category start, and on: redact would take that from rows that stay; use action: keep, or on: delete`}},
+		"a child that is kept":              {tables, own + "{table: app.calls, " + match + ", on: redact, action: keep}\n", nil},
+		"below a child of another":          {tables, people + "{table: app.kids, " + match + ", on: redact, children: [{table: app.calls, match: {event: id}}]}\n", []string{`policies.yaml:13:78: app.calls tells when rows of category events start, and below a child with on: redact that would be taken from rows that stay; use action: keep`}},
+		"below a child of its own":          {tables, own + "{table: app.kids, " + match + ", on: redact, children: [{table: app.calls, match: {event: id}, action: nullify}]}\n", []string{`policies.yaml:9:78: app.calls tells when rows of the category start, and below a child with on: redact that would be taken from rows that stay; use action: keep`}},
+		"below a child that goes along":     {tables, own + "{table: app.kids, " + match + ", children: [{table: app.calls, match: {event: id}}]}\n", nil},
+		"below a child, twice":              {tables, own + "{table: app.kids, " + match + `, on: redact, action: redact, columns: {note: zero}, children: [{table: app.calls, match: {event: id}, on: redact}]}` + "\n", []string{`policies.yaml:9:117: app.calls tells when rows of the category start, and below a child with on: redact that would be taken from rows that stay; use action: keep`}},
+	})
+}
+
 func TestLintDroppedTriggers(t *testing.T) {
 	t.Parallel()
 	const parts = `create table app.events (id int, at timestamptz, primary key (id, at)) partition by range (at); create table app.old partition of app.events default;
@@ -175,6 +209,7 @@ func TestLintCoarseRedactions(t *testing.T) {
 // TestWarnings has each thing that works badly, and what is like it and does not.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
+	const leaved = `create table app.events (id int, at timestamptz, primary key (id, at)) partition by range (at); create table app.a partition of app.events for values from ('2020-01-01') to ('2021-01-01'); create table app.b partition of app.events default`
 	for name, c := range map[string]lintCase{
 		"nothing": {plainTable + `alter table app.events alter at set not null`, plain, nil},
 		"a start may be missing": {plainTable, plain, []string{
@@ -211,7 +246,15 @@ func TestWarnings(t *testing.T) {
 			`policies.yaml:6:5: column "ip" of app.events looks like personal data, and the redaction does not name it; redact it, or say keep`,
 			`policies.yaml:6:5: column "birth" of app.events looks like personal data, and the redaction does not name it; redact it, or say keep`,
 		}},
-		"personal data, not redacted": {`create table app.events (id int primary key, at timestamptz not null, email text)`, plain, nil},
+		"evidence by row, partitions go whole": {leaved, plain + "    evidence: row\n", []string{
+			`policies.yaml:7:15: a partition of app.events that is dropped is one entry of the purge log with manifest: count, whatever evidence says; say manifest: digest for a commitment to each of its rows, or partitions: rows for an entry to each`,
+		}},
+		"evidence by row, with a digest":           {leaved, plain + "    evidence: row\n    manifest: digest\n", nil},
+		"evidence by row, partitions go by rows":   {leaved, plain + "    evidence: row\n    partitions: rows\n", nil},
+		"evidence by row, partitions are detached": {leaved, plain + "    evidence: row\n    partitions: detach\n", nil},
+		"evidence by row, a condition":             {leaved, plain + "    evidence: row\n    where: [{column: id, op: gt, value: 0}]\n", nil},
+		"evidence by batch":                        {leaved, plain + "    evidence: batch\n", nil},
+		"personal data, not redacted":              {`create table app.events (id int primary key, at timestamptz not null, email text)`, plain, nil},
 		"personal data of a child": {
 			plainTable + `alter table app.events alter at set not null; create table app.kids (id int primary key, parent int, email text, phone text); create index on app.kids (parent)`,
 			withChild("match: {parent: id}, action: redact, columns: {email: zero}"),

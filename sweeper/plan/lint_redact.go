@@ -139,7 +139,8 @@ func (l *linter) made(name string) []string {
 	return found
 }
 
-// judged tells what some category over the table judges by a column.
+// judged tells what some category, over the table or over one whose rows start
+// by an event in it, judges by a column.
 func (l *linter) judged(column string) string {
 	for _, c := range l.same() {
 		of := ""
@@ -147,7 +148,7 @@ func (l *linter) judged(column string) string {
 			of = " of category " + c.Name
 		}
 		switch {
-		case c.Start.Column == column:
+		case c.Start.From == nil && c.Start.Column == column:
 			return "is the start of the retention period" + of + "; redacting it would move the clock"
 		case c.Tenant == column:
 			return "is the tenant column" + of + "; without it holds of the tenant would no longer find the row"
@@ -157,6 +158,14 @@ func (l *linter) judged(column string) string {
 			return "is what start_from" + of + " finds the row's events by; redacting it would lose the start"
 		case slices.ContainsFunc(c.Children, func(child policy.Child) bool { return own(child.Match, column) }):
 			return "is what children" + of + " are found by; redacting it would leave them behind"
+		}
+	}
+	for _, c := range l.starting() {
+		switch {
+		case c.Start.Column == column:
+			return "tells when rows of category " + c.Name + " start; redacting it would move their clock"
+		case slices.ContainsFunc(c.Start.From.Match, func(m policy.Match) bool { return m.Other == column }):
+			return "leads to rows of category " + c.Name + ", which start by it; redacting it would move their clock"
 		}
 	}
 	return ""

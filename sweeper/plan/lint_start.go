@@ -64,6 +64,17 @@ func (l *linter) events(from policy.Elsewhere) *catalog.Table {
 	return t
 }
 
+// starting are the categories whose rows start by an event in the table.
+func (l *linter) starting() []policy.Category {
+	var found []policy.Category
+	for _, c := range l.set.Categories {
+		if from := c.Start.From; from != nil && from.Schema == l.table.Name.Schema && from.Relation == l.table.Name.Relation {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
 // match checks that a column of one table can be compared with one of another.
 // Whether their types go together is for the server to say.
 func (l *linter) match(key string, other, own *catalog.Table, m policy.Match) {

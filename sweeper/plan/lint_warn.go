@@ -34,6 +34,7 @@ func (l *linter) warn() {
 	l.triggers(c.Delete != nil, c.Redact != nil)
 	if c.Delete != nil {
 		l.unindexed()
+		l.summary()
 	}
 	l.clock()
 	if c.Redact != nil {
@@ -104,6 +105,15 @@ func (l *linter) unindexed() {
 			l.fail("table", "foreign key %q of %s has no index, so that each delete from %s reads that whole table; its owner runs: CREATE INDEX ON %s (%s);",
 				fk.Constraint, fk.Table, l.table.Name, fk.Table.Quoted(), quoteAll(fk.Columns))
 		}
+	}
+}
+
+// summary warns of partitions that are dropped without a trace of each row, where
+// the policy wants one. The rows of one that is detached are still there.
+func (l *linter) summary() {
+	c := l.category
+	if c.Evidence == "row" && c.Manifest != "digest" && c.Partitions != "detach" && goesWhole(l.table, c) {
+		l.fail("evidence", "a partition of %s that is dropped is one entry of the purge log with manifest: %s, whatever evidence says; say manifest: digest for a commitment to each of its rows, or partitions: rows for an entry to each", l.table.Name, c.Manifest)
 	}
 }
 

@@ -16,12 +16,18 @@ func ByStart(t *catalog.Table, c policy.Category) bool {
 	return c.Start.From == nil && t.Kind == catalog.KindPartitioned && t.Strategy == "r" && slices.Equal(t.PartitionKey, []string{c.Start.Column})
 }
 
+// goesWhole tells whether partitions of a category may go whole at all: its rows
+// go by their start alone, and nothing else goes along.
+func goesWhole(t *catalog.Table, c policy.Category) bool {
+	return c.Partitions != "rows" && len(c.Where) == 0 && c.WhereSQL == "" && len(c.Children) == 0 && ByStart(t, c) && len(t.Referencing) == 0
+}
+
 // droppable are the leaves that may go whole: of a category whose rows go by
 // their start alone. Whether they do is judged again under a lock, row by row,
 // by the installed function.
 func (r rule) droppable() map[uint32]catalog.Leaf {
 	found := map[uint32]catalog.Leaf{}
-	if r.category.Partitions == "rows" || len(r.category.Where) > 0 || r.category.WhereSQL != "" || len(r.windows(r.category)) > 0 || len(r.others) > 0 || len(r.category.Children) > 0 || !ByStart(r.table, r.category) || len(r.table.Referencing) > 0 || r.dropsPassRule() {
+	if !goesWhole(r.table, r.category) || len(r.windows(r.category)) > 0 || len(r.others) > 0 || r.dropsPassRule() {
 		return found
 	}
 	ranges, deep := 0, 0

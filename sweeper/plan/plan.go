@@ -6,6 +6,9 @@
 // whole condition itself (due by the server's arithmetic in the policy's
 // zone, the policy's where, no legal hold, nothing that references the row),
 // so that a row changed between planning and purging is judged as it is then.
+// A row whose start goes along with it, and before it, is the exception: its
+// condition stands in statements of their own, Judge and Sure of a [Step],
+// which the same transaction asks under the locks of all that goes.
 // Names come from the catalogue and are quoted; values are parameters. It
 // never decides by a cutoff: cutoffs are printed for people.
 package plan
@@ -134,6 +137,12 @@ type Step struct {
 	Again Query
 	Kin   []Kin
 
+	// Sure is asked again when all that goes along is locked, where a start lies in
+	// it: until then it can change, and no statement that deletes the rows could tell,
+	// since their start goes first. It is Again, or Judge for a start of what goes
+	// along. Empty: no start lies there.
+	Sure Query
+
 	// Batch waits for rows that others have locked. It is empty where other tables
 	// judge the rows: there only Lock and Taken will do.
 	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run
@@ -142,7 +151,7 @@ type Step struct {
 	// security would not let rows be locked. Without any of the three this plan is
 	// not for running.
 	Lock  Query // locks rows of the range $1 to $2, with WalkStart between the places $3 and $4; returns the places of those it has got, and how many it has left
-	Taken Query // the work on the places $1; $2 is the run
+	Taken Query // the work on the places $1; $2 is the run; where Sure is asked of the rows' own start, only that nothing is left to go along
 
 	// Report follows Taken where a rule of the table lets no statement do both: then
 	// Taken has no $2, and returns the tenant of each row, which Report takes as $1

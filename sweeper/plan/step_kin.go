@@ -17,8 +17,9 @@ type Kin struct {
 	Kind     string // delete or redact
 	Itself   bool   // its rows have further rows of its own below them
 
-	// Bears tells that rows of the step have their start in this table. Without
-	// them a row has not begun, so that they go in the batch that the row goes in.
+	// Bears tells that rows of the step, or of what goes along with them, have their
+	// start in this table. Without it a row has not begun, so that all goes in the
+	// batch that the row goes in.
 	Bears bool
 
 	// Lock locks rows, those that it can have at once. $1, $2 and $3 are the
@@ -29,8 +30,10 @@ type Kin struct {
 	Lock Query
 
 	// Batch is the work and its report: $1, $2 and $3 are what Lock has returned,
-	// $4 is the run. It returns how many rows went. Report follows it as that of a
-	// [Step] does, and then there is no $4.
+	// $4 is the run. It returns how many rows went, and in how many of them there is
+	// as much to do as before, since a trigger has brought back what was there. Report
+	// follows it as that of a [Step] does: then there is no $4, and Batch returns the
+	// tenant of each row, and whether it is such a one.
 	Batch  Query
 	Report Query
 }
@@ -49,18 +52,25 @@ func (w *walk) family() {
 WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 	b = bind(1)
 	w.step.Again = b.query(fmt.Sprintf("WITH sweeper_rows AS (SELECT %s FROM %s AS t WHERE %s)", strings.TrimPrefix(columns, ", "), w.from(), due(b)) + judged)
+	below := func(k *kin) bool { return slices.ContainsFunc(all, func(o *kin) bool { return o.rule.bears(k) }) }
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i
-		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k), Lock: w.lockKin(k)}
+		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k) || below(k), Lock: w.lockKin(k)}
 		if ruled(k.table, k.kind()) {
 			b, reported := bind(3), bind(2)
-			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2"))
+			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2", "0::int8"))
 		} else {
 			b := bind(4)
-			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4"))
+			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4", "(SELECT count(*) FROM gone WHERE undone)"))
 		}
 		w.step.Kin = append(w.step.Kin, next)
+	}
+	switch {
+	case slices.ContainsFunc(all, below):
+		w.step.Sure = w.step.Judge
+	case slices.ContainsFunc(all, w.bears):
+		w.step.Sure = w.step.Again
 	}
 }
 
@@ -71,8 +81,8 @@ SELECT coalesce(array_agg(sweeper_place::text), '{}'), coalesce(array_agg(sweepe
   (SELECT coalesce(max(hold_id), 0) FROM sweeper.legal_holds)
 FROM sweeper_rows`
 
-// bears tells whether the start of a category over the table lies in what goes
-// along with its rows.
+// bears tells whether the start of a category over the table lies in that of a
+// kin.
 func (r rule) bears(k *kin) bool {
 	starts := func(c policy.Category) bool { return c.Start.From != nil && r.elsewhere(c) == k.table }
 	return starts(r.category) || slices.ContainsFunc(r.others, starts)
@@ -171,29 +181,13 @@ func leafOf(t *catalog.Table) string {
 // lockKin takes rows that belong to the rows given, which are locked.
 func (w *walk) lockKin(k *kin) Query {
 	b := bind(5)
-	from := fmt.Sprintf("%s AS up JOIN %s AS t ON %s", "sweeper_given", k.table.Name.Quoted(), k.matched("t", owned(k.of)))
 	ups := w.given(k.of)
-	ctes := []string{fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT %s AS sweeper_tenant%s FROM %s AS t WHERE %s)", ups.tenant(), carried(k.of, []*kin{k}), k.of.Name.Quoted(), ups.at())}
+	var ctes []string
 	if ups.cte != "" {
-		ctes = slices.Insert(ctes, 0, ups.cte)
+		ctes = append(ctes, ups.cte)
 	}
-	columns := fmt.Sprintf("t.ctid AS place, %s AS leaf, up.sweeper_tenant AS tenant", leafOf(k.table))
-	if k.itself() {
-		columns += carried(k.table, []*kin{k})
-		ctes = append(ctes, fmt.Sprintf("sweeper_tree AS (SELECT %[1]s, up.sweeper_tenant FROM %[2]s\n UNION SELECT %[1]s, up.sweeper_tenant FROM %[3]s)",
-			columns, from, k.further("sweeper_tree")))
-		from, columns = "sweeper_tree AS t", "t.place, t.leaf, t.tenant"
-		pointed := fmt.Sprintf("EXISTS (SELECT FROM %s AS x WHERE %s AND x.ctid <> t.place)", k.table.Name.Quoted(), k.matched("x", func(name string) string { return strings.Replace(owned(k.table)(name), "up.", "t.", 1) }))
-		if k.child.Action == "redact" {
-			from = fmt.Sprintf("sweeper_tree AS tree JOIN %s AS t ON t.ctid = tree.place AND %s = tree.leaf WHERE %s", k.table.Name.Quoted(), leafOf(k.table), k.pending(b))
-			columns = "tree.place, tree.leaf, tree.tenant"
-			pointed = "false"
-		}
-		ctes = append(ctes, fmt.Sprintf("sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s %s NOT ($5::bool AND %s) LIMIT $4::bigint)",
-			columns, from, map[bool]string{true: "AND", false: "WHERE"}[k.child.Action == "redact"], pointed))
-	} else {
-		ctes = append(ctes, fmt.Sprintf("sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s WHERE %s LIMIT CASE WHEN $5::bool IS NOT NULL THEN $4::bigint END)", columns, from, k.pending(b)))
-	}
+	ctes = append(ctes, fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT %s AS sweeper_tenant%s FROM %s AS t WHERE %s)", ups.tenant(), carried(k.of, []*kin{k}), k.of.Name.Quoted(), ups.at()))
+	ctes = append(ctes, k.wanted(b)...)
 	ctes = append(ctes, "sweeper_rows AS MATERIALIZED (SELECT place, leaf, min(tenant) AS tenant FROM sweeper_wanted GROUP BY 1, 2)")
 	found := w.listing(k.table, "sweeper_found", "sweeper_rows")
 	if found.cte != "" {
@@ -206,8 +200,31 @@ SELECT coalesce(array_agg(place::text), '{}'), coalesce(array_agg(leaf::text), '
 FROM sweeper_taken`)
 }
 
+// wanted are the rows that belong to those of sweeper_given, $4 of them. Of a table
+// that points at itself they are all below those, or with $5 the outermost ones.
+func (k *kin) wanted(b *binder) []string {
+	const (
+		some  = "sweeper_wanted AS MATERIALIZED (SELECT %s FROM %s WHERE %s LIMIT $4::bigint)"
+		typed = "$5::bool IS NOT NULL" // always
+	)
+	from := fmt.Sprintf("sweeper_given AS up JOIN %s AS t ON %s", k.table.Name.Quoted(), k.matched("t", owned(k.of)))
+	columns := fmt.Sprintf("t.ctid AS place, %s AS leaf, up.sweeper_tenant AS tenant", leafOf(k.table))
+	if !k.itself() {
+		return []string{fmt.Sprintf(some, columns, from, and(k.pending(b), typed))}
+	}
+	columns += carried(k.table, []*kin{k})
+	tree := fmt.Sprintf("sweeper_tree AS (SELECT %[1]s, up.sweeper_tenant FROM %[2]s\n UNION SELECT %[1]s, up.sweeper_tenant FROM %[3]s)",
+		columns, from, k.further("sweeper_tree"))
+	if k.child.Action == "redact" {
+		from = fmt.Sprintf("sweeper_tree AS tree JOIN %s AS t ON t.ctid = tree.place AND %s = tree.leaf", k.table.Name.Quoted(), leafOf(k.table))
+		return []string{tree, fmt.Sprintf(some, "tree.place, tree.leaf, tree.tenant", from, and(k.pending(b), typed))}
+	}
+	pointed := fmt.Sprintf("EXISTS (SELECT FROM %s AS x WHERE %s AND x.ctid <> t.place)", k.table.Name.Quoted(), k.matched("x", func(name string) string { return strings.Replace(owned(k.table)(name), "up.", "t.", 1) }))
+	return []string{tree, fmt.Sprintf(some, "t.place, t.leaf, t.tenant", "sweeper_tree AS t", "NOT ($5::bool AND "+pointed+")")}
+}
+
 // workKin changes the rows given, as far as nothing keeps them, and returns the
-// tenant of each.
+// tenant of each, whether it is undone, and the partition that it is reported for.
 func (w *walk) workKin(b *binder, k *kin) string {
 	var action string
 	switch k.child.Action {
@@ -222,24 +239,53 @@ func (w *walk) workKin(b *binder, k *kin) string {
 		}
 		action = fmt.Sprintf("UPDATE %s AS t SET %s", k.table.Name.Quoted(), strings.Join(null, ", "))
 	}
-	rows := w.given(k.table)
+	rows, told := w.given(k.table), k.undone(b)+" AS undone"
+	if k.byLeaf() {
+		told += ", t.tableoid AS leaf"
+	}
 	if rows.cte == "" {
-		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant", action, rows.at(), k.goes(b))
+		return fmt.Sprintf("%s WHERE %s AND %s RETURNING NULL::text AS tenant, %s", action, rows.at(), k.goes(b), told)
 	}
 	if k.child.Action != "delete" && rows.tenants { // a row that was updated is in another place
 		at := locked + " AND t.ctid = given.place::tid"
 		if k.table.Kind == catalog.KindPartitioned {
 			at += " AND t.tableoid = given.leaf::oid"
 		}
-		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant", action, given, at, k.goes(b))
+		return fmt.Sprintf("%s FROM %s WHERE %s AND %s RETURNING given.tenant AS tenant, %s", action, given, at, k.goes(b), told)
 	}
 	// It has no WITH of its own: a rule of the table may keep it out of one.
 	rows.list = strings.Replace(rows.list, "FROM sweeper_list", "FROM (SELECT coalesce(jsonb_object_agg(leaf || place, tenant), '{}') AS list FROM "+given+") AS sweeper_list", 1)
-	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant", action, rows.at(), k.goes(b), rows.tenant())
+	return fmt.Sprintf("%s WHERE %s AND %s RETURNING %s AS tenant, %s", action, rows.at(), k.goes(b), rows.tenant(), told)
 }
 
-// reportKin writes down the rows that gone returns.
-func (w *walk) reportKin(b *binder, k *kin, gone, run string) string {
+// undone is that the row t which an update returns is as it was before, as far as
+// it matters: a trigger has brought it back. Whom it belonged to is read in the
+// same row as the statement has found it.
+func (k *kin) undone(b *binder) string {
+	switch k.child.Action {
+	case "redact":
+		return "(" + k.pending(b) + ") IS TRUE"
+	case "nullify":
+		some, old := make([]string, len(k.child.Match)), []string{k.rule.same()}
+		for i, m := range k.child.Match {
+			col, _ := k.table.Column(m.Other)
+			some[i] = column(m.Other) + " IS NOT NULL"
+			old = append(old, fmt.Sprintf("x.%s %s %s", catalog.Quote(m.Other), operator(col, "="), column(m.Other)))
+		}
+		return fmt.Sprintf("CASE WHEN %s THEN EXISTS (SELECT FROM %s AS x WHERE %s) ELSE false END", and(some...), k.table.Name.Quoted(), and(old...))
+	}
+	return "false"
+}
+
+// byLeaf tells whether each partition has a report of its own. Where a rule keeps
+// the statement from reporting, the table has one.
+func (k *kin) byLeaf() bool {
+	return k.table.Kind == catalog.KindPartitioned && !ruled(k.table, k.kind())
+}
+
+// reportKin writes down the rows that gone returns, and returns how many, and
+// undone.
+func (w *walk) reportKin(b *binder, k *kin, gone, run, undone string) string {
 	columns := "NULL::text[]"
 	if names := k.columns(); names != nil {
 		parts := make([]string, len(names))
@@ -252,9 +298,15 @@ func (w *walk) reportKin(b *binder, k *kin, gone, run string) string {
 	if w.step.ByTenant {
 		tenants = "jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)"
 	}
+	partition, leaf := "NULL", "NULL::oid"
+	if k.byLeaf() {
+		leaf = "leaf"
+		partition = "(SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = leaf)"
+	}
 	return fmt.Sprintf(`WITH gone AS (%s),
-counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
-INSERT INTO sweeper.batches (fact, kind, category, relation, run_id, row_count, columns, tenants)
-SELECT 'report', %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s, %s FROM counted RETURNING row_count`,
-		gone, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), run, columns, tenants)
+counted AS (SELECT %s AS leaf, tenant, count(*) AS n FROM gone GROUP BY 1, 2),
+reported AS (INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, columns, tenants)
+SELECT 'report', %s, %s, %s, %s, %s::uuid, sum(n), %s, %s FROM counted GROUP BY leaf RETURNING row_count)
+SELECT coalesce(sum(row_count), 0)::int8, %s FROM reported`,
+		gone, leaf, b.text(k.kind(), "text"), b.text(w.category.Name, "text"), b.text(k.table.Text, "text"), partition, run, columns, tenants, undone)
 }

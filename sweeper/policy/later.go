@@ -12,7 +12,7 @@ import (
 // relies on a key that does nothing. It only shrinks.
 var later = []string{
 	"notify", "review=required", "bulk_filter",
-	"evidence=row", "children.*.objects",
+	"children.*.objects",
 }
 
 // NotApplied is a key in use that this version does not apply.

@@ -136,7 +136,6 @@ func TestWarnings(t *testing.T) {
 			[]string{
 				`p.yaml:7:5: "notify" ` + notYet, `p.yaml:8:13: "review: required" ` + notYet,
 				`p.yaml:9:5: "bulk_filter" ` + notYet,
-				`p.yaml:13:15: "evidence: row" ` + notYet,
 			},
 		},
 		"keys at what they are anyway": {
@@ -171,7 +170,7 @@ func TestApplicable(t *testing.T) {
 	}
 	want := []string{
 		`whole.yaml:39:9: "objects"`, `whole.yaml:55:5: "notify"`,
-		`whole.yaml:56:13: "review: required"`, `whole.yaml:57:5: "bulk_filter"`, `whole.yaml:59:15: "evidence: row"`,
+		`whole.yaml:56:13: "review: required"`, `whole.yaml:57:5: "bulk_filter"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

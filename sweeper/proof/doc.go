@@ -90,6 +90,10 @@
 // leaf: SHA-256(00 ‖ commitment). The root of no rows is SHA-256 of nothing;
 // entries of kinds that have no row commitments have NULL.
 //
+// Where the policy says evidence: row, an entry stands for one row: row_count is
+// 1, and the one commitment, in one part, has rows_root = SHA-256(00 ‖ commitment).
+// Nothing else about it differs.
+//
 // Whoever has K finds a row by its key. Who has not learns nothing from a
 // commitment, yet one row is proved to him by its nonce and id: he computes
 // the commitment himself (see [OpenRow]). K stays secret, and the commitment

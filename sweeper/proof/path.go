@@ -51,16 +51,11 @@ func newPath(nodes merkle.Nodes, size uint64) *Path {
 // [Tree.Hashes]): those of a log that was pruned. It comes before the first Add.
 // A proof that needs a hash from inside what was skipped cannot be made, and
 // Hashes says so.
-func (p *Path) Skip(t *Tree) error {
-	again, err := NewTree(t.Size(), t.Hashes())
-	if err != nil {
-		return err
-	}
-	p.tree = *again
+func (p *Path) Skip(t *Tree) {
+	p.tree = *t.Clone()
 	for i, id := range compact.RangeNodes(0, t.Size(), nil) {
 		p.see(id.Level, id.Index, t.nodes[i])
 	}
-	return nil
 }
 
 // Add takes the next leaf hash. Those past the tree's size are ignored.

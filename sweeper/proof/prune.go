@@ -30,7 +30,7 @@ func (p *Prune) Digest() [32]byte {
 
 // Tree returns the tree over the entries that are gone.
 func (p *Prune) Tree() (*Tree, error) {
-	t, err := NewTree(uint64(p.Size), split(p.Hashes))
+	t, err := ReadTree(uint64(p.Size), p.Hashes)
 	if err != nil || len(p.ChainHash) != sha256.Size {
 		return nil, fmt.Errorf("take up a pruned log: the record of the prune has not the form of one of %d entries", p.Size)
 	}
@@ -43,7 +43,7 @@ func (p *Prune) Verifier() (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewVerifierAfter(t, [32]byte(p.ChainHash))
+	return NewVerifierAfter(t, [32]byte(p.ChainHash)), nil
 }
 
 // pruneNote is how the reference of an entry of a prune ends.
@@ -94,13 +94,4 @@ func deref(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-// split cuts hashes that stand one after the other.
-func split(hashes []byte) [][]byte {
-	var all [][]byte
-	for ; len(hashes) > 0; hashes = hashes[min(sha256.Size, len(hashes)):] {
-		all = append(all, hashes[:min(sha256.Size, len(hashes))])
-	}
-	return all
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Tree is an RFC 6962 Merkle tree that grows at its right edge and keeps only
@@ -30,6 +31,21 @@ func NewTree(size uint64, hashes [][]byte) (*Tree, error) {
 		t.nodes[i] = [32]byte(h)
 	}
 	return t, nil
+}
+
+// ReadTree is NewTree with the hashes one after the other, as sweeper.log_head
+// keeps them.
+func ReadTree(size uint64, edge []byte) (*Tree, error) {
+	var hashes [][]byte
+	for h := range slices.Chunk(edge, sha256.Size) {
+		hashes = append(hashes, h)
+	}
+	return NewTree(size, hashes)
+}
+
+// Clone returns a copy that grows apart from t.
+func (t *Tree) Clone() *Tree {
+	return &Tree{size: t.size, nodes: append(make([][32]byte, 0, 64), t.nodes...)}
 }
 
 // Append adds a leaf by its hash (see HashLeaf). As in a binary counter, each
@@ -93,7 +109,7 @@ func (t *Tree) Root() [32]byte {
 }
 
 // Hashes returns a copy of the edge, left to right: what NewTree needs to go
-// on, and what sweeper.log_head keeps in hashes, one after the other.
+// on, and, one after the other, ReadTree.
 func (t *Tree) Hashes() [][]byte {
 	hashes := make([][]byte, len(t.nodes))
 	for i := range t.nodes {

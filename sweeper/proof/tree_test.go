@@ -156,6 +156,55 @@ func TestTreeOwnsItsHashes(t *testing.T) {
 	}
 }
 
+// TestClonesGrowApart has two copies of a tree grow by different leaves.
+func TestClonesGrowApart(t *testing.T) {
+	t.Parallel()
+	for size := range 70 {
+		var tree, other proof.Tree
+		for i := range size {
+			tree.Append(proof.HashLeaf(leafData(i)))
+			other.Append(proof.HashLeaf(leafData(i)))
+		}
+		clone := tree.Clone()
+		if clone.Size() != tree.Size() || clone.Root() != tree.Root() {
+			t.Fatalf("a copy of a tree of %d leaves is another", size)
+		}
+		for i := range 5 {
+			tree.Append(proof.HashLeaf(leafData(size + i)))
+			other.Append(proof.HashLeaf(leafData(size + i)))
+			clone.Append(proof.HashLeaf(leafData(1000 + i)))
+		}
+		if tree.Root() != other.Root() {
+			t.Errorf("a tree of %d leaves is another since its copy has grown", size)
+		}
+		if clone.Size() != tree.Size() || clone.Root() == tree.Root() {
+			t.Errorf("the copy of a tree of %d leaves has not grown by itself", size)
+		}
+	}
+}
+
+// TestReadTreeTakesWholeHashes: a byte too much is as wrong as one too little.
+func TestReadTreeTakesWholeHashes(t *testing.T) {
+	t.Parallel()
+	var tree proof.Tree
+	for i := range 7 {
+		tree.Append(proof.HashLeaf(leafData(i)))
+	}
+	edge := bytes.Join(tree.Hashes(), nil)
+	again, err := proof.ReadTree(7, edge)
+	if err != nil || again.Root() != tree.Root() {
+		t.Errorf("read back: %v", err)
+	}
+	if empty, err := proof.ReadTree(0, nil); err != nil || empty.Root() != (&proof.Tree{}).Root() {
+		t.Errorf("the empty tree: %v", err)
+	}
+	for _, bad := range [][]byte{edge[:95], edge[:64], append(bytes.Clone(edge), 0), nil} {
+		if _, err := proof.ReadTree(7, bad); err == nil {
+			t.Errorf("%d bytes are the edge of 7 leaves", len(bad))
+		}
+	}
+}
+
 func TestRowsEqualOthers(t *testing.T) {
 	t.Parallel()
 	others := newPeers(t)

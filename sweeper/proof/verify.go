@@ -43,12 +43,8 @@ func NewVerifier() *Verifier {
 // NewVerifierAfter returns a Verifier for a log of which the first entries were
 // pruned: tree is the one over them, chain the chain hash of the last of them.
 // Both are as good as the place that they come from.
-func NewVerifierAfter(tree *Tree, chain [32]byte) (*Verifier, error) {
-	again, err := NewTree(tree.Size(), tree.Hashes())
-	if err != nil {
-		return nil, err
-	}
-	return &Verifier{first: int64(tree.Size()), tree: *again, last: int64(tree.Size()) - 1, chain: chain}, nil
+func NewVerifierAfter(tree *Tree, chain [32]byte) *Verifier {
+	return &Verifier{first: int64(tree.Size()), tree: *tree.Clone(), last: int64(tree.Size()) - 1, chain: chain}
 }
 
 // Add checks the next entry and returns what is wrong with it, nil when

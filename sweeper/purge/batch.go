@@ -60,8 +60,8 @@ const (
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
 	licenceSQL  = `select count(*), (select format('by %s since %s', p.actor, to_char(timezone('UTC', p.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from sweeper.paused p where p.category = $2)
   from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
-	stampSQL = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns)
-values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+	stampSQL = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns, evidence)
+values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 )
 
 // span is the part of a step that one batch takes: a range of starts or of
@@ -76,14 +76,16 @@ type span struct {
 type done struct {
 	rows   int64 // of the category's table
 	kin    int64 // that went along with them
+	own    int64 // of kin, those of the category's table
 	locked int64 // that were left because others have locked them
 	places int   // rows of the category's table that it looked at
 	more   bool  // rows of kin are left that it had no room for
+	tried  bool  // it had room for some
 }
 
 // batch purges the rows of step in a span in one transaction, and of those that
-// go along at most most, by what is known of their families. A span that holds none leaves no trace: its transaction
-// is rolled back.
+// go along at most most, by what is known of their families. A span that holds
+// none leaves no trace: its transaction is rolled back.
 func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	op := fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
@@ -107,7 +109,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 	if err != nil || d.rows+d.kin == 0 {
 		return d, err
 	}
-	if !r.spend(d.rows) {
+	if !r.spend(d.rows + d.own) {
 		return d, errOver
 	}
 	failpoint.Hit("purge.in_batch")
@@ -155,7 +157,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
 	late := f.queue(b, r.id)
-	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, func(n int64) { d.rows = n }))
+	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, nil, func(n int64) { d.rows = n }))
 	last := b
 	if len(late) > 0 { // what they report is known when the others have been done
 		last = &pgx.Batch{}
@@ -169,7 +171,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	if err != nil {
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
-	return d, unlessSame(step, same, nil)
+	return d, unlessSame(step, same, f.sound(places))
 }
 
 // errChanged is a table that is no longer what the plan was made for.
@@ -265,7 +267,7 @@ func (r *run) stamp(step *plan.Step) []any {
 	policy := r.category.Policy
 	return []any{
 		step.Kind, r.Reason, policy.Name, step.Relation, partition, r.cutoffs[step.Kind],
-		policy.Basis, r.Actor, r.id, r.plan.PolicySHA256[:], step.Columns,
+		policy.Basis, r.Actor, r.id, r.plan.PolicySHA256[:], step.Columns, policy.Evidence,
 	}
 }
 

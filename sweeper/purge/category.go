@@ -258,9 +258,9 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 	return o
 }
 
-// purgedSQL are the rows that a run reported, whoever did it, the partitions
-// that went whole aside.
-const purgedSQL = `select coalesce(sum(row_count) filter (where kind = 'delete' and relation = $2), 0)::bigint, coalesce(sum(row_count) filter (where kind = 'redact' and relation = $2), 0)::bigint,
+// purgedSQL are the rows that a run reported, whoever did it; of partitions that
+// were detached they are still there.
+const purgedSQL = `select coalesce(sum(row_count) filter (where kind in ('delete', 'drop_partition') and relation = $2), 0)::bigint, coalesce(sum(row_count) filter (where kind = 'redact' and relation = $2), 0)::bigint,
 	coalesce(sum(row_count) filter (where relation <> $2), 0)::bigint
 	from sweeper.batches where run_id = $1 and fact = 'report'`
 
@@ -274,7 +274,6 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
 	if err := tx.QueryRow(ctx, purgedSQL, o.RunID, r.category.Table.Text).Scan(&o.Deleted, &o.Redacted, &o.Children); err != nil {
 		return err
 	}
-	o.Deleted += o.dropped
 	tag, err := tx.Exec(ctx, `
 		with done as (
 		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,

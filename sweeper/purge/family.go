@@ -19,6 +19,8 @@ type family struct {
 	done *done
 	rows []members // of each kin of the step
 
+	undone int64 // rows that went along and are as they were
+
 	known *known
 }
 
@@ -63,25 +65,48 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 		return places, nil
 	}
 	good, err := f.judge(ctx, places)
+	if err == nil {
+		good, err = f.lockAll(ctx, good, most)
+	}
 	if err != nil || len(good.places) == 0 {
 		return nil, err
-	}
-	good.leaves = slices.Repeat([]string{strconv.FormatUint(uint64(f.step.Leaf), 10)}, len(good.places))
-	f.rows = make([]members, len(f.step.Kin))
-	for i, k := range f.step.Kin {
-		of := good
-		if k.Of >= 0 {
-			of = f.rows[k.Of]
-		}
-		if err := f.lock(ctx, i, of, most); err != nil {
-			return nil, err
-		}
 	}
 	f.fit(most)
 	if f.done.more {
 		f.known.keep(good)
 	}
 	return good.places, nil
+}
+
+// lockAll locks what goes along with rows, and returns the rows. Those whose start
+// lies in it are judged again under its locks: it begins anew without rows whose
+// start has changed meanwhile.
+func (f *family) lockAll(ctx context.Context, good members, most int) (members, error) {
+	locked := f.done.locked
+	for {
+		if f.done.locked, f.done.more = locked, false; len(good.places) == 0 {
+			return good, nil
+		}
+		good.leaves = slices.Repeat([]string{f.leaf()}, len(good.places))
+		f.rows = make([]members, len(f.step.Kin))
+		for i, k := range f.step.Kin {
+			of := good
+			if k.Of >= 0 {
+				of = f.rows[k.Of]
+			}
+			if err := f.lock(ctx, i, of, most); err != nil {
+				return good, err
+			}
+		}
+		if f.step.Sure.SQL == "" {
+			return good, nil
+		}
+		sure, err := f.ask(ctx, f.step.Sure, good.places)
+		if err != nil || len(sure.places) == len(good.places) {
+			return good, err
+		}
+		good = sure
+	}
 }
 
 // fit leaves out what does not go in this batch. What hangs together goes in one
@@ -107,23 +132,25 @@ func (f *family) fit(room int) {
 	}
 }
 
+// ask has rows judged by a query of the step.
+func (f *family) ask(ctx context.Context, q plan.Query, places []string) (m members, err error) {
+	err = f.tx.QueryRow(ctx, q.SQL, append([]any{places}, q.Args...)...).Scan(&m.places, &m.tenants, &m.identities, &m.hold)
+	return m, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
+}
+
 // judge gives the rows whose families may go. Those that are known are looked at
 // by themselves.
 func (f *family) judge(ctx context.Context, places []string) (good members, err error) {
-	ask := func(q plan.Query, places []string) (m members, err error) {
-		err = f.tx.QueryRow(ctx, q.SQL, append([]any{places}, q.Args...)...).Scan(&m.places, &m.tenants, &m.identities, &m.hold)
-		return m, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
-	}
 	if len(f.known.rows) == 0 {
-		return ask(f.step.Judge, places)
+		return f.ask(ctx, f.step.Judge, places)
 	}
-	again, err := ask(f.step.Again, places)
+	again, err := f.ask(ctx, f.step.Again, places)
 	if err != nil {
 		return again, err
 	}
 	if again.hold != f.known.hold {
 		f.known.rows = nil
-		return ask(f.step.Judge, places)
+		return f.ask(ctx, f.step.Judge, places)
 	}
 	var others []string
 	good.hold = again.hold
@@ -137,7 +164,7 @@ func (f *family) judge(ctx context.Context, places []string) (good members, err 
 	if len(others) == 0 {
 		return good, nil
 	}
-	rest, err := ask(f.step.Judge, others)
+	rest, err := f.ask(ctx, f.step.Judge, others)
 	for i := range rest.places {
 		good.add(&rest, i)
 	}
@@ -202,21 +229,23 @@ func (f *family) queue(b *pgx.Batch, run uuid.UUID) (late reports) {
 		if len(m.places) == 0 {
 			continue
 		}
-		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, func(n int64) { f.done.kin += n }))
+		f.done.tried = true
+		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, &f.undone, func(n int64) {
+			f.done.kin += n
+			if f.isOwn(i) {
+				f.done.own += n
+			}
+		}))
 	}
 	return late
 }
 
-// weigh learns how many rows go along with one, so that the next batch is not
-// larger than it should be.
-func (s *stepper) weigh(d done) {
-	switch {
-	case len(s.step.Kin) == 0 || d.places == 0:
-	case d.more && d.rows == 0:
-		s.weight = min(s.weight*2, float64(s.BatchRows))
-	case d.more:
-		s.weight = min(s.weight*1.2, float64(s.BatchRows))
-	default:
-		s.weight = max(1.1, (s.weight+1.1*float64(d.rows+d.kin)/float64(d.places))/2)
-	}
+// isOwn tells whether the rows of a kin are of the step's own table and go with
+// it: of a tree, a row of the step may go as that of another one.
+func (f *family) isOwn(i int) bool {
+	k := &f.step.Kin[i]
+	return k.Kind == plan.Delete && k.Relation == f.step.Relation
 }
+
+// leaf is the one that the step's rows are in, as kin name theirs.
+func (f *family) leaf() string { return strconv.FormatUint(uint64(f.step.Leaf), 10) }

@@ -159,6 +159,26 @@ categories:
 	}
 }
 
+// TestHeldChildWithoutACategory holds a child's table, whose category then is not
+// among those that are planned: its parents stay held.
+func TestHeldChildWithoutACategory(t *testing.T) {
+	t.Parallel()
+	const events = "version: 1\ncategories:\n  events:\n    table: app.events\n    subject: who\n    start_from: at\n    delete: {after: P5Y}\n    children: [{table: app.kids, match: {event: id}}]\n"
+	b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text); create index on app.events (at);
+		create table app.kids (id int primary key, event int, at timestamptz); create index on app.kids (event);
+		insert into app.events select i, '2015-01-01', 'u' from generate_series(1, 20) i; insert into app.kids select i, i, '2010-01-01' from generate_series(1, 5) i`,
+		events+"  kids: {table: app.kids, start_from: at, delete: {after: P9Y}, mode: observe}\n")
+	b.db.Exec(t, `select sweeper.apply_hold(null, 'case', 'test', relation => 'app.kids')`)
+	b.policies(t, events)
+	if o := b.run(t, in2026)["events"]; o.State != purge.Succeeded || o.Deleted != 15 || o.Children != 0 || o.Held != 5 {
+		t.Errorf("%+v", o)
+	}
+	b.db.Exec(t, `select sweeper.release_hold(hold_id, 'over', 'test') from sweeper.legal_holds`)
+	if o := b.run(t, in2026)["events"]; o.State != purge.Succeeded || o.Deleted != 5 || o.Children != 5 {
+		t.Errorf("afterwards: %+v", o)
+	}
+}
+
 func explained(t *testing.T, conn *pgx.Conn, sql string, args []any) (string, error) {
 	rows, err := conn.Query(t.Context(), "explain (costs off) "+sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...)
 	if err != nil {

@@ -110,7 +110,6 @@ type Outcome struct {
 
 	oldest  *time.Time // the oldest start that is still due
 	counted bool       // Held to Remaining, and oldest, were
-	dropped int64      // of Deleted, the rows of partitions that went whole
 	kept    int64      // of Blocked, the rows that a trigger keeps
 	keepers []string   // what keeps rows that would go along
 }

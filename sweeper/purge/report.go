@@ -24,11 +24,19 @@ func (r reports) queue(b *pgx.Batch) {
 
 // queueWork adds a statement that changes rows, and tells done how many. Where a
 // rule of the table keeps the statement from reporting them as well, it returns
-// what is to be queued after it; else nil.
-func queueWork(b *pgx.Batch, work, report plan.Query, args []any, run uuid.UUID, done func(rows int64)) func(b *pgx.Batch) {
+// what is to be queued after it; else nil. The statement for what goes along also
+// says how many rows are undone, which is nil for others.
+func queueWork(b *pgx.Batch, work, report plan.Query, args []any, run uuid.UUID, undone *int64, done func(rows int64)) func(b *pgx.Batch) {
 	count := func(row pgx.Row) error {
-		var n int64
-		err := row.Scan(&n)
+		var n, more int64
+		to := []any{&n}
+		if undone != nil {
+			to = append(to, &more)
+		}
+		err := row.Scan(to...)
+		if undone != nil {
+			*undone += more
+		}
 		done(n)
 		return err
 	}
@@ -36,9 +44,21 @@ func queueWork(b *pgx.Batch, work, report plan.Query, args []any, run uuid.UUID,
 		b.Queue(work.SQL, append(append(args, run), work.Args...)...).QueryRow(count)
 		return nil
 	}
-	var tenants []*string
-	b.Queue(work.SQL, append(args, work.Args...)...).Query(func(rows pgx.Rows) (err error) {
-		tenants, err = pgx.CollectRows(rows, pgx.RowTo[*string])
+	tenants := []*string{}
+	b.Queue(work.SQL, append(args, work.Args...)...).Query(func(rows pgx.Rows) error {
+		var tenant *string
+		var again bool
+		to := []any{&tenant}
+		if undone != nil {
+			to = append(to, &again)
+		}
+		_, err := pgx.ForEachRow(rows, to, func() error {
+			tenants = append(tenants, tenant)
+			if again {
+				*undone++
+			}
+			return nil
+		})
 		return err
 	})
 	return func(b *pgx.Batch) {

@@ -44,19 +44,6 @@ type stepper struct {
 	weight float64 // rows that a batch takes for one of the step's: itself, and those that go along with it
 }
 
-// share is how many rows of the step the next batch aims at.
-func (s *stepper) share() int {
-	rows := max(1, int(float64(s.size)/s.weight))
-	if left := s.left(); left > 0 {
-		rows = int(min(int64(rows), left))
-	}
-	return rows
-}
-
-// room is how many rows may go along in a batch. Of a single row, which the
-// server may have refused, a few always may.
-func (s *stepper) room() int { return max(s.size-s.share(), min(smallestBatch, s.BatchRows), 1) }
-
 // walk purges a step from end to end, each range once. Ranges that stay locked
 // and rows that the server refuses are left and named; any other error ends the
 // step.
@@ -256,20 +243,20 @@ func (s *stepper) walkBlocks(ctx context.Context) error {
 // what cannot be made smaller. A table that stays locked as a whole ends the step.
 func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 	at.skip = s.skips()
+	room := s.room()
 	for attempt := 1; ; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {
 			return false, err
 		}
 		began := s.Now()
-		d, err := s.batch(ctx, s.conn, s.step, at, s.room(), &s.known)
+		d, err := s.batch(ctx, s.conn, s.step, at, room, &s.known)
 		took := s.Now().Sub(began)
 		rows := d.rows + d.kin
 		switch {
+		case err == nil && d.more && rows == 0 && d.places == 1 && d.locked == 0 && room < s.BatchRows:
+			room = s.BatchRows // all for one row
 		case err == nil && d.more && rows == 0: // no step towards the end, however short it was
-			if again = s.shrink(ctx, 1, errLarge); !again {
-				s.refused = append(s.refused, errLarge.Error())
-			}
-			return again, nil
+			return s.stuck(ctx, at, d), nil
 		case err == nil:
 			s.adapt(took)
 			s.weigh(d)
@@ -292,10 +279,13 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 			s.forbidden = true // a privilege is missing: do without
 			at.skip = false
 		case errors.Is(err, errOver):
-			return s.shrink(ctx, 1, err), nil
-		case pg.ForeignKey(err) && attempt == 1:
-			// The row that it protects may have come between our snapshot and our
-			// delete, and the next snapshot sees it.
+			if again = s.narrow(ctx, d.places, err); !again {
+				s.skipped = append(s.skipped, err.Error())
+			}
+			return again, nil
+		case (pg.ForeignKey(err) || errors.Is(err, errTorn)) && attempt == 1:
+			// The row that it protects, or a child without a foreign key, may have come
+			// between our snapshot and our delete, and the next snapshot sees it.
 		case ctx.Err() != nil:
 			return false, err
 		case pg.Classify(err) == pg.Shrink:
@@ -303,39 +293,17 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.skipped = append(s.skipped, err.Error())
 			}
 			return again, nil
-		case pg.Refused(err) && len(s.refused) < mostRefused:
-			if again = s.shrink(ctx, 1, err); !again {
+		case refused(err) && len(s.refused) < mostRefused:
+			if again = s.narrow(ctx, d.places, err); !again {
 				s.refused = append(s.refused, err.Error())
 			}
 			return again, nil
-		case pg.Refused(err):
+		case refused(err):
 			return s.shrink(ctx, smallestBatch, err), nil
 		default:
 			return false, err
 		}
 	}
-}
-
-// errLarge is a row with more than one batch may take.
-var errLarge = errors.New("what has to go along with a row in one batch is more than SWEEPER_BATCH_ROWS")
-
-// shrink makes the next spans smaller, down to least rows. false: they are.
-func (s *stepper) shrink(ctx context.Context, least int, err error) bool {
-	if s.size <= least {
-		return false
-	}
-	s.size = max(least, s.size/4)
-	s.Log.WarnContext(ctx, "smaller batches follow", slog.String("step", s.step.Name()), slog.Int("rows", s.size), slog.Any("err", err))
-	return true
-}
-
-// adapt sizes the next batch by the duration of the last.
-func (s *stepper) adapt(took time.Duration) {
-	next := s.size * 3 / 2
-	if took > s.BatchTarget {
-		next = int(float64(s.size) * float64(s.BatchTarget) / float64(took))
-	}
-	s.size = min(s.BatchRows, max(min(smallestBatch, s.BatchRows), next))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

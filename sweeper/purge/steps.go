@@ -39,7 +39,6 @@ func (r *run) steps(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	p := &pass{run: r, pool: pool, slots: slots, note: note}
 	deletions := append(p.drops(ctx), byRowsOf(r.category, plan.Delete)...)
 	o.PartitionsDropped += p.all.partitions
-	o.dropped += p.all.rows
 	p.rows(ctx, deletions)
 	o.Deleted += p.all.rows
 	deleted := p.all.rows

@@ -58,14 +58,16 @@ type Rows interface {
 	Value(i int, column string) (string, bool) // of inserts
 }
 
-// group is what one transaction did to one relation: one entry.
+// group is what one transaction did to one relation: one entry, or with each one
+// for each of its rows.
 type group struct {
 	relation
 	kind string
+	each bool
 	rows proof.Rows
-	seq  int64
+	seq  int64 // of the one entry
 	part int
-	buf  []byte // commitments of the part that is being filled
+	buf  []byte // commitments of the part that is being filled; with each all of them
 }
 
 // appending is one transaction on its way into the log.
@@ -79,6 +81,7 @@ type appending struct {
 	ended  []*stamp           // runs that this transaction ends
 	id     []byte             // scratch: lp(root) ‖ key
 	worked bool               // rows were changed
+	single int                // rows that are to have an entry of their own
 }
 
 // Append puts one transaction into the log, as part of the next Flush. One that
@@ -149,7 +152,7 @@ func (a *appending) purged(ctx context.Context, c Change, kind string) error {
 	if err != nil {
 		return err
 	}
-	return a.commit(ctx, a.group(r, kind), c.Rows.Len(), func(i int) ([]byte, error) { return c.Rows.Key(i), nil })
+	return a.commit(ctx, a.group(r, kind, a.each()), c.Rows.Len(), func(i int) ([]byte, error) { return c.Rows.Key(i), nil })
 }
 
 // commit adds the commitments of n rows, by their keys.
@@ -165,22 +168,33 @@ func (a *appending) commit(ctx context.Context, g *group, n int, key func(i int)
 		commitment := a.committer.Commit(a.id)
 		g.rows.Add(commitment)
 		g.buf = append(g.buf, commitment[:]...)
-		if len(g.buf) == partRows*len(commitment) {
+		if !g.each && len(g.buf) == partRows*len(commitment) {
 			if err := a.part(ctx, g); err != nil {
 				return err
 			}
 		}
 	}
+	if g.each {
+		a.single += n
+	}
 	a.Log.rows += n
 	return nil
 }
 
-func (a *appending) group(r relation, kind string) *group {
-	i := slices.IndexFunc(a.groups, func(g *group) bool { return g.leaf == r.leaf && g.kind == kind })
-	if i >= 0 {
-		return a.groups[i]
+// group finds or makes the group of rows of a relation. Those that are one entry
+// get their places in the order in which they come; entries of single rows follow
+// behind them.
+func (a *appending) group(r relation, kind string, each bool) *group {
+	seq := int64(a.pending.tree.Size())
+	for _, g := range a.groups {
+		if g.leaf == r.leaf && g.kind == kind && g.each == each {
+			return g
+		}
+		if !g.each {
+			seq++
+		}
 	}
-	g := &group{relation: r, kind: kind, seq: int64(a.pending.tree.Size()) + int64(len(a.groups))}
+	g := &group{relation: r, kind: kind, each: each, seq: seq}
 	a.groups = append(a.groups, g)
 	return g
 }
@@ -237,30 +251,23 @@ func (a *appending) unattributed(kind string, r relation) proof.Entry {
 // from its facts.
 func (a *appending) close(ctx context.Context) error {
 	for _, g := range a.groups {
+		if g.each {
+			continue
+		}
 		if len(g.buf) > 0 {
 			if err := a.part(ctx, g); err != nil {
 				return err
 			}
 		}
-		e := a.unattributed(g.kind, g.relation)
-		if a.named(g) {
-			a.stamp.attribute(&e)
-		}
+		e := a.purge(g)
 		count, root := g.rows.Count(), g.rows.Root()
 		e.RowCount, e.RowsRoot = &count, root[:]
-		rep := a.report[g.kind+" "+g.root]
-		if g.kind == "redact" && a.stamp != nil {
-			e.Columns = a.stamp.columns
-			if rep != nil && rep.columns != nil {
-				e.Columns = rep.columns
-			}
-		}
-		if rep != nil {
-			e.Tenant = rep.tenant
-		}
 		if err := a.append(e); err != nil {
 			return err
 		}
+	}
+	if err := a.oneByOne(ctx); err != nil {
+		return err
 	}
 	for _, e := range slices.Concat(a.after, a.mismatches()) {
 		if err := a.append(e); err != nil {
@@ -273,6 +280,25 @@ func (a *appending) close(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// purge is what the entries of a group have in common.
+func (a *appending) purge(g *group) proof.Entry {
+	e := a.unattributed(g.kind, g.relation)
+	if a.named(g) {
+		a.stamp.attribute(&e)
+	}
+	rep := a.report[g.kind+" "+g.root]
+	if g.kind == "redact" && a.stamp != nil {
+		e.Columns = a.stamp.columns
+		if rep != nil && rep.columns != nil {
+			e.Columns = rep.columns
+		}
+	}
+	if rep != nil {
+		e.Tenant = rep.tenant
+	}
+	return e
 }
 
 func text(s string) *string { return &s }

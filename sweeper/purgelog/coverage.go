@@ -41,7 +41,7 @@ type sight struct {
 }
 
 const (
-	placeSQL = `select pg_current_wal_insert_lsn(), ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int`
+	placeSQL = `select pg_current_wal_insert_lsn(), ` + pg.TimelineSQL
 
 	// Row filters and column lists are columns of newer servers.
 	coverSQL = `

@@ -26,7 +26,7 @@ func (a *appending) manifest(ctx context.Context, c Change) error {
 		}
 		return nil
 	}
-	g := a.group(relation{root: value(a.stamp.relation), leaf: value(a.stamp.partition)}, a.stamp.kind)
+	g := a.group(relation{root: value(a.stamp.relation), leaf: value(a.stamp.partition)}, a.stamp.kind, false)
 	return a.commit(ctx, g, c.Rows.Len(), func(i int) ([]byte, error) {
 		v, _ := c.Rows.Value(i, "key")
 		key, err := hex.DecodeString(strings.TrimPrefix(v, `\x`))

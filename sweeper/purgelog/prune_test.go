@@ -17,7 +17,7 @@ import (
 )
 
 // oldLog is a log that began in January 2015: each month up to December 2016 has
-// some entries, every second of them with two row commitments, and the partitions
+// some entries, every second of them with one or two row commitments, and the partitions
 // that the log's writer would have made. It returns the number of entries, and of
 // those before each month.
 func oldLog(t *testing.T, b *bundle, r *rand.Rand) (n int64, before map[string]int64) {
@@ -70,6 +70,8 @@ func oldLog(t *testing.T, b *bundle, r *rand.Rand) (n int64, before map[string]i
 			case n == 0:
 				e.Kind = proof.KindGenesis
 				add(e)
+			case n%4 == 3:
+				add(e, fmt.Sprint(n)) // as evidence: row has them
 			case n%2 == 1:
 				add(e, fmt.Sprint(n), fmt.Sprint(n, "b"))
 			default:

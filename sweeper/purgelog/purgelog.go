@@ -89,6 +89,7 @@ type Log struct {
 	parts     [][]any // rows of purge_rows not yet sent
 	rows      int     // pending rows of the WAL, to decide when to flush
 	committer *proof.Committer
+	singles   int       // most rows of one transaction that get entries of their own
 	ensured   time.Time // partitions exist up to here
 
 	registered map[string]bool // categories and policies of stamps, found in the database
@@ -105,12 +106,6 @@ type state struct {
 	timeline  int        // of the server, when the log was opened last; 0: not known yet
 	looked    uint64     // where the WAL ended before the publications were looked at last; 0: never
 	reconcile *reconcile // nil: no gap is to be compared with the reports
-}
-
-func (s state) clone() (state, error) {
-	tree, err := proof.NewTree(s.tree.Size(), s.tree.Hashes())
-	s.tree = tree
-	return s, err
 }
 
 // Open takes the log's one writer's place and reads where it stands. The very
@@ -135,7 +130,7 @@ func take(ctx context.Context, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), registered: map[string]bool{}}
+	l := &Log{o: o, source: o.SystemID + "/" + o.Slot, conn: conn, committer: proof.NewCommitter(o.Key), singles: mostSingle, registered: map[string]bool{}}
 	if err := l.lock(ctx); err != nil {
 		l.Close(context.WithoutCancel(ctx))
 		return nil, err

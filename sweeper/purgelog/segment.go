@@ -129,9 +129,7 @@ func (r *entryReader) entry(fields [][]byte) error {
 	s.entries++
 	r.next++
 	if _, wanted := slices.BinarySearch(r.v.Sizes, uint64(r.next)); wanted {
-		if s.parts[uint64(r.next)], err = proof.NewTree(s.tree.Size(), s.tree.Hashes()); err != nil {
-			return err
-		}
+		s.parts[uint64(r.next)] = s.tree.Clone()
 	}
 	switch string(fields[fieldKind]) {
 	case proof.KindMismatch:

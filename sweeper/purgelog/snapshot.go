@@ -61,7 +61,7 @@ func (s *Snapshot) read(ctx context.Context) error {
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return pg.Wrap("read what was pruned of the purge log", err)
 	}
-	if s.pruned, err = proof.NewTree(size, cut(edge)); err != nil {
+	if s.pruned, err = proof.ReadTree(size, edge); err != nil {
 		return fmt.Errorf("%w: log_prunes: %w", ErrBroken, err)
 	}
 	return s.landmarks(ctx)
@@ -154,22 +154,14 @@ func (s *Snapshot) Trees(ctx context.Context, sizes []uint64) (map[uint64]*proof
 	if len(sizes) == 0 {
 		return found, nil
 	}
-	tree, err := again(s.pruned)
-	if err != nil {
-		return nil, err
-	}
-	at := func() error {
-		if len(sizes) == 0 || tree.Size() != sizes[0] {
-			return nil
+	tree := s.pruned.Clone()
+	at := func() {
+		if len(sizes) > 0 && tree.Size() == sizes[0] {
+			found[tree.Size()] = tree.Clone()
+			sizes = sizes[1:]
 		}
-		sizes = sizes[1:]
-		copied, err := again(tree)
-		found[tree.Size()] = copied
-		return err
 	}
-	if err := at(); err != nil {
-		return nil, err
-	}
+	at()
 	last := tree.Size()
 	if len(sizes) > 0 {
 		last = sizes[len(sizes)-1]
@@ -177,12 +169,9 @@ func (s *Snapshot) Trees(ctx context.Context, sizes []uint64) (map[uint64]*proof
 	return found, s.pass(ctx, tree, last, at)
 }
 
-// again is a copy of a tree.
-func again(t *proof.Tree) (*proof.Tree, error) { return proof.NewTree(t.Size(), t.Hashes()) }
-
 // pass appends leaf hashes to a tree until it has a size, and calls after
 // behind each.
-func (s *Snapshot) pass(ctx context.Context, tree *proof.Tree, size uint64, after func() error) error {
+func (s *Snapshot) pass(ctx context.Context, tree *proof.Tree, size uint64, after func()) error {
 	if tree.Size() >= size {
 		return nil
 	}
@@ -201,9 +190,7 @@ func (s *Snapshot) pass(ctx context.Context, tree *proof.Tree, size uint64, afte
 		}
 		tree.Append([32]byte(s.leafHash))
 		if after != nil {
-			if err := after(); err != nil {
-				return err
-			}
+			after()
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -291,7 +278,7 @@ func (s *Snapshot) Tree(ctx context.Context, origin string, size uint64, root [3
 		return nil, err
 	}
 	if kept != nil {
-		if tree, err := proof.NewTree(size, cut(kept.Hashes)); err == nil && tree.Root() == root {
+		if tree, err := proof.ReadTree(size, kept.Hashes); err == nil && tree.Root() == root {
 			return tree, nil
 		}
 	}
@@ -310,15 +297,6 @@ func (s *Snapshot) Settled(ctx context.Context, age time.Duration) (uint64, erro
 		return s.Size, pg.Wrap("look how old the purge log's entries are", err)
 	}
 	return min(*young, s.Size), nil
-}
-
-// cut splits hashes that stand one after the other.
-func cut(hashes []byte) [][]byte {
-	var all [][]byte
-	for ; len(hashes) > 0; hashes = hashes[min(32, len(hashes)):] {
-		all = append(all, hashes[:min(32, len(hashes))])
-	}
-	return all
 }
 
 // Keep writes a checkpoint into the database, with the edge of its tree.

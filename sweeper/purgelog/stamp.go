@@ -30,6 +30,7 @@ type stamp struct {
 	tenants                                       *string
 	xid                                           uint64
 	writer                                        *string // the role that wrote the row; nil: from before that was kept
+	evidence                                      string  // row: each row is to have an entry of its own
 }
 
 // owner is the role that the installed functions run as.
@@ -263,7 +264,7 @@ func readStamp(get func(column string) (string, bool)) (*stamp, error) {
 		tenant: r.text("tenant"), basis: r.text("basis"), actor: r.text("actor"), reference: r.text("reference"),
 		cutoff: r.time("cutoff"), startedAt: r.time("started_at"), runID: r.uuid("run_id"), requestID: r.uuid("request_id"),
 		policy: r.bytes("policy_sha256"), rowCount: r.number("row_count"), tenants: r.text("tenants"), columns: r.texts("columns"),
-		writer: r.text("writer"),
+		writer: r.text("writer"), evidence: value(r.text("evidence")),
 	}
 	if xid := r.number("xid"); xid != nil {
 		s.xid = uint64(*xid)

@@ -29,11 +29,7 @@ func (l *Log) load(ctx context.Context) (found bool, err error) {
 		return false, pg.Wrap("read the head of the purge log", err)
 	}
 	copy(s.chain[:], chain)
-	edge := make([][]byte, 0, len(hashes)/32)
-	for ; len(hashes) >= 32; hashes = hashes[32:] {
-		edge = append(edge, hashes[:32])
-	}
-	if s.tree, err = proof.NewTree(size, edge); err != nil {
+	if s.tree, err = proof.ReadTree(size, hashes); err != nil {
 		return false, err
 	}
 	var r reconcile
@@ -128,10 +124,8 @@ func (l *Log) begin(ctx context.Context) error {
 	if l.tx != nil {
 		return nil
 	}
-	var err error
-	if l.pending, err = l.committed.clone(); err != nil {
-		return err
-	}
+	l.pending = l.committed
+	l.pending.tree = l.committed.tree.Clone()
 	tx, err := l.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return pg.Wrap("begin to append to the purge log", err)

@@ -30,12 +30,8 @@ type Verification struct {
 }
 
 // note keeps a tree that was asked for.
-func (v *Verification) note(tree *proof.Tree) error {
-	again, err := proof.NewTree(tree.Size(), tree.Hashes())
-	if err == nil {
-		v.Roots[tree.Size()], v.trees[tree.Size()] = tree.Root(), again
-	}
-	return err
+func (v *Verification) note(tree *proof.Tree) {
+	v.Roots[tree.Size()], v.trees[tree.Size()] = tree.Root(), tree.Clone()
 }
 
 // mostProblems is how many problems are told; one break can touch every later
@@ -101,7 +97,7 @@ func (c Check) Run(ctx context.Context, conn *pgx.Conn) (Verification, error) {
 	}
 	out.First = v.first
 	if tree, _, e := v.begin(); e == nil && slices.Contains(v.Sizes, tree.Size()) && err == nil {
-		err = out.note(tree) // that of all that was pruned is known
+		out.note(tree) // that of all that was pruned is known
 	}
 	return out, err
 }
@@ -271,19 +267,14 @@ func (v *verification) join(segments []*segment) (out Verification, whole bool, 
 			return out, false, nil
 		}
 		for _, part := range s.parts {
-			before, err := proof.NewTree(tree.Size(), tree.Hashes())
-			if err != nil {
-				return out, false, err
-			}
+			before := tree.Clone()
 			if i == 0 {
 				before = &proof.Tree{}
 			}
 			if err := before.Join(part); err != nil {
 				return out, false, err
 			}
-			if err := out.note(before); err != nil {
-				return out, false, err
-			}
+			out.note(before)
 		}
 		if i == 0 {
 			tree = s.tree // it goes on from what was pruned
@@ -300,10 +291,7 @@ func (v *verification) join(segments []*segment) (out Verification, whole bool, 
 		named += s.named
 	}
 	out.Root = tree.Root()
-	last, err := proof.NewVerifierAfter(tree, chain)
-	if err != nil {
-		return out, false, err
-	}
+	last := proof.NewVerifierAfter(tree, chain)
 	return out, last.Compare(v.head) == nil && (v.pruned == nil || named == 1), nil
 }
 

@@ -286,3 +286,112 @@ func TestPositionsNeverMoveBack(t *testing.T) {
 		t.Errorf("acknowledged %d, want 1200", got)
 	}
 }
+
+// TestPositionStaysOutOfATransaction has a position of the server wait for room in
+// the queue while a transaction begins: it must not come between the changes of
+// that one, where it would pass for its end.
+func TestPositionStaysOutOfATransaction(t *testing.T) {
+	t.Parallel()
+	f := play(t, func(s *stream) {
+		s.every = 10 * time.Millisecond
+		s.events = make(chan event, 3) // a transaction of one change, and no more
+	})
+	statuses := make(chan struct{})
+	go func() {
+		defer close(statuses)
+		for {
+			if _, err := f.backend.Receive(); err != nil {
+				return
+			}
+			statuses <- struct{}{}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = f.conn.Close()
+		for range statuses { // the last one waits for us
+		}
+	})
+	sent := func(messages ...pgproto3.BackendMessage) chan struct{} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f.send(messages...)
+		}()
+		return done
+	}
+	wait := func(done chan struct{}) {
+		for {
+			select {
+			case <-statuses:
+			case <-done:
+				return
+			}
+		}
+	}
+	wait(sent(xlog(beginAt(2000)), xlog(relation(1, "id*")), xlog(row(Delete, 1, tuple('K', "1"))), xlog(commitAt(2000, 2010)),
+		keepalive(2020, 0))) // no room for it
+	begun := sent(xlog(beginAt(2100)), xlog(row(Delete, 1, tuple('K', "2"))), xlog(relation(1, "id*")), xlog(row(Delete, 1, tuple('K', "3"))))
+	ctx := t.Context()
+	read := func(want int) {
+		t.Helper()
+		tx, err := f.r.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := 0
+		for {
+			c, err := tx.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows += c.Len()
+			if rows == 1 && want > 1 { // the rest comes later, and the deadlines of reads pass meanwhile
+				wait(begun)
+				for range 5 {
+					<-statuses
+				}
+				wait(sent(xlog(row(Delete, 1, tuple('K', "4"))), xlog(commitAt(2100, 2110))))
+			}
+		}
+		if rows != want || tx.EndLSN != tx.CommitLSN+10 {
+			t.Errorf("the transaction of %s has %d rows and ends at %s, want %d rows", tx.CommitLSN, rows, tx.EndLSN, want)
+		}
+	}
+	read(1)
+	read(3)
+	if got := f.r.Position(); got != 2110 {
+		t.Errorf("position %s", got)
+	}
+}
+
+// TestNothingPassesForAnotherThing puts into the queue what never may be there:
+// it ends the stream, and is neither skipped nor the end of a transaction.
+func TestNothingPassesForAnotherThing(t *testing.T) {
+	t.Parallel()
+	queue := func(all ...event) *Reader {
+		r := &Reader{s: &stream{events: make(chan event, len(all))}}
+		for _, e := range all {
+			r.s.events <- e
+		}
+		return r
+	}
+	for name, e := range map[string]event{"rows": {kind: changed, change: &Change{}}, "an end": {kind: committed, lsn: 2000}} {
+		if tx, err := queue(e).Next(t.Context()); tx != nil || !errors.Is(err, ErrOutOfOrder) {
+			t.Errorf("%s between transactions: %v %v", name, tx, err)
+		}
+	}
+	for name, e := range map[string]event{"a position": {kind: idle, lsn: 2000}, "a transaction": {kind: began, tx: &Tx{}}} {
+		tx, err := queue(event{kind: began, tx: &Tx{CommitLSN: 1000}}, e).Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := tx.Next(t.Context()); !errors.Is(err, ErrOutOfOrder) || errors.Is(err, io.EOF) || tx.EndLSN != 0 {
+				t.Errorf("%s inside a transaction: %v, which ends at %s", name, err, tx.EndLSN)
+			}
+		}
+	}
+}

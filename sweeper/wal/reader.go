@@ -73,6 +73,8 @@ func (r *Reader) see(e event, ok bool) (*Tx, error) {
 		e.tx.r = r
 		r.current = e.tx
 		return e.tx, nil
+	case e.kind != idle:
+		return nil, fmt.Errorf("rows or an end without a transaction: %w", ErrOutOfOrder)
 	}
 	r.advance(e.lsn)
 	return nil, nil
@@ -171,10 +173,12 @@ func (tx *Tx) see(e event, ok bool) (*Change, error) {
 	case e.kind == changed:
 		tx.change = e.change
 		return e.change, nil
-	default:
+	case e.kind == committed:
 		tx.EndLSN, tx.err = e.lsn, io.EOF
 		tx.r.current = nil
 		tx.r.advance(e.lsn)
+	default:
+		tx.err = fmt.Errorf("a position or a transaction inside the transaction of %s: %w", tx.CommitLSN, ErrOutOfOrder)
 	}
 	return nil, tx.err
 }

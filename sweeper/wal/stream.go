@@ -252,9 +252,10 @@ func (s *stream) wait(ctx context.Context, e event) error {
 
 // offer queues the newest idle position if there is room. If there is none it
 // waits for the next occasion: positions only grow, and data that overtakes it
-// brings a greater one.
+// brings a greater one. A transaction that has begun meanwhile is none: between
+// its changes nothing else may come.
 func (s *stream) offer(ctx context.Context) error {
-	if s.idle <= s.queued {
+	if s.idle <= s.queued || s.asm.open != nil {
 		return nil
 	}
 	select {
