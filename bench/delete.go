@@ -13,7 +13,7 @@ const rowsDDL = `
 	create table bench.rows (id bigint primary key, at timestamptz not null, who text not null, payload text not null);
 	insert into bench.rows
 	  select row_number() over (), at, 'u' || i %% 100000, repeat('x', 200)
-	    from (select i, now() - interval '10 years' * (1 - (i - 0.5) / %[1]d) as at from generate_series(1, %[1]d) i order by %[2]s) x;
+	    from (select i, now() - interval '10 years' * (1 - (i - 0.5) / %[1]d) + interval '1 day' * sign(2 * i - %[1]d - 1) as at from generate_series(1, %[1]d) i order by %[2]s) x;
 	create index on bench.rows (at);
 	create index on bench.rows (who);
 	create table bench.quiet (id bigint primary key, at timestamptz not null)`

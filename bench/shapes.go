@@ -15,7 +15,7 @@ const shapeTable = `
 	create schema bench;
 	create table bench.rows (id bigint primary key, at timestamptz not null, who text not null, payload text not null);
 	insert into bench.rows
-	  select i, now() - interval '10 years' * (1 - (i - 0.5) / %[1]d), 'u' || i %% 100000, %[2]s from generate_series(1, %[1]d) i;
+	  select i, now() - interval '10 years' * (1 - (i - 0.5) / %[1]d) + interval '1 day' * sign(2 * i - %[1]d - 1), 'u' || i %% 100000, %[2]s from generate_series(1, %[1]d) i;
 	create index on bench.rows (at);`
 
 const childPolicies = `version: 1
