@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/pgsweeper/sweeper/sweeper/plan"
@@ -25,9 +26,10 @@ type statementRow struct {
 var varying = map[string][]string{
 	"first": nil,
 	"next":  {"the lower bound", "the rows of a batch"},
-	"batch": {"the lower bound", "the upper bound", "the run"},
+	"batch": {"the lower bound", "the upper bound"},
 	"split": {"the lower bound", "the upper bound", "the rows of a batch", "the first place", "the last place"},
-	"part":  {"the lower bound", "the upper bound", "the run", "the first place", "the last place"},
+	"part":  {"the lower bound", "the upper bound", "the first place", "the last place"},
+	"total": {"the rows", "the run"},
 	"probe": nil,
 	"drop":  {"the run", "the reason", "the actor", "the policies' SHA-256", "the cutoff"},
 }
@@ -52,13 +54,17 @@ func ofStep(s *plan.Step) []statementRow {
 	for _, one := range []struct {
 		name  string
 		query plan.Query
-	}{{"probe", s.Probe}, {"drop", s.Drop}, {"first", s.First}, {"next", s.Next}, {"batch", s.Batch}, {"split", s.Split}, {"part", s.Part}} {
+	}{{"probe", s.Probe}, {"drop", s.Drop}, {"first", s.First}, {"next", s.Next}, {"batch", s.Batch}, {"split", s.Split}, {"part", s.Part}, {"total", s.Total}} {
 		if one.query.SQL == "" {
 			continue
 		}
+		names := varying[one.name]
+		if reports := s.Total.SQL == "" && (one.name == "batch" || one.name == "part"); reports {
+			names = append(slices.Clone(names), "the run")
+		}
 		r := statementRow{
 			Category: s.Category, Kind: s.Kind, Relation: s.Relation, Walk: s.Walk,
-			Statement: one.name, SQL: one.query.SQL, Parameters: parameters(one.name, one.query.Args),
+			Statement: one.name, SQL: one.query.SQL, Parameters: parameters(names, one.query.Args),
 		}
 		if s.Partition != "" {
 			r.Partition = &s.Partition
@@ -69,9 +75,9 @@ func ofStep(s *plan.Step) []statementRow {
 }
 
 // parameters shows what stands for $1 and so on. Bytes are keys.
-func parameters(statement string, fixed []any) []string {
+func parameters(names []string, fixed []any) []string {
 	all := []string{}
-	for _, name := range varying[statement] {
+	for _, name := range names {
 		all = append(all, "("+name+")")
 	}
 	for _, v := range fixed {

@@ -131,11 +131,16 @@ func steps(b *strings.Builder, s plan.Step) {
 	statement(b, what+": drop", 5, s.Drop)
 	statement(b, what+": first", 0, s.First)
 	statement(b, what+": next", 2, s.Next)
-	statement(b, what+": batch", 3, s.Batch)
+	run := 1 // is a parameter of the statements that report themselves
+	if s.Total.SQL != "" {
+		run = 0
+	}
+	statement(b, what+": batch", 2+run, s.Batch)
 	statement(b, what+": lock", map[string]int{plan.WalkStart: 4, plan.WalkBlocks: 2}[s.Walk], s.Lock)
 	statement(b, what+": taken", 2, s.Taken)
 	statement(b, what+": split", 5, s.Split)
-	statement(b, what+": part", 5, s.Part)
+	statement(b, what+": part", 4+run, s.Part)
+	statement(b, what+": total", 2, s.Total)
 	if s.Rows != nil {
 		steps(b, *s.Rows)
 	}

@@ -66,7 +66,7 @@ func (r rule) dropStep(leaf catalog.Leaf, rows Step) Step {
 	if r.category.Partitions == "detach" {
 		s.Kind = DetachPartition
 	}
-	s.Batch, s.First, s.Next, s.Split, s.Part = Query{}, Query{}, Query{}, Query{}, Query{}
+	s.Batch, s.First, s.Next, s.Split, s.Part, s.Total = Query{}, Query{}, Query{}, Query{}, Query{}, Query{}
 	s.Rows = &rows
 	s.Probe = r.probe(leaf)
 	s.Drop = r.drop(s.Kind, leaf)

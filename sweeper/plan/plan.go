@@ -145,7 +145,12 @@ type Step struct {
 
 	// Batch waits for rows that others have locked. It is empty where other tables
 	// judge the rows: there only Lock and Taken will do.
-	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run
+	Batch Query // $1 and $2 bound the range, see Walk; $3 is the run, unless Total follows
+
+	// Total reports $1 rows in the run $2, after a Batch or a Part that returns none:
+	// the server has counted what they changed, and to have each row returned takes
+	// it half as long again. It is empty where rows are reported by tenant.
+	Total Query
 
 	// Lock and Taken leave such rows where they are. They are empty where row
 	// security would not let rows be locked. Without any of the three this plan is
@@ -162,7 +167,7 @@ type Step struct {
 	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
 	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
 	Split Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
-	Part  Query // WalkStart: Batch between the places $4 and $5 too, for equal starts that are too many for one
+	Part  Query // WalkStart: Batch between the places $3 and $4 too, before the run, for equal starts that are too many for one
 	Probe Query // WalkPartition: whether every row is due and none held
 	Drop  Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor, $4 policies' SHA-256, $5 cutoff
 	Rows  *Step // WalkPartition: the same leaf by rows, when it may not go whole

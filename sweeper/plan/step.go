@@ -81,12 +81,25 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	case locks:
 		w.family()
 	case byStart:
-		w.step.Batch = w.batch(bind(3), w.between(), "$3")
-		w.step.Part = w.batch(bind(5), w.between()+" AND "+fmt.Sprintf(places, 4, 5), "$3")
+		w.step.Batch = w.ranged(2, w.between())
+		w.step.Part = w.ranged(4, w.between()+" AND "+fmt.Sprintf(places, 3, 4))
 	default:
-		w.step.Batch = w.batch(bind(3), blocks, "$3")
+		w.step.Batch = w.ranged(2, blocks)
+	}
+	if !locks && !w.step.ByTenant {
+		w.step.Total = w.total()
 	}
 	return w.step
+}
+
+// ranged is the work on what lies within, of which params are the parameters. By
+// tenant it reports too, and the run is the one behind them; else Total does.
+func (w walk) ranged(params int, within string) Query {
+	if w.step.ByTenant {
+		return w.batch(bind(params+1), within, fmt.Sprintf("$%d", params+1))
+	}
+	b := bind(params)
+	return b.query(w.changes(b, within))
 }
 
 // mayLock tells whether rows can be locked without waiting. To lock a row is an
@@ -181,6 +194,15 @@ const returned = "SELECT unnest($1::text[]) AS tenant"
 
 // work changes the rows and returns the tenant of each.
 func (w walk) work(b *binder, within string) string {
+	tenant := "NULL::text"
+	if w.step.ByTenant {
+		tenant = column(w.category.Tenant) + "::text"
+	}
+	return fmt.Sprintf("%s RETURNING %s AS tenant", w.changes(b, within), tenant)
+}
+
+// changes deletes or redacts what goes of the rows within.
+func (w walk) changes(b *binder, within string) string {
 	var action string
 	if w.disposition == Delete {
 		action = fmt.Sprintf("DELETE FROM %s AS t", w.from())
@@ -190,16 +212,26 @@ func (w walk) work(b *binder, within string) string {
 			within = and(within, "("+w.pending(b)+")")
 		}
 	}
-	tenant := "NULL::text"
-	if w.step.ByTenant {
-		tenant = column(w.category.Tenant) + "::text"
-	}
 	judged := "true" // in this transaction, before what told the start had gone
 	if !slices.ContainsFunc(w.kin(w.disposition), w.bears) {
 		judged = w.full(b, w.disposition)
 	}
-	return fmt.Sprintf("%s WHERE %s%s AND %s RETURNING %s AS tenant",
-		action, within, w.inLeaf(b, w.leaf), and(judged, w.alone(b, w.disposition)), tenant)
+	return fmt.Sprintf("%s WHERE %s%s AND %s", action, within, w.inLeaf(b, w.leaf), and(judged, w.alone(b, w.disposition)))
+}
+
+// total is the report of so many rows.
+func (w walk) total() Query {
+	b := bind(2)
+	return b.query(fmt.Sprintf(`INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count)
+VALUES ('report', %s, %s, %s, %s, $2::uuid, $1::bigint)`, b.text(w.step.Kind, "text"), b.text(w.step.Category, "text"), b.text(w.step.Relation, "text"), w.partition(b)))
+}
+
+// partition is the leaf's name as a parameter, or NULL.
+func (w walk) partition(b *binder) string {
+	if w.step.Partition == "" {
+		return "NULL"
+	}
+	return b.text(w.step.Partition, "text")
 }
 
 // report writes down the rows that gone returns.
@@ -209,15 +241,11 @@ func (w walk) report(b *binder, gone, run string) string {
 	if s.ByTenant {
 		tenants = "jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)"
 	}
-	partition := "NULL"
-	if s.Partition != "" {
-		partition = b.text(s.Partition, "text")
-	}
 	return fmt.Sprintf(`WITH gone AS (%s),
 counted AS (SELECT tenant, count(*) AS n FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
 SELECT 'report', %s, %s, %s, %s, %s::uuid, coalesce(sum(n), 0), %s FROM counted RETURNING row_count`,
-		gone, b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), partition, run, tenants)
+		gone, b.text(s.Kind, "text"), b.text(s.Category, "text"), b.text(s.Relation, "text"), w.partition(b), run, tenants)
 }
 
 // first passes over what is redacted already in one go, through a partial index

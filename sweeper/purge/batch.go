@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/pg"
@@ -123,7 +123,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 	return d, nil
 }
 
-// work does everything before the commit, in one round trip. To leave rows that
+// work does everything before the commit, in as few round trips as it takes. To leave rows that
 // others have locked takes two: the first locks the others, and the second judges
 // and purges what it has got, by a snapshot that is younger than the locks. So
 // rows that are judged by other tables always go: the server reads the row itself
@@ -134,11 +134,7 @@ func (r *run) batch(ctx context.Context, conn *pgx.Conn, step *plan.Step, at spa
 func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, most int, known *known) (d done, err error) {
 	var same bool
 	if !at.skip {
-		sql, args := at.statement(step, r.id)
-		d.rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
-			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
-			isSame(b, step, &same)
-		})
+		d.rows, err = r.workRange(ctx, tx, step, at, &same)
 		return d, unlessSame(step, same, err)
 	}
 	var places []string
@@ -172,6 +168,33 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
 	return d, unlessSame(step, same, f.sound(places))
+}
+
+// workRange purges a range at once, waiting for rows that others have locked.
+func (r *run) workRange(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, same *bool) (rows int64, err error) {
+	if step.Total.SQL == "" {
+		sql, args := at.statement(step, r.id)
+		return r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
+			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
+			isSame(b, step, same)
+		})
+	}
+	sql, args := at.statement(step)
+	rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
+		b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+			*rows = tag.RowsAffected()
+			return nil
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	b := &pgx.Batch{}
+	if rows > 0 {
+		b.Queue(step.Total.SQL, append([]any{rows, r.id}, step.Total.Args...)...)
+	}
+	isSame(b, step, same)
+	return rows, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), tx.SendBatch(ctx, b).Close())
 }
 
 // errChanged is a table that is no longer what the plan was made for.
@@ -232,12 +255,14 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool,
 	return n, nil
 }
 
-// statement is the work of a step in a span, with all its parameters.
-func (at span) statement(step *plan.Step, run uuid.UUID) (string, []any) {
+// statement is the work of a step in a span, with all its parameters; run is the
+// run's, where the statement reports too.
+func (at span) statement(step *plan.Step, run ...any) (string, []any) {
+	args, work := []any{at.lo, at.hi}, step.Batch
 	if at.first != "" {
-		return step.Part.SQL, append([]any{at.lo, at.hi, run, at.first, at.last}, step.Part.Args...)
+		args, work = append(args, at.first, at.last), step.Part
 	}
-	return step.Batch.SQL, append([]any{at.lo, at.hi, run}, step.Batch.Args...)
+	return work.SQL, append(append(args, run...), work.Args...)
 }
 
 // lock is the statement that locks the rows of a span.

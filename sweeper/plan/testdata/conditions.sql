@@ -604,8 +604,8 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."epochs" AS t
     WHERE t."at" >= $1::int8
     AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
-    AND t.ctid >= $4::tid
-    AND t.ctid <= $5::tid
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
     AND t."at" < (extract(epoch
         FROM GREATEST($6::timestamptz - $7::interval, $6::timestamptz - $8::interval, $6::timestamptz - $9::interval) + interval '4 days') * 1000)::int8
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -649,7 +649,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $12::text, $15::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $12::text, $15::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'

@@ -265,8 +265,8 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t."logged_at" >= $1::timestamp with time zone
     AND t."logged_at" < $2::timestamp with time zone
-    AND t.ctid >= $4::tid
-    AND t.ctid <= $5::tid
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
     AND t."logged_at" < $6::timestamptz - $7::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -306,7 +306,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $10::text, $13::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -729,7 +729,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -742,9 +742,9 @@ SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(s
 --   $10 = '6001'
 --   $11 = '2026-01-01 00:00:00+00'
 --   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'kyc.biometrics_2026_01'
---   $14 = 'delete'
---   $15 = 'kyc.biometrics'
+--   $13 = 'delete'
+--   $14 = 'kyc.biometrics'
+--   $15 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: batch
 WITH gone AS (DELETE
@@ -838,7 +838,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $8::text, $16::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -851,9 +851,9 @@ SELECT 'report', $15::text, $8::text, $16::text, $14::text, $3::uuid, coalesce(s
 --   $11 = '6001'
 --   $12 = '2026-01-01 00:00:00+00'
 --   $13 = '2026-02-01 00:00:00+00'
---   $14 = 'kyc.biometrics_2026_01'
---   $15 = 'delete'
---   $16 = 'kyc.biometrics'
+--   $14 = 'delete'
+--   $15 = 'kyc.biometrics'
+--   $16 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1055,7 +1055,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1068,9 +1068,9 @@ SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(s
 --   $10 = '6001'
 --   $11 = '2026-01-01 00:00:00+00'
 --   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'kyc.biometrics_2026_01'
---   $14 = 'delete'
---   $15 = 'kyc.biometrics'
+--   $13 = 'delete'
+--   $14 = 'kyc.biometrics'
+--   $15 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: batch
 WITH gone AS (DELETE
@@ -1162,7 +1162,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $8::text, $14::text, $12::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -1173,9 +1173,9 @@ SELECT 'report', $13::text, $8::text, $14::text, $12::text, $3::uuid, coalesce(s
 --   $9 = '6000'
 --   $10 = '2950'
 --   $11 = '6009'
---   $12 = 'kyc.biometrics_default'
---   $13 = 'delete'
---   $14 = 'kyc.biometrics'
+--   $12 = 'delete'
+--   $13 = 'kyc.biometrics'
+--   $14 = 'kyc.biometrics_default'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1369,7 +1369,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $7::text, $13::text, $11::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1380,9 +1380,9 @@ SELECT 'report', $12::text, $7::text, $13::text, $11::text, $2::uuid, coalesce(s
 --   $8 = '6000'
 --   $9 = '2950'
 --   $10 = '6009'
---   $11 = 'kyc.biometrics_default'
---   $12 = 'delete'
---   $13 = 'kyc.biometrics'
+--   $11 = 'delete'
+--   $12 = 'kyc.biometrics'
+--   $13 = 'kyc.biometrics_default'
 
 -- category case_reviews of kyc.reviews, level 0
 
@@ -2601,7 +2601,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2614,9 +2614,9 @@ SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(s
 --   $10 = '7001'
 --   $11 = '2026-01-01 00:00:00+00'
 --   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'kyc.liveness_2026_01'
---   $14 = 'delete'
---   $15 = 'kyc.liveness'
+--   $13 = 'delete'
+--   $14 = 'kyc.liveness'
+--   $15 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: batch
 WITH gone AS (DELETE
@@ -2710,7 +2710,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $8::text, $16::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -2723,9 +2723,9 @@ SELECT 'report', $15::text, $8::text, $16::text, $14::text, $3::uuid, coalesce(s
 --   $11 = '7001'
 --   $12 = '2026-01-01 00:00:00+00'
 --   $13 = '2026-02-01 00:00:00+00'
---   $14 = 'kyc.liveness_2026_01'
---   $15 = 'delete'
---   $16 = 'kyc.liveness'
+--   $14 = 'delete'
+--   $15 = 'kyc.liveness'
+--   $16 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -2927,7 +2927,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2940,9 +2940,9 @@ SELECT 'report', $14::text, $7::text, $15::text, $13::text, $2::uuid, coalesce(s
 --   $10 = '7001'
 --   $11 = '2026-01-01 00:00:00+00'
 --   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'kyc.liveness_2026_01'
---   $14 = 'delete'
---   $15 = 'kyc.liveness'
+--   $13 = 'delete'
+--   $14 = 'kyc.liveness'
+--   $15 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: batch
 WITH gone AS (DELETE
@@ -3034,7 +3034,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $8::text, $14::text, $12::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -3045,9 +3045,9 @@ SELECT 'report', $13::text, $8::text, $14::text, $12::text, $3::uuid, coalesce(s
 --   $9 = '7000'
 --   $10 = '2950'
 --   $11 = '7009'
---   $12 = 'kyc.liveness_default'
---   $13 = 'delete'
---   $14 = 'kyc.liveness'
+--   $12 = 'delete'
+--   $13 = 'kyc.liveness'
+--   $14 = 'kyc.liveness_default'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -3241,7 +3241,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $7::text, $13::text, $11::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -3252,9 +3252,9 @@ SELECT 'report', $12::text, $7::text, $13::text, $11::text, $2::uuid, coalesce(s
 --   $8 = '7000'
 --   $9 = '2950'
 --   $10 = '7009'
---   $11 = 'kyc.liveness_default'
---   $12 = 'delete'
---   $13 = 'kyc.liveness'
+--   $11 = 'delete'
+--   $12 = 'kyc.liveness'
+--   $13 = 'kyc.liveness_default'
 
 -- category approved_applicants of kyc.applicants, level 1
 
@@ -4028,8 +4028,8 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t."relationship_ended_at" >= $1::timestamp with time zone
     AND t."relationship_ended_at" < $2::timestamp with time zone
-    AND t.ctid >= $4::tid
-    AND t.ctid <= $5::tid
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
     AND t."relationship_ended_at" < $6::timestamptz - $7::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -4142,7 +4142,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $18::text, $10::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $10::text, $19::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -4739,8 +4739,8 @@ GROUP BY part ORDER BY part;
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($6::text || sweeper.redaction_token(t."email"::text, $8::bytea, $9::bytea) || $7::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $10::text
     WHERE t."relationship_ended_at" >= $1::timestamp with time zone
     AND t."relationship_ended_at" < $2::timestamp with time zone
-    AND t.ctid >= $4::tid
-    AND t.ctid <= $5::tid
+    AND t.ctid >= $3::tid
+    AND t.ctid <= $4::tid
     AND t."relationship_ended_at" < $11::timestamptz - $12::interval + interval '4 days'
     AND ((timezone($13::text, timezone($13::text, t."relationship_ended_at") + $12::interval) <= $11::timestamptz
         OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -4871,7 +4871,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $25::text, $15::text, $26::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $25::text, $15::text, $26::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = 'redacted-'

@@ -47,38 +47,29 @@ SELECT t."last_seen_at"::text
 --   $4 = '90 days'
 
 -- delete of public.sessions, walk start: batch
-WITH gone AS (DELETE
-    FROM ONLY "public"."sessions" AS t
-    WHERE t."last_seen_at" >= $1::timestamp with time zone
-    AND t."last_seen_at" < $2::timestamp with time zone
-    AND t."last_seen_at" < $4::timestamptz - $5::interval + interval '4 days'
-    AND (timezone($6::text, timezone($6::text, t."last_seen_at") + $5::interval) <= $4::timestamptz
-      AND t."last_seen_at" > '-infinity')
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      WHERE h.subject IS NULL
-      AND h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid))
-    RETURNING NULL::text AS tenant),
-counted AS (SELECT tenant, count(*) AS n
-    FROM gone GROUP BY tenant)
-INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $9::text, $7::text, $10::text, NULL, $3::uuid, coalesce(sum(n), 0), NULL::jsonb
-  FROM counted
-  RETURNING row_count;
---   $4 = '2026-03-01 00:00:00Z'
---   $5 = '90 days'
---   $6 = 'UTC'
---   $7 = 'sessions'
---   $8 = '5000'
---   $9 = 'delete'
---   $10 = 'public.sessions'
+DELETE
+  FROM ONLY "public"."sessions" AS t
+  WHERE t."last_seen_at" >= $1::timestamp with time zone
+  AND t."last_seen_at" < $2::timestamp with time zone
+  AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
+  AND (timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz
+    AND t."last_seen_at" > '-infinity')
+  AND NOT EXISTS (SELECT
+    FROM sweeper.legal_holds h
+    WHERE h.subject IS NULL
+    AND h.tenant IS NULL
+    AND h.released_at IS NULL
+    AND (h.expires_at IS NULL
+      OR h.expires_at > now())
+    AND (h.category IS NULL
+      OR h.category = $6::text)
+    AND (h.relation IS NULL
+      OR h.relation = $7::oid));
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+--   $5 = 'UTC'
+--   $6 = 'sessions'
+--   $7 = '5000'
 
 -- delete of public.sessions, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -164,38 +155,36 @@ GROUP BY part ORDER BY part;
 --   $8 = 'UTC'
 
 -- delete of public.sessions, walk start: part
-WITH gone AS (DELETE
-    FROM ONLY "public"."sessions" AS t
-    WHERE t."last_seen_at" >= $1::timestamp with time zone
-    AND t."last_seen_at" < $2::timestamp with time zone
-    AND t.ctid >= $4::tid
-    AND t.ctid <= $5::tid
-    AND t."last_seen_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."last_seen_at") + $7::interval) <= $6::timestamptz
-      AND t."last_seen_at" > '-infinity')
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      WHERE h.subject IS NULL
-      AND h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text)
-      AND (h.relation IS NULL
-        OR h.relation = $10::oid))
-    RETURNING NULL::text AS tenant),
-counted AS (SELECT tenant, count(*) AS n
-    FROM gone GROUP BY tenant)
-INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $9::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), NULL::jsonb
-  FROM counted
-  RETURNING row_count;
---   $6 = '2026-03-01 00:00:00Z'
---   $7 = '90 days'
---   $8 = 'UTC'
---   $9 = 'sessions'
---   $10 = '5000'
---   $11 = 'delete'
---   $12 = 'public.sessions'
+DELETE
+  FROM ONLY "public"."sessions" AS t
+  WHERE t."last_seen_at" >= $1::timestamp with time zone
+  AND t."last_seen_at" < $2::timestamp with time zone
+  AND t.ctid >= $3::tid
+  AND t.ctid <= $4::tid
+  AND t."last_seen_at" < $5::timestamptz - $6::interval + interval '4 days'
+  AND (timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz
+    AND t."last_seen_at" > '-infinity')
+  AND NOT EXISTS (SELECT
+    FROM sweeper.legal_holds h
+    WHERE h.subject IS NULL
+    AND h.tenant IS NULL
+    AND h.released_at IS NULL
+    AND (h.expires_at IS NULL
+      OR h.expires_at > now())
+    AND (h.category IS NULL
+      OR h.category = $8::text)
+    AND (h.relation IS NULL
+      OR h.relation = $9::oid));
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '90 days'
+--   $7 = 'UTC'
+--   $8 = 'sessions'
+--   $9 = '5000'
+
+-- delete of public.sessions, walk start: total
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count)
+VALUES ('report', $3::text, $4::text, $5::text, NULL, $2::uuid, $1::bigint);
+--   $3 = 'delete'
+--   $4 = 'sessions'
+--   $5 = 'public.sessions'
 
