@@ -1,8 +1,11 @@
 package pgtest
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,7 +13,15 @@ import (
 
 // Main runs the tests of a package, stops the server that they used, calls
 // after, and fails the package when a goroutine is left over. It does not return.
+// Unless -parallel says otherwise, twice as many tests run at once as usual: most
+// of them wait most of the time.
 func Main(m *testing.M, after ...func()) {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 	code := run(m)
 	if binaries.folder != "" {
 		_ = os.RemoveAll(binaries.folder)

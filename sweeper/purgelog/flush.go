@@ -69,14 +69,8 @@ func (l *Log) Flush(ctx context.Context) (applied uint64, err error) {
 	if err := l.write(ctx); err != nil {
 		return 0, err
 	}
-	root := l.pending.tree.Root()
-	_, err = l.tx.Exec(ctx, `
-		insert into sweeper.log_head as h (size, chain_hash, hashes, root, updated_at) values ($1, $2, $3, $4, $5)
-		on conflict (singleton) do update set size = excluded.size, chain_hash = excluded.chain_hash, hashes = excluded.hashes,
-		       root = excluded.root, updated_at = excluded.updated_at`,
-		int64(l.pending.tree.Size()), l.pending.chain[:], slices.Concat(l.pending.tree.Hashes()...), root[:], l.now)
-	if err != nil {
-		return 0, pg.Wrap("move the head of the purge log", err)
+	if err := l.moveHead(ctx); err != nil {
+		return 0, err
 	}
 	var r reconcile
 	if l.pending.reconcile != nil {
@@ -104,6 +98,28 @@ func (l *Log) Flush(ctx context.Context) (applied uint64, err error) {
 		return l.committed.applied, l.ensurePartitions(ctx)
 	}
 	return l.committed.applied, nil
+}
+
+// moveHead writes the head, over the one that this log has written or read: to
+// write over what somebody else has made of it would hide that.
+func (l *Log) moveHead(ctx context.Context) error {
+	former, next := l.committed, l.pending
+	was, root := former.tree.Root(), next.tree.Root()
+	sql := `insert into sweeper.log_head (size, chain_hash, hashes, root, updated_at) values ($1, $2, $3, $4, $5)`
+	args := []any{int64(next.tree.Size()), next.chain[:], slices.Concat(next.tree.Hashes()...), root[:], l.now}
+	if former.tree.Size() > 0 {
+		sql = `update sweeper.log_head set size = $1, chain_hash = $2, hashes = $3, root = $4, updated_at = $5
+			where (size, chain_hash, hashes, root) = ($6, $7, $8, $9)`
+		args = append(args, int64(former.tree.Size()), former.chain[:], slices.Concat(former.tree.Hashes()...), was[:])
+	}
+	tag, err := l.tx.Exec(ctx, sql, args...)
+	if err != nil {
+		return pg.Wrap("move the head of the purge log", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return fmt.Errorf("%w (log_head is not what was written there last, so somebody else has changed it)", ErrBroken)
+	}
+	return nil
 }
 
 // Advance moves the progress over WAL that holds nothing for the log. It is

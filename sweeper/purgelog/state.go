@@ -1,6 +1,7 @@
 package purgelog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,8 @@ const ahead = 90 * 24 * time.Hour
 func (l *Log) load(ctx context.Context) (found bool, err error) {
 	s := state{}
 	var size uint64
-	var chain, hashes []byte
-	err = l.conn.QueryRow(ctx, `select size, chain_hash, hashes, updated_at from sweeper.log_head`).Scan(&size, &chain, &hashes, &s.loggedAt)
+	var chain, hashes, root []byte
+	err = l.conn.QueryRow(ctx, `select size, chain_hash, hashes, root, updated_at from sweeper.log_head`).Scan(&size, &chain, &hashes, &root, &s.loggedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -31,6 +32,9 @@ func (l *Log) load(ctx context.Context) (found bool, err error) {
 	copy(s.chain[:], chain)
 	if s.tree, err = proof.ReadTree(size, hashes); err != nil {
 		return false, err
+	}
+	if follows := s.tree.Root(); !bytes.Equal(root, follows[:]) {
+		return false, fmt.Errorf("%w (log_head.root does not follow from log_head.hashes, so somebody has changed one of them)", ErrBroken)
 	}
 	var r reconcile
 	var since *time.Time
