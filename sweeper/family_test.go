@@ -235,3 +235,28 @@ func TestKeptAndHeldChildren(t *testing.T) {
 		t.Errorf("with the table held: %+v", p)
 	}
 }
+
+// TestFamiliesGoWhole has many small families, and one that is larger than a
+// batch: but for that one each goes in a single transaction, so that a run may stop
+// between any two of them.
+func TestFamiliesGoWhole(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `create schema app; create table app.people (id int primary key, at timestamptz, who text); create index on app.people (at);
+		create table app.homes (id int primary key, person int references app.people); create index on app.homes (person);
+		create table app.bills (id int primary key, person int references app.people); create index on app.bills (person);
+		insert into app.people select i, '2015-01-01'::timestamptz + i * interval '1 minute', 'p' || i from generate_series(1, 1000) i;
+		insert into app.homes select i, 1 + i % 1000 from generate_series(1, 2000) i;
+		insert into app.bills select i, 1 + i % 1000 from generate_series(1, 2000) i;
+		insert into app.bills select i, 500 from generate_series(2001, 3500) i;`,
+		deletesPeople+"      - {table: app.homes, match: {person: id}}\n      - {table: app.bills, match: {person: id}, action: nullify}\n", "SWEEPER_BATCH_ROWS=1000")
+	if o := b.sweep(t)["people"]; o.State != purge.Succeeded || o.Deleted != 1000 || o.Children != 5500 {
+		t.Errorf("%+v", o)
+	}
+	const transactions = `select xid, coalesce(sum(row_count) filter (where relation = 'app.people'), 0) as people,
+		coalesce(sum(row_count) filter (where relation <> 'app.people'), 0) as others from sweeper.purge_log where kind in ('delete', 'redact') group by xid`
+	// Those of the large family alone, and one with what was left of it.
+	if got := b.text(t, `select count(*) filter (where others <> 4 * people) || ' ' || sum(others) filter (where others <> 4 * people) from (`+transactions+`) x`); got != "2 1504" {
+		t.Errorf("transactions with less or more than whole families, and what went in them: %s", got)
+		t.Log(b.text(t, `select string_agg(people || ' ' || others, ', ' order by xid) from (`+transactions+`) x`))
+	}
+}

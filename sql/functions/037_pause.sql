@@ -30,7 +30,7 @@ begin
            and (select r.state = 'paused' from sweeper.runs r
                  where r.category = set_paused.category and r.state <> 'running' order by r.started_at desc limit 1);
     end if;
-    insert into sweeper.operator_log (function, actor, object) values ('set_paused', actor, format('%s %s', category, case when paused then 'paused' else 'goes on' end));
+    insert into sweeper.operator_log (function, actor, object) values ('set_paused', actor, format('%s %s: %s', category, case when paused then 'paused' else 'goes on' end, reason));
 end $$;
 revoke all on function sweeper.set_paused(text, boolean, text, text) from public;
 comment on function sweeper.set_paused(text, boolean, text, text) is

@@ -32,7 +32,7 @@ var ErrPaused = errors.New("the category is paused")
 // licence is what the run's own row and the pauses say to one more batch.
 type licence struct {
 	runs   int     // 0: another process has taken the run over
-	paused *string // by whom and since when; nil: it is not
+	paused *string // by whom, since when, and what ends it; nil: it is not
 }
 
 func (l *licence) scan(row pgx.Row) error { return row.Scan(&l.runs, &l.paused) }
@@ -42,7 +42,7 @@ func (l *licence) refuses() error {
 	case l.runs == 0:
 		return ErrTaken
 	case l.paused != nil:
-		return fmt.Errorf("%w %s; end that with: select sweeper.set_paused(category, false, actor, reason)", ErrPaused, *l.paused)
+		return fmt.Errorf("%w %s", ErrPaused, *l.paused)
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ const (
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
-	licenceSQL  = `select count(*), (select format('by %s since %s', p.actor, to_char(timezone('UTC', p.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from sweeper.paused p where p.category = $2)
+	licenceSQL  = `select count(*), (select format('by %s since %s; end that with: select sweeper.set_paused(%L, false, actor, reason)', p.actor, to_char(timezone('UTC', p.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), p.category) from sweeper.paused p where p.category = $2)
   from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
 	stampSQL = `insert into sweeper.batches (fact, kind, reason, category, relation, partition, cutoff, basis, actor, run_id, policy_sha256, columns, evidence)
 values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
@@ -70,6 +70,7 @@ type span struct {
 	lo, hi      string
 	first, last string // places; "" the whole range
 	skip        bool   // rows that others have locked are left
+	pieces      bool   // of rows with more below them than fit, some of that may go before
 }
 
 // done is what one batch did.
@@ -150,6 +151,9 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	if places, err = f.take(ctx, places, most); err != nil || len(places) == 0 {
 		return d, err
 	}
+	if d.more && d.places > 1 && !at.pieces && !f.chained() {
+		return d, errMany
+	}
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
 	late := f.queue(b, r.id)
@@ -165,7 +169,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 		err = tx.SendBatch(ctx, last).Close()
 	}
 	if err != nil {
-		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
+		return d, pg.Wrap(fmt.Sprintf("%s a batch of %s%s", step.Kind, step.Relation, f.along()), err)
 	}
 	return d, unlessSame(step, same, f.sound(places))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -188,6 +189,27 @@ func (f *family) leftBelow(i int) bool {
 		}
 	}
 	return false
+}
+
+// along names the tables of which rows go along, since the server does not always
+// say which one it is that it refuses.
+func (f *family) along() string {
+	var names []string
+	for i, m := range f.rows {
+		if name := f.step.Kin[i].Relation; len(m.places) > 0 && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", with what goes along of " + strings.Join(names, ", ")
+}
+
+// chained tells whether rows that go along may belong to each other, and so to
+// many rows of the step at once.
+func (f *family) chained() bool {
+	return slices.ContainsFunc(f.step.Kin, func(k plan.Kin) bool { return k.Itself || k.Relation == f.step.Relation })
 }
 
 // hangs tells whether rows of a kin point at each other.

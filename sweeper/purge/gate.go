@@ -44,7 +44,11 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 			waits = nil
 			continue
 		}
-		if err := s.rest(ctx, look); err != nil {
+		err := s.rest(ctx, look)
+		if err == nil {
+			err = s.licensed(ctx)
+		}
+		if err != nil {
 			s.goesOn(ctx, waits)
 			return err
 		}
@@ -54,6 +58,15 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 			return errVain
 		}
 	}
+}
+
+// licensed asks outside of any batch what each batch asks.
+func (s *stepper) licensed(ctx context.Context) error {
+	var l licence
+	if err := l.scan(s.conn.QueryRow(ctx, licenceSQL, s.id, s.category.Policy.Name)); err != nil {
+		return pg.Wrap("look for a pause", err)
+	}
+	return l.refuses()
 }
 
 // pause is why no batch may begin now; nil: one may.
@@ -177,7 +190,7 @@ func (s *stepper) goesOn(ctx context.Context, p *Pause) {
 	if s.Waited != nil {
 		s.Waited(s.category.Policy.Name, p.Cause, took)
 	}
-	s.Log.InfoContext(ctx, "purging goes on", slog.String("step", s.step.Name()), slog.Duration("waited", took))
+	s.Log.InfoContext(ctx, "purging waits no longer", slog.String("step", s.step.Name()), slog.Duration("waited", took))
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
 	if _, err := s.conn.Exec(bounded, `update sweeper.run_waits set ended_at = clock_timestamp() where run_id = $1 and ended_at is null`, s.id); err != nil {

@@ -79,6 +79,7 @@ func (s *stepper) comeBack(ctx context.Context) error {
 	all := s.later
 	s.later, s.whole, s.all = nil, 0, true
 	for i, l := range all {
+		l.pieces = true // the span is as large as it was when its rows were locked
 		again, err := s.purge(ctx, l.span)
 		if errors.Is(err, errLocked) {
 			s.later = append(s.later, all[i+1:]...)

@@ -56,7 +56,7 @@ func TestPausedCategory(t *testing.T) {
 	b.db.Exec(t, `select sweeper.set_paused('events', true, 'ops', 'peak hours')`)
 	pgtest.QueryOne[string](t, keeper, `select pg_advisory_unlock(4711)::text`)
 	o := end()
-	if o.State != purge.Paused || o.Deleted != 1000 || o.Remaining != 5000 || o.Err != nil || !strings.Contains(o.StopReason, "paused by ops since 20") {
+	if o.State != purge.Paused || o.Deleted != 1000 || o.Remaining != 5000 || o.Err != nil || !strings.Contains(o.StopReason, "paused by ops since 20") || !strings.HasSuffix(o.StopReason, "; end that with: select sweeper.set_paused('events', false, actor, reason)") {
 		t.Errorf("got %+v", o)
 	}
 	if again := b.run(t, in2026)["events"]; again.State != purge.Paused || again.Deleted != 0 || again.Remaining != 5000 {
@@ -66,7 +66,7 @@ func TestPausedCategory(t *testing.T) {
 	if o = b.run(t, in2026)["events"]; o.State != purge.Succeeded || o.Deleted != 5000 {
 		t.Errorf("after it: %+v", o)
 	}
-	if got := b.text(t, `select string_agg(concat_ws(' ', function, actor, object), ', ' order by call_id) from sweeper.operator_log`); got != "set_paused ops events paused, set_paused ops events goes on" {
+	if got := b.text(t, `select string_agg(concat_ws(' ', function, actor, object), ', ' order by call_id) from sweeper.operator_log`); got != "set_paused ops events paused: peak hours, set_paused ops events goes on: night" {
 		t.Errorf("the operator log has %s", got)
 	}
 }
@@ -277,6 +277,19 @@ func TestStopUnderPressure(t *testing.T) {
 	}
 	if got := b.text(t, `select count(*) from sweeper.run_waits where ended_at is not null`); got != "1" {
 		t.Error("the end of the wait is not noted")
+	}
+}
+
+// TestPauseUnderPressure pauses a category whose run waits.
+func TestPauseUnderPressure(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	b.db.Exec(t, `create table app.busy (v text); insert into app.busy select repeat(md5(i::text), 30) from generate_series(1, 3000) i`)
+	end := b.begin(t, func(o *purge.Options) { o.Slot, o.MaxSlotLag = b.db.Slot(), 1<<20 })
+	b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'slot_lag'`)
+	b.db.Exec(t, `insert into sweeper.paused (category, actor, reason) values ('events', 'ops', 'test')`)
+	if o := end(); o.State != purge.Paused || o.Deleted != 0 || o.Remaining != 6000 {
+		t.Errorf("got %+v", o)
 	}
 }
 

@@ -29,6 +29,11 @@ var (
 	errKept  = errors.New("a trigger or a rule of the application keeps what would go along with a row")
 )
 
+// errMany is a batch whose rows have more below them than it can take. It takes
+// fewer rows, and all of what is theirs, so that only the family of a single row
+// that is larger than a batch goes in pieces.
+var errMany = errors.New("what goes along with so many rows does not fit into one batch")
+
 // stuck takes in a batch that could take nothing, since what has to go at once did
 // not fit or is locked. Fewer rows (again) may; of one row it says which it is.
 func (s *stepper) stuck(ctx context.Context, at span, d done) (again bool) {

@@ -278,6 +278,8 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		case at.skip && s.maySkip() && s.step.Batch.SQL != "" && pg.Classify(err) == pg.Setup:
 			s.forbidden = true // a privilege is missing: do without
 			at.skip = false
+		case errors.Is(err, errMany):
+			return s.narrow(ctx, d.places, err), nil
 		case errors.Is(err, errOver):
 			if again = s.narrow(ctx, d.places, err); !again {
 				s.skipped = append(s.skipped, err.Error())
