@@ -93,7 +93,7 @@ const daysDDL = `
 			execute format('create table %s partition of bench.days for values from (%L) to (%L)', leaf, day, day + interval '24 hours');
 			execute format('alter table %s owner to bench_owner', leaf);
 			if i < 0 then
-				execute format('insert into %s select i, %L::timestamptz + i * interval ''10 minutes'', ''t'' || i % 100, ''u'' || i from generate_series(0, 99) i', leaf, day);
+				execute format('insert into %s select i, %L::timestamptz + i * interval ''10 minutes'', ''t'' || i %% 100, ''u'' || i from generate_series(0, 99) i', leaf, day);
 			end if;
 			if i % 50 = 0 then
 				commit; -- each transaction may lock only so many tables
