@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,10 +32,13 @@ const readers = 8
 
 // AuditCheckpoints holds the log against every checkpoint in the database and
 // at the anchors: signature, by the pinned public key and those that the log
-// says took over from it, and root. pinned "" is the configured one. An anchor
-// that cannot be reached is an error beside what was found.
+// says took over from it, and root. pinned "" is the configured one; with any
+// other, a log of which no checkpoint bears its signature is a problem, because
+// whoever writes a log anew leaves that out. An anchor that cannot be reached is
+// an error beside what was found.
 func AuditCheckpoints(ctx context.Context, cfg Config, log *slog.Logger, pinned string, now func() time.Time) (CheckpointAudit, error) {
-	if pinned == "" {
+	given := pinned != ""
+	if !given {
 		pinned = cfg.SigningKey.First.Public()
 	} else if _, err := proof.OpenPublic(pinned); err != nil {
 		return CheckpointAudit{}, &ConfigError{"--key", err.Error()}
@@ -55,7 +59,7 @@ func AuditCheckpoints(ctx context.Context, cfg Config, log *slog.Logger, pinned 
 		return CheckpointAudit{}, err
 	}
 	defer s.Close(ctx)
-	a := &auditing{s: s, pinned: pinned, ids: map[string]bool{}}
+	a := &auditing{s: s, pinned: pinned, given: given, ids: map[string]bool{}}
 	a.found.Anchored = len(notes)
 	if err := a.run(ctx, notes, origins); err != nil {
 		return a.found, err
@@ -115,6 +119,7 @@ func (n *notary) collect(ctx context.Context) (notes []sheet, origins map[string
 type auditing struct {
 	s      *purgelog.Snapshot
 	pinned string
+	given  bool // pinned comes from whoever asks, and is not the configured one
 	trees  map[uint64]*proof.Tree
 	ids    map[string]bool // what was said
 	found  CheckpointAudit
@@ -170,6 +175,9 @@ func (a *auditing) run(ctx context.Context, notes []sheet, origins map[string][]
 			a.problem(e.First+1, "entry %d says that the log was forked, and no key has signed that", e.First)
 		}
 	}
+	if a.given {
+		a.signature(sheets, signedBy)
+	}
 	for _, r := range rows {
 		c, err := proof.OpenCheckpoint([]byte(r.Note))
 		if err != nil || c.Origin != r.Origin || c.Size != r.Size || string(c.Root[:]) != string(r.Root) {
@@ -194,7 +202,7 @@ func (a *auditing) keys(sheets []sheet) map[string]map[string]bool {
 	for _, e := range a.s.Epochs {
 		trusted[e.Origin] = map[string]bool{}
 		if len(e.Keys) == 0 {
-			if a.pinned != "" {
+			if a.pinned != "" && (!a.given || e.End != ^uint64(0)) {
 				a.warn("the log %s names no signing key", e.Origin)
 			}
 			continue
@@ -224,6 +232,35 @@ func (a *auditing) keys(sheets []sheet) map[string]map[string]bool {
 		a.warn("no public key was given, so signatures were checked with the keys that the log itself names")
 	}
 	return trusted
+}
+
+// signature asks for one checkpoint of the log as it is now that the key it is
+// verified with, or one that took over from that, has signed. The log itself may
+// name no key any more, when its beginning was pruned.
+func (a *auditing) signature(sheets []sheet, trusted map[string]map[string]bool) {
+	e := a.s.Epoch()
+	if e.Origin == "" || len(e.Keys) > 0 && !e.Has(a.pinned) { // not begun; said already
+		return
+	}
+	verifiers := []signed.Verifier{}
+	keys := maps.Clone(trusted[e.Origin])
+	keys[a.pinned] = true
+	for key := range keys {
+		if v, err := proof.OpenPublic(key); err == nil {
+			verifiers = append(verifiers, v)
+		}
+	}
+	if slices.ContainsFunc(sheets, func(x sheet) bool {
+		c, err := proof.OpenCheckpoint(x.note, verifiers...)
+		return err == nil && c.Origin == e.Origin && a.trees[c.Size] != nil && a.trees[c.Size].Root() == c.Root
+	}) {
+		return
+	}
+	why := "no checkpoint of the log %s is signed with the key that it is verified with"
+	if len(e.Keys) == 0 {
+		why = "the log %s names no signing key, and no checkpoint of it is signed with the key that it is verified with"
+	}
+	a.problem(a.s.Size, why, e.Origin)
 }
 
 func (a *auditing) handedOver(sheets []sheet, e proof.Epoch, former string, k proof.KeySet) bool {

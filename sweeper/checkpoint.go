@@ -3,6 +3,7 @@ package sweeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 
 // Checkpoint makes a checkpoint of the purge log now, whoever writes it, and
 // returns it as it is kept: with what is in the log, or what SWEEPER_CONFIRM_DELAY
-// lets be seen of it.
+// lets be seen of it. A log that has not grown since its last checkpoint gets no
+// other, which a newer signing key cannot have signed: that is an error.
 func Checkpoint(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (note string, unanchored, err error) {
 	self := newInstance()
 	conn, _, err := cfg.logger(ctx, self)
@@ -28,6 +30,12 @@ func Checkpoint(ctx context.Context, cfg Config, log *slog.Logger, now func() ti
 	made, unanchored, err := n.checkpoint(ctx, conn)
 	if err == nil && made == nil {
 		err = &SetupError{"the purge log has no entry yet, or none as old as SWEEPER_CONFIRM_DELAY", "it begins with the first sweep"}
+	}
+	if err == nil && !cfg.SigningKey.signed(made.note) {
+		err = &SetupError{
+			fmt.Sprintf("the purge log has a checkpoint of all its %d entries, and it is not signed with SWEEPER_SIGNING_KEY, which came later", made.c.Size),
+			"run: sweeper sweep, which has the log take the key, and signs",
+		}
 	}
 	if err != nil {
 		return "", unanchored, err

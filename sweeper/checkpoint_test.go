@@ -256,3 +256,20 @@ func TestUnsignedCheckpoints(t *testing.T) {
 	k.rewrite(t, 1)
 	k.unsound(t, k.public, "the first 5 entries are others than in the checkpoint at file://"+k.dir)
 }
+
+// TestLogThatNobodySignedIsUnsound: a log that was written anew names a public
+// key as well as any other, and has no signature.
+func TestLogThatNobodySignedIsUnsound(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t)
+	k.purgeSome(t, 10)
+	k.sound(t, k.public)
+	alone := k.with(t, "SWEEPER_SIGNING_KEY="+k.private)
+	alone.sound(t, k.public)
+	alone.db.Exec(t, `alter table sweeper.checkpoints disable trigger user; alter table sweeper.checkpoint_anchors disable trigger user; delete from sweeper.checkpoint_anchors; delete from sweeper.checkpoints`)
+	alone.unsound(t, k.public, "no checkpoint of the log ")
+	plain := setup(t, events, fiveYear)
+	plain.purgeSome(t, 10)
+	plain.unsound(t, k.public, "names no signing key, and no checkpoint of it is signed")
+	plain.sound(t, "")
+}

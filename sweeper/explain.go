@@ -15,6 +15,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 	"github.com/pgsweeper/sweeper/sweeper/schedule"
 )
 
@@ -71,6 +72,9 @@ func Explain(ctx context.Context, cfg Config, set policy.Set, table, key string,
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := purgelog.CheckHMACKey(ctx, conn, cfg.hmacKeys()...); err != nil {
+		return nil, err
+	}
 	p, cat, m, err := buildFitting(ctx, conn, cfg, set, asOf)
 	if err != nil {
 		return nil, err
@@ -281,14 +285,20 @@ func (f rowFacts) reasons(c policy.Category, asOf time.Time) []string {
 	return all
 }
 
+// missedAfter is how late a sweep may begin before it is said that none has.
+const missedAfter = time.Minute
+
 // goes tells which sweep will take the row, and what else is in the way of it.
 func (e *explainer) goes(ctx context.Context, c *plan.Category, one *Explained, f rowFacts) error {
 	var next, last *time.Time
-	var state, reason *string
+	var state, reason, paused *string
+	var now time.Time
 	err := e.conn.QueryRow(ctx, `
-		select s.next_due, r.state, r.stop_reason from (select) one
+		select s.next_due, r.state, r.stop_reason, clock_timestamp(),
+		       (select format('by %s since %s', x.actor, to_char(timezone('UTC', x.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from sweeper.paused x where x.category = $1)
+		  from (select) one
 		  left join sweeper.schedules s on s.category = $1
-		  left join lateral (select state, stop_reason from sweeper.runs where category = $1 order by started_at desc limit 1) r on true`, c.Policy.Name).Scan(&next, &state, &reason)
+		  left join lateral (select state, stop_reason from sweeper.runs where category = $1 order by started_at desc limit 1) r on true`, c.Policy.Name).Scan(&next, &state, &reason, &now, &paused)
 	if err != nil {
 		return pg.Wrap("look at the schedule of category "+c.Policy.Name, err)
 	}
@@ -312,6 +322,9 @@ func (e *explainer) goes(ctx context.Context, c *plan.Category, one *Explained, 
 	case state != nil && *state == "awaiting_approval":
 		one.Reasons = append(one.Reasons, "the last run awaits approval: "+*reason)
 		return nil
+	case paused != nil:
+		one.Reasons = append(one.Reasons, "the category is paused "+*paused)
+		return nil
 	case last == nil || !f.selected || !f.pending || len(f.holds) > 0 || len(f.blockers) > 0 || next == nil:
 		return nil
 	}
@@ -326,6 +339,12 @@ func (e *explainer) goes(ctx context.Context, c *plan.Category, one *Explained, 
 	if open := window.NextOpen(at); open.After(at) {
 		one.Reasons = append(one.Reasons, fmt.Sprintf("SWEEPER_WINDOW is closed until %s", open.UTC().Format(time.RFC3339)))
 		at = open
+	}
+	if now.Sub(at) > missedAfter {
+		if state == nil || *state != "running" {
+			one.Reasons = append(one.Reasons, fmt.Sprintf("its sweep was to begin at %s, and no daemon has run it; see: sweeper status", at.UTC().Format(time.RFC3339)))
+		}
+		return nil
 	}
 	one.GoesAt = &at
 	return nil

@@ -30,8 +30,8 @@ type Forked struct {
 	Note   string   // the first checkpoint of the new origin
 }
 
-// Fork lets the purge log go on after a restore, on another server, or with a
-// signing key that nothing vouches for: behind an entry of kind fork that names
+// Fork lets the purge log go on after a restore, on another server, with a
+// signing key that nothing vouches for, or when the HMAC key is lost: behind an entry of kind fork that names
 // what was before and what is left behind. It is refused while the log simply
 // continues what is anchored.
 func Fork(ctx context.Context, cfg Config, log *slog.Logger, o ForkOptions) (Forked, error) {
@@ -112,6 +112,12 @@ func (n *notary) divergence(ctx context.Context, conn *pgx.Conn, source string) 
 	fresh, former := n.cfg.SigningKey.First.Public(), n.cfg.SigningKey.Second.Public()
 	if known != "" && known != fresh && (fresh == "" || known != former) {
 		done.Why = append(done.Why, "the log's signing key is not at hand: "+known)
+	}
+	if err := purgelog.CheckHMACKey(ctx, conn, n.cfg.hmacKeys()...); errors.Is(err, purgelog.ErrHMACKey) {
+		name, _ := s.Landmarks.Known(proof.UseHMAC)
+		done.Why = append(done.Why, "the log's HMAC key is not at hand: the one with the fingerprint "+name)
+	} else if err != nil {
+		return done, f, err
 	}
 	return done, f, nil
 }

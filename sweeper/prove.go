@@ -51,6 +51,9 @@ func Prove(ctx context.Context, cfg Config, w Proving) (*Proof, error) {
 	wanted := purgelog.Wanted{Since: w.Since, Older: w.Older, Progress: w.Progress, Keys: cfg.hmacKeys()}
 	var t *keyed
 	if w.Table != "" {
+		if err := purgelog.CheckHMACKey(ctx, conn, wanted.Keys...); err != nil {
+			return nil, err
+		}
 		if t, err = readKeyed(ctx, conn, w.Table); err != nil {
 			return nil, err
 		}
@@ -205,6 +208,9 @@ func Find(ctx context.Context, cfg Config, subject, tenant string) (*FoundSubjec
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := purgelog.CheckHMACKey(ctx, conn, cfg.hmacKeys()...); err != nil {
+		return nil, err
+	}
 	rows, err := conn.Query(ctx, `select distinct relation_name, subject_column::text, format_type(subject_type, -1) from sweeper.governed where subject_column is not null order by 1`)
 	if err != nil {
 		return nil, pg.Wrap("read what is governed", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/failpoint"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 	"github.com/pgsweeper/sweeper/sweeper/schedule"
 )
 
@@ -82,6 +83,11 @@ func (d *daemon) load(ctx context.Context, whole bool) error {
 		return err
 	}
 	defer closeSoon(conn)
+	if !whole { // later the stream asks
+		if err := purgelog.CheckHMACKey(ctx, conn, d.cfg.hmacKeys()...); err != nil {
+			return err
+		}
+	}
 	if err := d.fit(ctx, conn, &l, whole); err != nil {
 		return err
 	}

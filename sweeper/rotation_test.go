@@ -1,7 +1,9 @@
 package sweeper_test
 
 import (
+	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -108,5 +110,81 @@ func TestHMACKeyIsRotated(t *testing.T) {
 	fresh.purgeSome(t, 10)
 	if got := b.text(t, `select count(*) from sweeper.purge_log where kind = 'key_rotation'`); got != "1" {
 		t.Errorf("the log has %s rotations", got)
+	}
+}
+
+// hmac is the bundle with other keys.
+func (b *bundle) hmac(t *testing.T, keys string) *bundle {
+	t.Helper()
+	cfg, _, err := sweeper.Load([]string{"SWEEPER_HMAC_KEY=" + keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *b
+	other.cfg.HMACKey = cfg.HMACKey
+	return &other
+}
+
+// An HMAC key that is not the log's does nothing; only a fork begins with it.
+func TestStrangeHMACKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, events, fiveYear)
+	b.purgeSome(t, 10)
+	state := func() string {
+		return b.text(t, `select concat_ws(' ', (select count(*) from sweeper.purge_log), (select count(*) from sweeper.runs), (select count(*) from sweeper.policy_versions), (select count(*) from sweeper.checkpoints))`)
+	}
+	before, known := state(), proof.Fingerprint(b.cfg.HMACKey.First.Bytes())
+	wrong := b.hmac(t, strings.Repeat("ab", 32))
+	wrong.set = load(t, fiveYear+"# another version\n")
+	says := "that has the fingerprint " + known + ", and what is set has " + proof.Fingerprint(wrong.cfg.HMACKey.First.Bytes())
+	wrong.declines(t, purgelog.ErrHMACKey, says, "run: sweeper log fork")
+	b.hmac(t, strings.Repeat("ab", 32)+","+strings.Repeat("cd", 32)).declines(t, purgelog.ErrHMACKey)
+	cfg := wrong.cfg
+	cfg.Policies, cfg.HTTPAddr = filepath.Join(t.TempDir(), "policies.yaml"), sweeper.HTTPOff
+	write(t, cfg.Policies, fiveYear)
+	if err := sweeper.Run(t.Context(), cfg, b.log, sweeper.RunOptions{Now: time.Now}); !errors.Is(err, purgelog.ErrHMACKey) {
+		t.Errorf("a daemon ends with %v", err)
+	}
+	if _, err := sweeper.Prove(t.Context(), wrong.cfg, sweeper.Proving{Table: "app.events", Key: "1"}); !errors.Is(err, purgelog.ErrHMACKey) {
+		t.Errorf("a proof: %v", err)
+	}
+	if _, err := sweeper.Find(t.Context(), wrong.cfg, "u", ""); !errors.Is(err, purgelog.ErrHMACKey) {
+		t.Errorf("a search: %v", err)
+	}
+	if got := state(); got != before {
+		t.Errorf("there was %s and is %s", before, got)
+	}
+
+	done := wrong.mustFork(t)
+	if len(done.Why) != 1 || !strings.Contains(done.Why[0], "the log's HMAC key is not at hand: the one with the fingerprint "+known) {
+		t.Errorf("%q", done.Why)
+	}
+	if got := b.text(t, `select string_agg(reference, '; ') from sweeper.purge_log where kind = 'key_rotation'`); got != "hmac key: "+known+" -> "+proof.Fingerprint(wrong.cfg.HMACKey.First.Bytes()) {
+		t.Errorf("the log says %q", got)
+	}
+	wrong.sound(t, "")
+	b.declines(t, purgelog.ErrHMACKey)
+}
+
+// A new key knows no token of the former one, so that rows are redacted once more.
+func TestRedactionsAreMadeAgainUnderANewHMACKey(t *testing.T) {
+	t.Parallel()
+	b := setup(t, `create schema app; create table app.people (id bigint primary key, at timestamptz, mail text unique); create index on app.people (at);
+		insert into app.people select i, '2010-01-01', 'u' || i from generate_series(1, 5) i`,
+		"version: 1\ncategories:\n  people: {table: app.people, start_from: at, redact: {after: P1Y, columns: {mail: {hmac: \"gone-%s\"}}}}\n")
+	both := b.hmac(t, strings.Repeat("ab", 32)+","+key)
+	var was string
+	for i, step := range []struct {
+		b    *bundle
+		want int64
+	}{{b, 5}, {b, 0}, {both, 5}, {both, 0}, {b.hmac(t, strings.Repeat("ab", 32)), 0}} {
+		if o := step.b.sweep(t)["people"]; o.Redacted != step.want {
+			t.Errorf("sweep %d redacts %d rows, want %d", i+1, o.Redacted, step.want)
+		}
+		now := b.text(t, `select string_agg(mail, ' ' order by id) from app.people`)
+		if (now != was) != (step.want > 0) {
+			t.Errorf("sweep %d left %q, which was %q", i+1, now, was)
+		}
+		was = now
 	}
 }

@@ -78,6 +78,22 @@ func (k SigningKeys) of(public string) (signed.Signer, bool) {
 	return nil, false
 }
 
+// signed tells whether one of the keys has signed a note; where there is no key,
+// none is asked for.
+func (k SigningKeys) signed(note []byte) bool {
+	if k.IsZero() {
+		return true
+	}
+	return slices.ContainsFunc([]SigningKey{k.First, k.Second}, func(one SigningKey) bool {
+		v, err := proof.OpenPublic(one.public)
+		if err != nil {
+			return false
+		}
+		_, err = proof.OpenCheckpoint(note, v)
+		return err == nil
+	})
+}
+
 // AnchorURLs say where checkpoints are kept outside the database.
 type AnchorURLs []string
 

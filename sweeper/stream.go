@@ -121,6 +121,10 @@ func (s *stream) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// Also of who stands by: he purges while another process writes the log.
+	if err := purgelog.CheckHMACKey(ctx, conn, s.cfg.hmacKeys()...); err != nil {
+		return err
+	}
 	if err := s.notary.begin(ctx, conn); err != nil {
 		return err
 	}
@@ -167,7 +171,7 @@ func (s *stream) session(ctx context.Context) (err error) {
 // logOptions say whose log it is, and with which keys.
 func (c Config) logOptions(systemID string, confirmed uint64, log *slog.Logger, i instance) purgelog.Options {
 	return purgelog.Options{
-		URL: c.ReplicationURL.Reveal(), SystemID: systemID, Slot: c.Slot, Confirmed: confirmed, Key: c.HMACKey.First.Bytes(), Log: log,
+		URL: c.ReplicationURL.Reveal(), SystemID: systemID, Slot: c.Slot, Confirmed: confirmed, Key: c.HMACKey.First.Bytes(), FormerKey: c.HMACKey.Second.Bytes(), Log: log,
 		SigningKey: c.SigningKey.First.Public(), FormerSigningKey: c.SigningKey.Second.Public(), Application: i.logger(),
 		Publications: c.publications(),
 		Switch: func(ctx context.Context, from, to int) (uint64, error) {

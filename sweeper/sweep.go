@@ -17,6 +17,7 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
+	"github.com/pgsweeper/sweeper/sweeper/purgelog"
 )
 
 // SweepOptions are what one call of Sweep says beside the configuration.
@@ -49,6 +50,9 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := purgelog.CheckHMACKey(ctx, conn, cfg.hmacKeys()...); err != nil {
+		return nil, err
+	}
 	p, cat, m, err := buildFitting(ctx, conn, cfg, set, time.Time{})
 	if err != nil {
 		return nil, err

@@ -18,8 +18,9 @@ func newLogCheckpoint(a *app) *cobra.Command {
 of SWEEPER_ANCHOR_URL, and prints it: the log's origin, its number of entries, the root of
 the tree over them, and the signature. A daemon and sweep make checkpoints by themselves;
 this verb works beside them. Nothing is signed that does not continue what each anchor
-holds. Exit codes: 0 done, 3 the log does not continue what is anchored, 6 an anchor
-cannot be reached.`,
+holds. Exit codes: 0 done, 2 the key came after the last checkpoint and the log has not
+grown since (the next sweep has it take the key), 3 the log does not continue what is
+anchored, 6 an anchor cannot be reached.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, log, err := a.load("log checkpoint", sweeper.NeedReplication)
@@ -78,9 +79,9 @@ func newLogFork(a *app) *cobra.Command {
 		Short: "Let the purge log go on after a restore, or on another server",
 		Long: `Lets the purge log go on when it cannot continue what is anchored: after a restore from a
 backup, on a server with another system identifier (pg_upgrade), with another slot, or
-when the signing key is lost or stolen. It appends an entry of kind fork, which names who
-and why, the log as it was, and the newest checkpoint that each anchor holds; what nobody
-witnessed becomes a gap. From there on the log has a new origin, with a checkpoint of its
+when the signing key is lost or stolen, or SWEEPER_HMAC_KEY is lost. It appends an entry
+of kind fork, which names who and why, the log as it was, and the newest checkpoint that
+each anchor holds; what nobody witnessed becomes a gap. From there on the log has a new origin, with a checkpoint of its
 own. Stop the daemon first, run install if the slot is not there, and hold the log against
 its checkpoints (log verify) before: a fork says for ever that something happened.
 It is refused when nothing is the matter. Exit codes: 0 done, 2 there is nothing to fork,

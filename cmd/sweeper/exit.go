@@ -56,6 +56,7 @@ var sentinels = []struct {
 	{sweeper.ErrAnchorUnreachable, exitUnreachable},
 	{purgelog.ErrForeign, exitSetup},
 	{purgelog.ErrKey, exitSetup},
+	{purgelog.ErrHMACKey, exitSetup},
 	{wal.ErrSlotMissing, exitSetup},
 	{wal.ErrPublicationMissing, exitSetup},
 	{wal.ErrNotReplication, exitSetup},

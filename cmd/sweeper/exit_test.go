@@ -49,6 +49,7 @@ func TestExitCode(t *testing.T) {
 		"anchor broken":         {fmt.Errorf("x: %w", sweeper.ErrAnchorBroken), exitIntegrity},
 		"anchor unreachable":    {fmt.Errorf("%w: %w", sweeper.ErrAnchorUnreachable, missing), exitUnreachable},
 		"another signing key":   {fmt.Errorf("x: %w", purgelog.ErrKey), exitSetup},
+		"another HMAC key":      {fmt.Errorf("x: %w", purgelog.ErrHMACKey), exitSetup},
 		"mismatch":              {fmt.Errorf("x: %w", sweeper.ErrMismatch), exitIntegrity},
 		"set up":                {fmt.Errorf("x: %w", &sweeper.SetupError{Problem: "x", Remedy: "y"}), exitSetup},
 		"plan":                  {fmt.Errorf("x: %w", sweeper.ErrPlanChanged), exitApproval},

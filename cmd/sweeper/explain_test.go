@@ -87,6 +87,19 @@ func TestExplain(t *testing.T) {
 	if later := objects(t, s.must(t, "explain", "app.people", "young", "--as-of", time.Now().AddDate(0, 2, 0).Format(time.RFC3339), "-o", "json")); later[1]["state"] != "due" {
 		t.Errorf("in two months: %v", later[1])
 	}
+	s.db.Exec(t, `insert into sweeper.schedules (category, expression, timezone, next_due) values ('guests', '@daily', 'UTC', now() - interval '1 hour') on conflict (category) do update set next_due = excluded.next_due`)
+	if missed := s.must(t, "explain", "app.people", "old"); !strings.Contains(missed.stderr, "guests redact: its sweep was to begin at ") || !strings.Contains(missed.stderr, ", and no daemon has run it; see: sweeper status") || strings.Contains(missed.stderr, "goes with the sweep") {
+		t.Errorf("a time that is past: %+v", missed)
+	}
+	s.db.Exec(t, `update sweeper.schedules set next_due = '2999-01-01' where category = 'guests'`)
+	if ahead := s.must(t, "explain", "app.people", "old"); !strings.Contains(ahead.stderr, "guests redact: goes with the sweep of 2999-01-01") {
+		t.Errorf("a time to come: %+v", ahead)
+	}
+	s.db.Exec(t, `select sweeper.set_paused('guests', true, 'jane@ops', 'month-end close')`)
+	if paused := s.must(t, "explain", "app.people", "old"); !strings.Contains(paused.stderr, "guests redact: the category is paused by jane@ops since ") || strings.Contains(paused.stderr, "goes with the sweep") {
+		t.Errorf("a paused category: %+v", paused)
+	}
+	s.db.Exec(t, `select sweeper.set_paused('guests', false, 'jane@ops', 'close is done')`)
 	s.try(t, []string{"sweep"})
 	gone := s.must(t, "explain", "app.people", "old")
 	if !strings.Contains(gone.stderr, "app.people has no row with this key\n") || !strings.Contains(gone.stderr, "the purge log has it in entry ") || !strings.Contains(gone.stderr, ": delete manual on ") {

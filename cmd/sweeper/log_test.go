@@ -55,6 +55,39 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// TestUnsignedLogIsNotWholeForAPinnedKey: a log without a signature is what
+// somebody leaves who has written it anew.
+func TestUnsignedLogIsNotWholeForAPinnedKey(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL, eventsPolicy)
+	private, public := s.keygen(t, "acme")
+	if got := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto"); got.code != exitDone {
+		t.Fatalf("%+v", got)
+	}
+	got := s.try(t, []string{"log", "verify", "--key", public, "-o", "json"})
+	if got.code != exitIntegrity || objects(t, got)[0]["whole"] != false || !strings.Contains(got.stderr, "names no signing key, and no checkpoint of it is signed with the key that it is verified with") {
+		t.Errorf("%+v", got)
+	}
+	s.must(t, "log", "verify")
+
+	// The key comes later, and the log takes it with the next sweep.
+	key := "SWEEPER_SIGNING_KEY=" + private
+	if got := s.try(t, []string{"log", "verify"}, key); got.code != exitDone || !strings.Contains(got.stderr, "warning: the log ") {
+		t.Errorf("with the key in the environment alone: %+v", got)
+	}
+	s.must(t, "log", "checkpoint")
+	if got := s.try(t, []string{"log", "checkpoint"}, key); got.code != exitSetup || got.stdout != "" || !strings.Contains(got.stderr, "it is not signed with SWEEPER_SIGNING_KEY, which came later; run: sweeper sweep") {
+		t.Errorf("a checkpoint with a key that the log does not know: %+v", got)
+	}
+	if got := s.try(t, []string{"sweep"}, key); got.code != exitDone {
+		t.Fatalf("%+v", got)
+	}
+	if got := s.try(t, []string{"log", "checkpoint"}, key); got.code != exitDone || !strings.Contains(got.stdout, "\n— acme ") {
+		t.Errorf("a checkpoint behind the sweep: %+v", got)
+	}
+	s.must(t, "log", "verify", "--key", public)
+}
+
 func TestLogBroken(t *testing.T) {
 	t.Parallel()
 	s := installed(t, eventsDDL, eventsPolicy)

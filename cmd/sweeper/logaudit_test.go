@@ -102,9 +102,12 @@ func auditLog(t *testing.T, policy string) {
 	olderFile, newerFile := file("older.note", older), file("newer.note", newer)
 
 	// Verify, whole, from an entry on, and since a checkpoint.
-	for _, args := range [][]string{{}, {"--from", "2"}, {"--from", "99"}, {"--since-checkpoint", olderFile}, {"--since-checkpoint", newerFile, "--key", public}} {
+	for _, args := range [][]string{{}, {"--from", "2"}, {"--since-checkpoint", olderFile}, {"--since-checkpoint", newerFile, "--key", public}} {
 		want(exitDone, "", append([]string{"log", "verify"}, args...)...)
 	}
+	want(exitSetup, "--from 99: the purge log has ", "log", "verify", "--from", "99")
+	size := pgtest.QueryOne[string](t, s.db.Conn(t, ""), `select size::text from sweeper.log_head`)
+	want(exitDone, "", "log", "verify", "--from", size)
 	want(exitSetup, "from 0 on", "log", "verify", "--from", "-1")
 	want(exitSetup, "whole", "log", "verify", "--from", "1", "--offline", dir)
 	want(exitSetup, "not a public key", "log", "verify", "--key", "nonsense")
@@ -144,7 +147,21 @@ func auditLog(t *testing.T, policy string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(exitIntegrity, "does not hold", "log", "verify", "--offline", file("other.json", []byte(strings.Replace(string(text), `"9"`, `"8"`, 1))))
+	altered := want(exitIntegrity, "does not hold", "log", "verify", "--offline", file("other.json", []byte(strings.Replace(string(text), `"9"`, `"8"`, 1))))
+	if strings.Count(altered.stderr, "\n") != 2 || strings.ContainsAny(altered.stderr, "[]\\") || !strings.Contains(altered.stderr, "the path leads to another root") {
+		t.Errorf("of an altered key it says %q", altered.stderr)
+	}
+
+	// Another key finds nothing, and says so; a table without a row is a failure.
+	for _, args := range [][]string{{"log", "prove", "--table", "app.people", "--key", "4"}, {"log", "find", "--subject", "9"}, {"explain", "app.people", "4"}} {
+		if got := s.try(t, args, "SWEEPER_HMAC_KEY="+strings.Repeat("ab", 32)); got.code != exitSetup || got.stdout != "" || !strings.Contains(got.stderr, "SWEEPER_HMAC_KEY is not the purge log's key: that has the fingerprint ") {
+			t.Errorf("%q with another key: %+v", args, got)
+		}
+		if got := s.try(t, args, "SWEEPER_HMAC_KEY="+strings.Repeat("ab", 32)+","+testKey); got.code == exitSetup {
+			t.Errorf("%q while rotating: %+v", args, got)
+		}
+	}
+	want(exitFailed, "the purge log has no entry about this subject", "log", "find", "--subject", "1")
 
 	// Find: by digest and by key.
 	digest := proof.SubjectDigest(key32(t), "t1", "9")

@@ -170,7 +170,9 @@ func newLogFind(a *app) *cobra.Command {
 with both keys; and those with a row of a governed table whose key is the subject
 itself. Rows of tables that only name the subject in another column cannot be found by
 it: the log keeps no more of a row than a commitment to its key. Digests that were made
-with a tenant are found with --tenant alone.`,
+with a tenant are found with --tenant alone.
+
+Exit codes: 0 found, 1 nothing found, 2 SWEEPER_HMAC_KEY is not the log's key.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&subject, "subject", "", "the data subject, as the subject column has it")
@@ -194,7 +196,10 @@ with a tenant are found with --tenant alone.`,
 		for _, name := range found.Unlooked {
 			a.say("note: the key of %s is not its subject, so that its rows were not searched for", name)
 		}
-		return printRows(a.stdout, *output, rows)
+		if err := printRows(a.stdout, *output, rows); err != nil || len(rows) > 0 {
+			return err
+		}
+		return errors.New("the purge log has no entry about this subject")
 	}
 	return cmd
 }

@@ -71,7 +71,8 @@ what happened. Then it holds the log against every checkpoint, those in the data
 those at the anchors of SWEEPER_ANCHOR_URL: signature and root. --key is the public key
 that you trust, one that you have from elsewhere; keys that took over from it, as the log
 says, count when it has signed that. Without --key it is the public half of
-SWEEPER_SIGNING_KEY, and without that the keys that the log names.
+SWEEPER_SIGNING_KEY, and without that the keys that the log names. With --key one of the
+checkpoints at least must be signed so.
 
 With --offline it needs no database: it verifies an export, a folder made by log
 export, or a proof, a file made by log prove. With --key, which may be given several times
@@ -163,6 +164,9 @@ func (a *app) verifyLog(cmd *cobra.Command, f verifyFlags, older *proof.Checkpoi
 	display.Done()
 	if err != nil {
 		return undecided(err)
+	}
+	if size := v.First + v.Entries; f.from > size && len(v.Problems) == 0 {
+		return usage(fmt.Errorf("--from %d: the purge log has %d entries; write the number of one of them, or of the next", f.from, size))
 	}
 	if v.Entries == 0 && len(v.Problems) == 0 {
 		a.say("the purge log has not begun; it begins with the first sweep")

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -93,7 +94,7 @@ func (p *Path) Hashes() ([][]byte, error) {
 // the tree of size leaves with this root, at index.
 func CheckInclusion(index, size uint64, leafHash [32]byte, path [][]byte, root [32]byte) error {
 	if err := merkle.VerifyInclusion(rfc6962.DefaultHasher, index, size, leafHash[:], path, root[:]); err != nil {
-		return fmt.Errorf("entry %d is not proved to be in the tree of %d: %w", index, size, err)
+		return fmt.Errorf("entry %d is not proved to be in the tree of %d: %w", index, size, plainly(err))
 	}
 	return nil
 }
@@ -105,7 +106,17 @@ func CheckConsistency(older, size uint64, path [][]byte, olderRoot, root [32]byt
 		return nil // the empty tree is the beginning of every tree
 	}
 	if err := merkle.VerifyConsistency(rfc6962.DefaultHasher, older, size, path, olderRoot[:], root[:]); err != nil {
-		return fmt.Errorf("the tree of %d is not proved to be the beginning of the one of %d: %w", older, size, err)
+		return fmt.Errorf("the tree of %d is not proved to be the beginning of the one of %d: %w", older, size, plainly(err))
 	}
 	return nil
+}
+
+// errRoot stands for an error that spells out two roots, byte by byte.
+var errRoot = errors.New("the path leads to another root")
+
+func plainly(err error) error {
+	if mismatch := (merkle.RootMismatchError{}); errors.As(err, &mismatch) {
+		return errRoot
+	}
+	return err
 }

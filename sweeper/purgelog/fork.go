@@ -15,7 +15,8 @@ import (
 // Fork begins a new origin: the log goes on from where it stands in this
 // database, on the server and at the slot that o names, and says what it
 // leaves behind. What the slot cannot show becomes a gap. The signing key of o
-// is the new origin's first, whatever the one before was.
+// is the new origin's first, and its HMAC key is in use from here on, whatever
+// those before were.
 func Fork(ctx context.Context, o Options, actor string, f proof.Fork) error {
 	l, err := take(ctx, o)
 	if err != nil {
@@ -58,7 +59,7 @@ func Fork(ctx context.Context, o Options, actor string, f proof.Fork) error {
 	if err != nil {
 		return err
 	}
-	changes, err := l.keyChanges(append(known, proof.Entry{Kind: proof.KindFork}))
+	changes, err := l.keyChanges(append(known, proof.Entry{Kind: proof.KindFork}), true)
 	if err == nil {
 		err = l.rotated(changes)
 	}

@@ -56,6 +56,7 @@ type Options struct {
 	Slot      string
 	Confirmed uint64       // the slot's confirmed LSN
 	Key       []byte       // HMAC key of the row commitments
+	FormerKey []byte       // the one before it while rotating; nil: none
 	Log       *slog.Logger // hears of a gap
 
 	// Publications that the slot is read through; nil: what they name is not
