@@ -227,7 +227,8 @@ func TestDaemonSeesDrops(t *testing.T) {
 		return w.text(t, `select string_agg(reference, '; ') from sweeper.purge_log where kind = 'coverage' and relation = 'app.events' and reference like 'not witnessed%'`) != ""
 	})
 	w.exec(t, `alter publication sweeper add table app.events`)
-	pgtest.Eventually(t, "the table is said to be witnessed again", func() bool {
+	// The next look comes after 500 times what the last one took, and a minute at most.
+	pgtest.EventuallyWithin(t, 75*time.Second, "the table is said to be witnessed again", func() bool {
 		return w.text(t, `select count(*) from sweeper.purge_log where kind = 'coverage' and relation = 'app.events' and reference like 'witnessed from a place%'`) == "1"
 	})
 	w.fill(t)

@@ -10,14 +10,20 @@ import (
 // for an event where there is one.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(stepTimeout)
+	EventuallyWithin(t, stepTimeout, what, cond)
+}
+
+// EventuallyWithin is Eventually for what may take longer by its own promise.
+func EventuallyWithin(t testing.TB, limit time.Duration, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("wait until %s: not so after %s", what, stepTimeout)
+			t.Fatalf("wait until %s: not so after %s", what, limit)
 		case <-t.Context().Done():
 			t.Fatalf("wait until %s: the test is over", what)
 		case <-tick.C:
