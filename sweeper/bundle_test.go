@@ -17,7 +17,10 @@ import (
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	pgtest.Crowd()
+	pgtest.Main(m)
+}
 
 const key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 

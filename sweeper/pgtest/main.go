@@ -13,15 +13,7 @@ import (
 
 // Main runs the tests of a package, stops the server that they used, calls
 // after, and fails the package when a goroutine is left over. It does not return.
-// Unless -parallel says otherwise, twice as many tests run at once as usual: most
-// of them wait most of the time.
 func Main(m *testing.M, after ...func()) {
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
-	}
 	code := run(m)
 	if binaries.folder != "" {
 		_ = os.RemoveAll(binaries.folder)
@@ -30,6 +22,17 @@ func Main(m *testing.M, after ...func()) {
 		f()
 	}
 	os.Exit(code)
+}
+
+// Crowd has twice as many tests run at once as usual, unless -parallel says
+// otherwise. It is for a package whose tests wait most of the time.
+func Crowd() {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 }
 
 func run(m *testing.M) int {
