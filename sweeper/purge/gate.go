@@ -31,7 +31,7 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 		case p == nil:
 			s.goesOn(ctx, waits)
 			return nil
-		case s.helping:
+		case s.helping && p.Cause == Evidence:
 			return errStopped // what it holds is the owner's to go on with
 		case waits == nil:
 			waits = p
