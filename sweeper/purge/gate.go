@@ -170,9 +170,11 @@ func (s *stepper) waits(ctx context.Context, p *Pause) {
 		return
 	}
 	s.Log.WarnContext(ctx, "purging waits", slog.String("step", s.step.Name()), slog.String("cause", p.Cause), slog.String("why", p.Why))
-	if _, err := s.conn.Exec(ctx, `insert into sweeper.run_waits (run_id, cause, why) values ($1, $2, $3)`, s.id, p.Cause, p.Why); err != nil {
+	var id int64
+	if err := s.conn.QueryRow(ctx, `insert into sweeper.run_waits (run_id, cause, why) values ($1, $2, $3) returning wait_id`, s.id, p.Cause, p.Why).Scan(&id); err != nil {
 		s.Log.WarnContext(ctx, "pause not recorded", slog.Any("err", pg.Wrap("record a pause", err)))
 	}
+	s.wait.Store(id)
 }
 
 // goesOn notes the end of a wait, if there was one.
@@ -193,7 +195,7 @@ func (s *stepper) goesOn(ctx context.Context, p *Pause) {
 	s.Log.InfoContext(ctx, "purging waits no longer", slog.String("step", s.step.Name()), slog.Duration("waited", took))
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	if _, err := s.conn.Exec(bounded, `update sweeper.run_waits set ended_at = clock_timestamp() where run_id = $1 and ended_at is null`, s.id); err != nil {
+	if _, err := s.conn.Exec(bounded, `update sweeper.run_waits set ended_at = clock_timestamp() where wait_id = $1`, s.wait.Load()); err != nil {
 		s.Log.WarnContext(ctx, "end of a pause not recorded", slog.Any("err", pg.Wrap("record the end of a pause", err)))
 	}
 }

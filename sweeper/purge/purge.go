@@ -176,6 +176,7 @@ type run struct {
 	leafDue   map[uint32]int64     // due rows of leaves when the run began
 
 	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing
+	wait     atomic.Int64          // the row of run_waits that this process wrote last: others that help have their own
 
 	mu           sync.Mutex // guards what follows
 	spent        int64      // rows of the category's table that went
