@@ -5,11 +5,6 @@ import (
 	"strings"
 )
 
-// bothOver wraps the keys of two categories over one table, on lines 3 and 4.
-func bothOver(a, b string) string {
-	return "version: 1\ncategories:\n  a: {table: x.y, " + a + "}\n  b: {table: x.y, " + b + "}\n"
-}
-
 // starts makes a category of each start_from, from line 3 on.
 func starts(all ...string) string {
 	var b strings.Builder
@@ -25,8 +20,8 @@ func startingFrom(start string, lines ...string) string {
 	return strings.Replace(category(lines...), "start_from: at", "start_from: "+start, 1)
 }
 
-// badLanguage: what each key of the language forbids, and what keys forbid each
-// other.
+// badLanguage: what each key of the language forbids, and what the keys of one
+// category forbid each other.
 var badLanguage = map[string]bad{
 	"override empty": {
 		category("delete: {after: P5Y}", "override: {}"),
@@ -237,111 +232,6 @@ var badLanguage = map[string]bad{
 			`p.yaml:6:36: "id" leads to the rows of x.c; without it they would stay when the row goes`,
 		},
 	},
-	"children shapes": {
-		category("delete: {after: P5Y}", "children: [{}, 5, {table: x.c}, {match: {a: b}}, {table: c, match: {a: b}}, {table: x.c, match: {}}, {table: x.d, match: {a: 5}}, {table: x.e, match: [a]}]"),
-		[]string{
-			`p.yaml:7:16: "table" is missing in an item of "children"`,
-			`p.yaml:7:16: "match" is missing in an item of "children"`,
-			`p.yaml:7:20: an item of "children" takes a mapping, not a number`,
-			`p.yaml:7:23: "match" is missing in an item of "children"`,
-			`p.yaml:7:37: "table" is missing in an item of "children"`,
-			`p.yaml:7:62: write schema and table: "public.c"`,
-			`p.yaml:7:94: "match" is empty; give it a value or remove it`,
-			`p.yaml:7:130: "a" takes a text, not a number`,
-			`p.yaml:7:148: "match" takes a mapping, not a list`,
-		},
-	},
-	"children is a mapping": {
-		category("delete: {after: P5Y}", "children: {table: x.c, match: {a: b}}"),
-		[]string{
-			`p.yaml:7:5: "children" takes a list, not a mapping`,
-		},
-	},
-	"children empty": {
-		category("delete: {after: P5Y}", "children: []"),
-		[]string{
-			`p.yaml:7:5: "children" is empty; give it a value or remove it`,
-		},
-	},
-	"children choices": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: b}, on: remove, action: cascade}, {table: x.d, match: {a: b}, acton: keep}]"),
-		[]string{
-			`p.yaml:7:48: unknown value "remove"; known here: delete, redact`,
-			`p.yaml:7:64: unknown value "cascade"; known here: delete, nullify, redact, keep`,
-			`p.yaml:7:102: unknown key "acton"; did you mean "action"?`,
-		},
-	},
-	"children match": {
-		category("delete: {after: P5Y}", `children: [{table: x.c, match: {a: id, b: id}}, {table: x.d, match: {"": id, b: "c\td"}}]`),
-		[]string{
-			"p.yaml:7:74: a column name is missing",
-			"p.yaml:7:85: control character U+0009 in the column name",
-		},
-	},
-	"child twice": {
-		category("delete: {after: P5Y}", "children:", "  - {table: x.c, match: {a: id}}", "  - {table: x.c, match: {b: id}}", "  - {table: x.c, match: {a: id}, action: nullify}"),
-		[]string{
-			`p.yaml:10:9: "x.c" is listed twice with the same match and on (first at line 8); give it once`,
-		},
-	},
-	"child on redact": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: id}, on: redact}]"),
-		[]string{
-			`p.yaml:7:49: on: redact follows the redaction of category "c", which has none; write on: delete, or add redact`,
-		},
-	},
-	"child redact without columns": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: id}, action: redact}]"),
-		[]string{
-			`p.yaml:7:16: action redact needs columns; write columns: {name: "null"}`,
-		},
-	},
-	"child columns without redact": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: id}, columns: {b: zero}, set: {c: 1}}, {table: x.d, match: {a: id}, action: nullify, set: {c: 1}}]"),
-		[]string{
-			"p.yaml:7:45: action delete takes no columns; write action: redact, or remove it",
-			"p.yaml:7:65: action delete takes no set; write action: redact, or remove it",
-			"p.yaml:7:125: action nullify takes no set; write action: redact, or remove it",
-		},
-	},
-	"child redacts nothing": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: id}, action: redact, columns: {b: keep}}]"),
-		[]string{
-			"p.yaml:7:61: every column is kept, so redact changes nothing; write action: keep or redact a column",
-		},
-	},
-	"child redacts its match": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: id}, action: redact, columns: {a: zero, b: nul}, set: {a: 1}}]"),
-		[]string{
-			`p.yaml:7:71: "a" leads to the parent; without it the row would belong to nobody, and action: nullify says that`,
-			`p.yaml:7:83: "nul" is no redaction; write "null", zero, keep, {set: value}, {hmac: "redacted-%s"}, {truncate: year}, {mask: {keep_last: 2}} or {json: {$.a: remove}}`,
-			`p.yaml:7:95: "a" is redacted and set (redacted at line 7); give it once`,
-			`p.yaml:7:95: "a" leads to the parent; without it the row would belong to nobody, and action: nullify says that`,
-		},
-	},
-	"child objects": {
-		category("delete: {after: P5Y}", "children: [{table: x.c, match: {a: id}, action: keep, objects: {column: k, bucket: b}}, {table: x.d, match: {a: id}, objects: {column: k}}, {table: x.e, match: {a: id}, objects: {column: '', bucket: ''}}]"),
-		[]string{
-			"p.yaml:7:59: objects go with rows that are deleted or redacted, and action keep does neither; remove them",
-			`p.yaml:7:122: "bucket" is missing in "objects"`,
-			"p.yaml:7:192: a column name is missing",
-			`p.yaml:7:204: "bucket" is empty; give it a value or remove it`,
-		},
-	},
-	"children of children": {
-		category("redact: {after: P1D, columns: {x: zero}}", "delete: {after: P5Y}", "children:", "  - table: x.c", "    match: {a: id}", "    children:", "      - {table: x.d, match: {c: id}, on: redact}", "  - table: x.e", "    match: {a: id}", "    action: redact", "    columns: {n: zero}", "    children:", "      - {table: x.f, match: {e: id}}", "  - table: x.g", "    match: {a: id}", "    action: nullify", "    children:", "      - {table: x.h, match: {g: id}}"),
-		[]string{
-			`p.yaml:12:46: on: redact follows a redaction, and the rows above "x.d" are deleted; write on: delete`,
-			`p.yaml:18:13: on: delete follows a deletion, and the rows above "x.f" are redacted; write on: redact`,
-			`p.yaml:23:13: the rows of the table above "x.h" stay and are not redacted, so that nothing can follow them; remove it`,
-		},
-	},
-	"children in a circle": {
-		category("delete: {after: P5Y}", "children:", "  - table: x.c", "    match: {a: id}", "    children:", "      - {table: a.b, match: {c: id}}", "      - {table: x.c, match: {up: id}}"),
-		[]string{
-			`p.yaml:11:13: "a.b" is above itself, as a child of its own child; tables in a circle cannot be ordered (a table that refers to itself can)`,
-		},
-	},
 	"window empty": {
 		category("delete: {after: P5Y}", "window: {}"),
 		[]string{
@@ -488,123 +378,6 @@ var badLanguage = map[string]bad{
 		[]string{
 			`p.yaml:7:32: "max_rows_per_run" is at most 9007199254740991, not 1e+300`,
 			`p.yaml:7:56: "rows_per_second" is at most 10000000, not 10000001`,
-		},
-	},
-	"basis misspelt": {
-		category("delete: {after: P5Y}", "basis: aml_ue"),
-		[]string{
-			`p.yaml:7:12: unknown regulation "aml_ue"; did you mean "aml_eu"? (free text of several words is taken as it is)`,
-		},
-	},
-	"basis shortened": {
-		category("delete: {after: P5Y}", "basis: hgb"),
-		[]string{
-			`p.yaml:7:12: unknown regulation "hgb"; did you mean "hgb_de"? (free text of several words is taken as it is)`,
-		},
-	},
-	"basis in capitals": {
-		category("delete: {after: P5Y}", "basis: GDPR"),
-		[]string{
-			`p.yaml:7:12: unknown regulation "GDPR"; did you mean "gdpr"? (free text of several words is taken as it is)`,
-		},
-	},
-	"under the minimum": {
-		category("delete: {after: P1825D}", "basis: aml_eu"),
-		[]string{
-			`p.yaml:6:21: delete.after P1825D is shorter than the P5Y that "aml_eu" asks for (Directive (EU) 2015/849 Art. 40(1)) for a start on 2024-01-01; keep longer, or write override: {reason, approver}`,
-		},
-	},
-	"under the minimum at few starts": {
-		category("delete: {after: P1826D}", "basis: uk_mlr"),
-		[]string{
-			`p.yaml:6:21: delete.after P1826D is shorter than the P5Y that "uk_mlr" asks for (SI 2017/692 reg. 40) for a start on 2024-01-01; keep longer, or write override: {reason, approver}`,
-		},
-	},
-	"under the minimum of the event": {
-		startingFrom("{column: x, event: communication_date}", "basis: sec_17a4", "delete: {after: P35M}"),
-		[]string{
-			`p.yaml:7:21: delete.after P35M is shorter than the P3Y that "sec_17a4" asks for (17 CFR 240.17a-4(a), (b) and (c)) for a start on 2024-01-01; keep longer, or write override: {reason, approver}`,
-		},
-	},
-	"under the minimum of any event": {
-		startingFrom("{column: x, event: other}", "basis: sec_17a4", "delete: {after: P3Y}"),
-		[]string{
-			`p.yaml:7:21: delete.after P3Y is shorter than the P6Y that "sec_17a4" asks for (17 CFR 240.17a-4(a), (b) and (c)) for a start on 2024-01-01; keep longer, or write override: {reason, approver}`,
-		},
-	},
-	"redact leads to the start": {
-		startingFrom("{table: c.d, column: x, match: {e: f}}", "redact: {after: P1D, columns: {f: zero, x: zero}}"),
-		[]string{
-			`p.yaml:6:36: "f" leads to the start in c.d; without it the row would never be due again`,
-		},
-	},
-	"over the maximum": {
-		category("delete: {after: P11Y}", "basis: aml_eu"),
-		[]string{
-			`p.yaml:6:21: delete.after P11Y is longer than the P10Y that "aml_eu" allows (Directive (EU) 2015/849 Art. 40(1)) for a start on 2024-01-01; keep shorter, or write override: {reason, approver}`,
-		},
-	},
-	"over the maximum for ever": {
-		category("redact: {after: P1Y, columns: {a: zero}}", "delete: {after: unlimited}", "basis: bipa"),
-		[]string{
-			`p.yaml:7:21: the rows stay for ever, and "bipa" allows P3Y (740 ILCS 14/15(a)); delete them in time, or write override: {reason, approver}`,
-		},
-	},
-	"over the maximum by redaction": {
-		category("redact: {after: P4Y, columns: {a: zero}}", "basis: bipa"),
-		[]string{
-			`p.yaml:6:21: redact.after P4Y is longer than the P3Y that "bipa" allows (740 ILCS 14/15(a)) for a start on 2024-01-01; keep shorter, or write override: {reason, approver}`,
-		},
-	},
-	"over the maximum without an end": {
-		category("restrict: {after: P1Y, columns: [a]}", "basis: cubi_tx"),
-		[]string{
-			`p.yaml:7:12: the rows stay for ever, and "cubi_tx" allows P1Y (Tex. Bus. & Com. Code § 503.001(c)(3)); delete them in time, or write override: {reason, approver}`,
-		},
-	},
-	"children of each other": {
-		"version: 1\n" +
-			"categories:\n" +
-			"  a: {table: x.a, start_from: at, delete: {after: P1D}, children: [{table: x.m, match: {a: id}, children: [{table: x.b, match: {m: id}}]}]}\n" +
-			"  b: {table: x.b, start_from: at, delete: {after: P1D}, children: [{table: x.b, match: {up: id}}, {table: x.a, match: {b: id}}]}\n" +
-			"  c: {table: x.c, start_from: at, delete: {after: P1D}, children: [{table: x.a, match: {c: id}}]}\n",
-		[]string{
-			"p.yaml:3:76: x.m is a child of x.a here, and the other way round elsewhere; tables in a circle cannot be ordered, keep one of the two",
-			"p.yaml:3:116: x.b is a child of x.m here, and the other way round elsewhere; tables in a circle cannot be ordered, keep one of the two",
-			"p.yaml:4:107: x.a is a child of x.b here, and the other way round elsewhere; tables in a circle cannot be ordered, keep one of the two",
-		},
-	},
-	"errors of several categories and of what they are together": {
-		bothOver("start_from: at, redact: {after: P1D, columns: {n: zero}}, delete: {after: P4Y}, basis: uk_mlr", "start_from: at, redact: {after: P2D, columns: {n: {set: x}}}, delete: {after: P1D}"),
-		[]string{
-			`p.yaml:3:93: delete.after P4Y is shorter than the P5Y that "uk_mlr" asks for (SI 2017/692 reg. 40) for a start on 2024-01-01; keep longer, or write override: {reason, approver}`,
-			"p.yaml:4:51: redact.after P2D is longer than delete.after P1D for a start on 2024-01-01; rows would be gone before they are redacted",
-			`p.yaml:4:66: category a redacts column "n" of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where`,
-		},
-	},
-	"two minds": {
-		bothOver("start_from: at, redact: {after: P1D, columns: {n: zero, m: keep, e: {hmac: 'a%s'}}}", "start_from: at, redact: {after: P2D, columns: {n: {set: x}, m: zero}, set: {e: 1}}"),
-		[]string{
-			`p.yaml:4:66: category a redacts column "n" of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where`,
-			`p.yaml:4:95: category a redacts column "e" of the same rows to another value, so that each sweep would redact them twice; say the same in both, or tell the rows apart by where`,
-		},
-	},
-	"start of both": {
-		bothOver("start_from: at, redact: {after: P1D, columns: {at: zero}}", "start_from: at, delete: {after: P2D}"),
-		[]string{
-			`p.yaml:3:66: "at" is the start column; without it the row would never be due again`,
-		},
-	},
-	"start of another category": {
-		bothOver("start_from: at, redact: {after: P1D, columns: {n: zero}, set: {done_at: 1}}", "start_from: done_at, delete: {after: P2D}"),
-		[]string{
-			`p.yaml:3:82: column "done_at" is the start column of category b over the same table; without it its rows would never be due`,
-		},
-	},
-	"start elsewhere of another category": {
-		bothOver("start_from: at, redact: {after: P1D, columns: {cid: zero}}", "start_from: {table: x.z, column: at, match: {id: cid}}, delete: {after: P2D}"),
-		[]string{
-			`p.yaml:3:66: column "cid" leads to the start of category b over the same table; without it its rows would never be due`,
 		},
 	},
 }

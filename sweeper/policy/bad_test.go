@@ -42,7 +42,9 @@ func TestBadInputs(t *testing.T) {
 	maps.Copy(inputs, badNames)
 	maps.Copy(inputs, badMeaning)
 	maps.Copy(inputs, badLanguage)
-	if want := len(badYAML) + len(badNames) + len(badMeaning) + len(badLanguage); len(inputs) != want {
+	maps.Copy(inputs, badChildren)
+	maps.Copy(inputs, badTogether)
+	if want := len(badYAML) + len(badNames) + len(badMeaning) + len(badLanguage) + len(badChildren) + len(badTogether); len(inputs) != want {
 		t.Fatalf("%d inputs under %d names", want, len(inputs))
 	}
 	for name, tt := range inputs {

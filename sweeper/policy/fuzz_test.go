@@ -13,7 +13,7 @@ import (
 // FuzzParse holds for any bytes: no panic, and either a set or errors that each
 // have a file and a place inside it and are harmless to a terminal.
 func FuzzParse(f *testing.F) {
-	for _, inputs := range []map[string]bad{badYAML, badNames, badMeaning, badLanguage} {
+	for _, inputs := range []map[string]bad{badYAML, badNames, badMeaning, badLanguage, badChildren, badTogether} {
 		for _, in := range inputs {
 			if len(in.source) < 4096 {
 				f.Add([]byte(in.source))
