@@ -126,6 +126,7 @@ type Step struct {
 	Walk      string
 	Columns   []string // redacted columns, also those of set
 	ByTenant  bool     // the batch returns rows per tenant
+	Lanes     bool     // several batches of it may run beside each other
 
 	// Judge tells which of the locked rows, whose places are $1, may go: not those
 	// of which a row that would go along is held or kept. Kin are what goes along,

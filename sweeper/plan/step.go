@@ -57,6 +57,7 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 		w.step.Partition, w.step.Leaf = leaf.Text, leaf.OID
 	}
 	w.step.Same = w.same()
+	w.step.Lanes = !r.locks() && !w.fires()
 	if r.keyless(disposition) {
 		return w.step
 	}
@@ -100,6 +101,16 @@ func (w walk) ranged(params int, within string) Query {
 	}
 	b := bind(params)
 	return b.query(w.changes(b, within))
+}
+
+// fires tells whether the application's triggers see the rows go. What they write
+// they may well write for all rows in one place, where batches would wait for each
+// other, or for each other's locks in circles.
+func (w walk) fires() bool {
+	sees := func(g catalog.Trigger) bool {
+		return w.disposition == Delete && g.OnDelete || w.disposition == Redact && g.OnUpdate
+	}
+	return slices.ContainsFunc(w.table.Triggers, sees) || w.leaf != nil && slices.ContainsFunc(w.leaf.Triggers, sees)
 }
 
 // mayLock tells whether rows can be locked without waiting. To lock a row is an

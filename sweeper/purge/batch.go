@@ -69,8 +69,11 @@ values ('stamp', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 type span struct {
 	lo, hi      string
 	first, last string // places; "" the whole range
+	from, to    place  // of blocks, lo and hi
+	aim         int64  // of blocks: how many rows they should have at most
 	skip        bool   // rows that others have locked are left
 	pieces      bool   // of rows with more below them than fit, some of that may go before
+	lock        int32  // second key of the lock that its batch takes
 }
 
 // done is what one batch did.
@@ -139,8 +142,8 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 		return d, unlessSame(step, same, err)
 	}
 	var places []string
-	d.locked, err = r.begun(ctx, tx, step, false, func(b *pgx.Batch, locked *int64) {
-		sql, args := at.lock(step)
+	d.locked, err = r.begun(ctx, tx, step, at, func(b *pgx.Batch, locked *int64) {
+		sql, args := at.taking(step)
 		b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&places, locked) })
 	})
 	if err != nil || len(places) == 0 {
@@ -178,13 +181,13 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 func (r *run) workRange(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, same *bool) (rows int64, err error) {
 	if step.Total.SQL == "" {
 		sql, args := at.statement(step, r.id)
-		return r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
+		return r.begun(ctx, tx, step, at, func(b *pgx.Batch, rows *int64) {
 			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
 			isSame(b, step, same)
 		})
 	}
 	sql, args := at.statement(step)
-	rows, err = r.begun(ctx, tx, step, true, func(b *pgx.Batch, rows *int64) {
+	rows, err = r.begun(ctx, tx, step, at, func(b *pgx.Batch, rows *int64) {
 		b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
 			*rows = tag.RowsAffected()
 			return nil
@@ -221,7 +224,7 @@ func unlessSame(step *plan.Step, same bool, err error) error {
 // licence: who takes a run over ends that row first, so that a process which
 // wakes up later commits nothing more. A helper also gives way to whoever is
 // about to end the run.
-func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool, queue func(*pgx.Batch, *int64)) (n int64, err error) {
+func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, queue func(*pgx.Batch, *int64)) (n int64, err error) {
 	var isolation string
 	var mine bool
 	var l licence
@@ -235,10 +238,10 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, stamp bool,
 	})
 	b.Queue(licenceSQL, r.id, r.category.Policy.Name).QueryRow(l.scan)
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)
-	b.Queue(stepLockSQL, pg.LockSpace, pg.StepLock(step.Name())).QueryRow(func(row pgx.Row) error {
+	b.Queue(stepLockSQL, pg.LockSpace, at.lock).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&mine)
 	})
-	if stamp {
+	if !at.skip { // else it is known later whether there is anything to be done
 		b.Queue(stampSQL, r.stamp(step)...)
 	}
 	queue(b, &n)
@@ -269,8 +272,8 @@ func (at span) statement(step *plan.Step, run ...any) (string, []any) {
 	return work.SQL, append(append(args, run...), work.Args...)
 }
 
-// lock is the statement that locks the rows of a span.
-func (at span) lock(step *plan.Step) (string, []any) {
+// taking is the statement that locks the rows of a span.
+func (at span) taking(step *plan.Step) (string, []any) {
 	args := []any{at.lo, at.hi}
 	if step.Walk == plan.WalkStart {
 		first, last := at.places()

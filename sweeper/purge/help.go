@@ -84,7 +84,7 @@ func (h *helper) one(ctx context.Context) bool {
 	if step == nil || err != nil {
 		return h.ends(0, err)
 	}
-	t, err := h.walk(ctx, conn.Conn(), step, func(int64) {})
+	t, err := h.walk(ctx, conn.Conn(), step, nil, func(int64) {})
 	if err == nil || errors.Is(err, errHeld) { // somebody was faster
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -1,7 +1,6 @@
 package purge
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,19 +41,32 @@ type stepper struct {
 
 	known  known
 	weight float64 // rows that a batch takes for one of the step's: itself, and those that go along with it
+
+	lock     int32   // second key of the lock that its batches take
+	perBlock float64 // WalkBlocks: rows of a block
+	items    int64   // WalkBlocks: places of a block
+}
+
+// newStepper walks a step, or goes along as its lane of that number.
+func (r *run) newStepper(conn *pgx.Conn, step *plan.Step, lane int, note func(int64)) *stepper {
+	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note, weight: 1, lock: pg.StepLock(step.Name())}
+	if lane > 0 {
+		s.lock = pg.StepLock(fmt.Sprintf("%s#%d", step.Name(), lane))
+	}
+	s.all = r.remembers(step.Name())
+	if len(step.Kin) > 0 {
+		s.weight = 2
+	}
+	return s
 }
 
 // walk purges a step from end to end, each range once. Ranges that stay locked
 // and rows that the server refuses are left and named; any other error ends the
 // step.
-func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note func(int64)) (tally, error) {
-	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note, weight: 1}
-	s.all = r.remembers(step.Name())
-	if len(step.Kin) > 0 {
-		s.weight = 2
-	}
+func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, spare *spare, note func(int64)) (tally, error) {
+	s := r.newStepper(conn, step, 0, note)
 	var mine bool
-	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.StepLock(step.Name())).Scan(&mine); err != nil {
+	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1::int, $2::int)`, pg.LockSpace, s.lock).Scan(&mine); err != nil {
 		return s.tally, pg.Wrap("take step "+step.Name(), err)
 	}
 	if !mine {
@@ -64,18 +76,18 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 	defer func() {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_, _ = conn.Exec(undo, `select pg_advisory_unlock($1::int, $2::int), set_config('lock_timeout', reset_val, false) from pg_settings where name = 'lock_timeout'`, pg.LockSpace, pg.StepLock(step.Name()))
+		_, _ = conn.Exec(undo, `select pg_advisory_unlock($1::int, $2::int)`, pg.LockSpace, s.lock)
 	}()
-	// To prepare a statement takes the table's lock, and comes before the first
-	// statement of a batch could say how long to wait for it.
-	if _, err := conn.Exec(ctx, `select set_config('lock_timeout', $1, false)`, milliseconds(r.LockTimeout)); err != nil {
-		return s.tally, pg.Wrap("take step "+step.Name(), err)
+	calm, err := s.patience(ctx)
+	if err != nil {
+		return s.tally, err
 	}
+	defer calm()
 	if step.Walk == plan.WalkPartition {
 		err := s.walkPartition(ctx)
 		return s.tally, unlessLeft(err)
 	}
-	err := s.walkRows(ctx)
+	err = s.walkRows(ctx, spare)
 	if err == nil {
 		err = s.comeBack(ctx)
 	}
@@ -84,6 +96,44 @@ func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note fu
 	}
 	s.sayLocked(ctx)
 	return s.tally, s.unlessChanged(ctx, err)
+}
+
+// patience bounds how long the session waits for a lock, until calm. To prepare a
+// statement takes the table's lock, and comes before the first statement of a
+// batch could say how long to wait for it.
+func (s *stepper) patience(ctx context.Context) (calm func(), err error) {
+	if _, err := s.conn.Exec(ctx, `select set_config('lock_timeout', $1, false)`, milliseconds(s.LockTimeout)); err != nil {
+		return nil, pg.Wrap("take step "+s.step.Name(), err)
+	}
+	return func() {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_, _ = s.conn.Exec(undo, `select set_config('lock_timeout', reset_val, false) from pg_settings where name = 'lock_timeout'`)
+	}, nil
+}
+
+// walkRows walks by rows. A plan that was made without the key has no statement.
+func (s *stepper) walkRows(ctx context.Context, spare *spare) error {
+	if s.step.Batch.SQL == "" && s.step.Taken.SQL == "" {
+		return fmt.Errorf("%s %s: the plan was made without SWEEPER_HMAC_KEY, so it cannot run", s.step.Kind, s.step.Relation)
+	}
+	c, err := s.spans(ctx)
+	if err != nil {
+		return err
+	}
+	if spare == nil || !s.step.Lanes || s.Workers < 2 || s.left() >= 0 {
+		return s.follow(ctx, c)
+	}
+	return (&crew{first: s, spare: spare, all: c, lanes: make([]bool, s.Workers-1)}).walk(ctx)
+}
+
+// join takes over what a lane did.
+func (s *stepper) join(o *stepper) {
+	s.rows += o.rows
+	s.kin += o.kin
+	s.skipped = append(s.skipped, o.skipped...)
+	s.refused = append(s.refused, o.refused...)
+	s.later = append(s.later, o.later...)
 }
 
 // unlessLeft is nil for a step that is left for a reason of its own, which is
@@ -107,142 +157,11 @@ func (s *stepper) unlessChanged(ctx context.Context, err error) error {
 	return unlessSame(s.step, false, nil)
 }
 
-// walkRows walks by rows. A plan that was made without the key has no statement.
-func (s *stepper) walkRows(ctx context.Context) error {
-	switch {
-	case s.step.Batch.SQL == "" && s.step.Taken.SQL == "":
-		return fmt.Errorf("%s %s: the plan was made without SWEEPER_HMAC_KEY, so it cannot run", s.step.Kind, s.step.Relation)
-	case s.step.Walk == plan.WalkStart:
-		return s.walkStart(ctx)
-	}
-	return s.walkBlocks(ctx)
-}
-
-// walkStart goes through the start column in ranges of about size rows. Equal
-// starts that are more than that go by their places.
-func (s *stepper) walkStart(ctx context.Context) error {
-	var lo *string
-	if err := s.conn.QueryRow(ctx, s.step.First.SQL, s.step.First.Args...).Scan(&lo); err != nil {
-		return pg.Wrap("find the first due row of "+s.step.Relation, err)
-	}
-	for lo != nil && ctx.Err() == nil {
-		hi, equal, err := s.nextBound(ctx, *lo)
-		if err != nil {
-			return err
-		}
-		at := span{lo: *lo, hi: "infinity"} // the condition itself ends the last range
-		if hi != nil {
-			at.hi = *hi
-		}
-		again := false
-		if equal {
-			err = s.walkPlaces(ctx, at)
-		} else {
-			again, err = s.purge(ctx, at)
-		}
-		if err != nil {
-			return err
-		}
-		if !again {
-			lo = hi
-		}
-	}
-	return context.Cause(ctx)
-}
-
-// nextBound finds where the range that begins at lo ends; nil: it is the last.
-// equal tells that lo is the start of more rows than a batch takes.
-func (s *stepper) nextBound(ctx context.Context, lo string) (hi *string, equal bool, err error) {
-	for skip := s.share(); ; skip *= 4 {
-		err := s.conn.QueryRow(ctx, s.step.Next.SQL, append([]any{lo, skip}, s.step.Next.Args...)...).Scan(&hi)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, equal, nil
-		}
-		if err != nil {
-			return nil, false, pg.Wrap("find the next range of "+s.step.Relation, err)
-		}
-		if *hi != lo {
-			return hi, equal, nil
-		}
-		equal = true
-	}
-}
-
-// walkPlaces goes through a range of starts, or a part of one, in the order in
-// which its rows lie, size rows at a time. A part that is too large still is
-// walked the same way.
-func (s *stepper) walkPlaces(ctx context.Context, at span) error {
-	first, last := at.places()
-	rows, err := s.conn.Query(ctx, s.step.Split.SQL, append([]any{at.lo, at.hi, s.share(), first, last}, s.step.Split.Args...)...)
-	if err != nil {
-		return pg.Wrap("split a range of "+s.step.Relation, err)
-	}
-	parts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (span, error) {
-		part := at
-		return part, row.Scan(&part.first, &part.last)
-	})
-	if err != nil {
-		return pg.Wrap("split a range of "+s.step.Relation, err)
-	}
-	for _, part := range parts {
-		again, err := s.purge(ctx, part)
-		if err == nil && again {
-			err = s.walkPlaces(ctx, part)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// walkBlocks goes through the heap in ranges of blocks, or of places in one
-// block where a batch is smaller, up to its size at the beginning: what is
-// written later is young.
-func (s *stepper) walkBlocks(ctx context.Context) error {
-	var blocks, items int64
-	var perBlock float64
-	err := s.conn.QueryRow(ctx, `
-		select coalesce(pg_relation_size(c.oid), 0) / b.size, b.size / 24,
-		       case when c.reltuples > 0 and c.relpages > 0 then greatest(c.reltuples / c.relpages, 60) else 60 end
-		  from pg_class c, (select current_setting('block_size')::int) b(size) where c.oid = $1`, cmp.Or(s.step.Leaf, s.step.Root)).Scan(&blocks, &items, &perBlock)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil // a leaf that has gone since
-	}
-	if err != nil {
-		return pg.Wrap("measure "+s.step.Relation, err)
-	}
-	var block, item int64
-	for block < blocks && ctx.Err() == nil {
-		size := s.share()
-		next, place := block+max(1, int64(float64(size)/perBlock)), int64(0)
-		if item+int64(size) < items && (item > 0 || float64(size) < perBlock) {
-			next, place = block, item+int64(size)
-		} else if item > 0 {
-			next = block + 1
-		}
-		before := s.rows
-		again, err := s.purge(ctx, span{lo: fmt.Sprintf("(%d,%d)", block, item), hi: fmt.Sprintf("(%d,%d)", next, place)})
-		if err != nil {
-			return err
-		}
-		// The server's estimate can be old: a table that was emptied and filled
-		// again has many more rows in a block than it says.
-		if over := float64(s.rows-before) / float64(size); over > 1 {
-			perBlock *= over
-		}
-		if !again {
-			block, item = next, place
-		}
-	}
-	return context.Cause(ctx)
-}
-
 // purge does one span. It asks for a smaller one (again) when the statement ran
 // out of time or the server refused a row in it, and leaves what is locked, and
 // what cannot be made smaller. A table that stays locked as a whole ends the step.
 func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
-	at.skip = s.skips()
+	at.skip, at.lock = s.skips(), s.lock
 	room := s.room()
 	for attempt := 1; ; attempt++ {
 		if err := s.mayBegin(ctx); err != nil {

@@ -143,7 +143,7 @@ func (p *pass) step(ctx context.Context, step *plan.Step) (tally, error) {
 		return tally{}, pg.Wrap("take a connection", err)
 	}
 	defer conn.Release()
-	return p.walk(ctx, conn.Conn(), step, p.note)
+	return p.walk(ctx, conn.Conn(), step, &spare{pool: p.pool, slots: p.slots}, p.note)
 }
 
 // take waits for a slot; false: ctx has ended before, and none is taken.

@@ -193,7 +193,7 @@ func TestWindowWhileBatchIsOpen(t *testing.T) {
 	locked := locker(0)
 	done := make(chan map[string]purge.Outcome, 1)
 	go func() {
-		done <- b.run(t, in2026, func(o *purge.Options) { o.BatchRows, o.LockTimeout = rows, 25*time.Second })
+		done <- b.run(t, in2026, func(o *purge.Options) { o.BatchRows, o.LockTimeout, o.Workers = rows, 25*time.Second, 1 })
 	}()
 	kept := map[string]int{}
 	operator := b.db.Conn(t, "")
