@@ -164,11 +164,14 @@ type Step struct {
 	// and the run as $2. Batch and Part are empty there.
 	Report Query
 
-	Same  Query // whether the table and the leaf are still what the plan was made for; one that goes whole has none
-	First Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
-	Next  Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
-	Split Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
-	Part  Query // WalkStart: Batch between the places $3 and $4 too, before the run, for equal starts that are too many for one
+	Same      Query // whether the table and the leaf are still what the plan was made for; one that goes whole has none
+	First     Query // WalkStart: the lowest start within reach, as text; no row or NULL: nothing to do
+	Next      Query // WalkStart: $1 lower bound, $2 rows to skip: the next bound, as text
+	Split     Query // WalkStart: between the starts $1 and $2 and the places $4 and $5, the first and last place of every $3 rows, as texts
+	Part      Query // WalkStart: Batch between the places $3 and $4 too, before the run, for equal starts that are too many for one
+	Scattered Query // WalkStart: whether $1 due rows are better found by blocks, as Heap does
+	Heap      *Step // WalkStart: the same by blocks
+
 	Probe Query // WalkPartition: whether every row is due and none held
 	Drop  Query // WalkPartition: the installed function; $1 run, $2 reason, $3 actor, $4 policies' SHA-256, $5 cutoff
 	Rows  *Step // WalkPartition: the same leaf by rows, when it may not go whole

@@ -61,11 +61,10 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	if r.keyless(disposition) {
 		return w.step
 	}
-	const blocks = "t.ctid >= $1::tid AND t.ctid < $2::tid"
 	byStart := r.category.Start.From == nil && r.table.SortedBy(r.start().Name)
 	locks := r.locks() || ruled(r.table, disposition)
 	if locks || r.mayLock() {
-		w.step.Lock = w.lock(bind(2), blocks)
+		w.step.Lock = w.lock(bind(2), inBlocks)
 		if byStart {
 			w.step.Lock = w.lock(bind(4), w.between()+" AND "+fmt.Sprintf(places, 3, 4))
 		}
@@ -85,10 +84,13 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 		w.step.Batch = w.ranged(2, w.between())
 		w.step.Part = w.ranged(4, w.between()+" AND "+fmt.Sprintf(places, 3, 4))
 	default:
-		w.step.Batch = w.ranged(2, blocks)
+		w.step.Batch = w.ranged(2, inBlocks)
 	}
 	if !locks && !w.step.ByTenant {
 		w.step.Total = w.total()
+	}
+	if byStart {
+		w.step.Heap, w.step.Scattered = w.heap(), w.scattered()
 	}
 	return w.step
 }

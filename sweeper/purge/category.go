@@ -36,14 +36,10 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	if err != nil {
 		return r.finish(ctx, pool, o, cmp.Or(r.begin(ctx, pool, o, 0), err)) // a failure leaves its row too
 	}
-	r.cutoffs, r.leafDue = map[string]time.Time{}, map[uint32]int64{}
+	r.cutoffs = map[string]time.Time{}
+	r.found(before)
 	var due int64
 	for _, s := range before {
-		if s.Disposition == plan.Delete {
-			for leaf, t := range s.Leaves {
-				r.leafDue[leaf] = t.Due
-			}
-		}
 		r.cutoffs[s.Disposition] = s.Cutoff
 		due += s.Due
 	}
@@ -108,7 +104,19 @@ func (r *run) recount(ctx context.Context, pool *pgxpool.Pool, o *Outcome, done 
 		return err
 	}
 	o.add(after)
+	r.found(after)
 	return nil
+}
+
+// found takes over where the due rows are.
+func (r *run) found(all []States) {
+	r.due = map[string]map[uint32]int64{}
+	for _, s := range all {
+		r.due[s.Disposition] = map[uint32]int64{}
+		for leaf, t := range s.Leaves {
+			r.due[s.Disposition][leaf] = t.Due
+		}
+	}
 }
 
 // verdict says how a run ended, and of rows that are left why.

@@ -77,7 +77,7 @@ func (s *stepper) walkPartition(ctx context.Context) error {
 // purge, as they were counted when it began. Those that nobody counts never are.
 func (s *stepper) fits() bool {
 	left := s.left()
-	return left < 0 || s.category.Policy.Manifest != "none" && s.leafDue[s.step.Leaf] <= left
+	return left < 0 || s.category.Policy.Manifest != "none" && s.due[plan.Delete][s.step.Leaf] <= left
 }
 
 // byRows are the answers after which a leaf goes by rows: a row in it is young

@@ -169,11 +169,11 @@ type run struct {
 	sweep     uuid.UUID
 	plan      *plan.Plan
 	category  *plan.Category
-	cutoffs   map[string]time.Time // by kind of step
-	helping   bool                 // it is another process's run
-	lockedOut int                  // leaves whose drop never got its locks; only drops touches it, as the next one
-	dropped   map[uint32]bool      // leaves that went whole
-	leafDue   map[uint32]int64     // due rows of leaves when the run began
+	cutoffs   map[string]time.Time        // by kind of step
+	helping   bool                        // it is another process's run
+	lockedOut int                         // leaves whose drop never got its locks; only drops touches it, as the next one
+	dropped   map[uint32]bool             // leaves that went whole
+	due       map[string]map[uint32]int64 // rows by disposition and leaf, 0 for a plain table, when they were last counted; nil for a helper
 
 	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing
 	wait     atomic.Int64          // the row of run_waits that this process wrote last: others that help have their own

@@ -117,6 +117,9 @@ func (s *stepper) walkRows(ctx context.Context, spare *spare) error {
 	if s.step.Batch.SQL == "" && s.step.Taken.SQL == "" {
 		return fmt.Errorf("%s %s: the plan was made without SWEEPER_HMAC_KEY, so it cannot run", s.step.Kind, s.step.Relation)
 	}
+	if err := s.choose(ctx); err != nil {
+		return err
+	}
 	c, err := s.spans(ctx)
 	if err != nil {
 		return err

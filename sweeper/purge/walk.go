@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 
@@ -57,6 +58,22 @@ func (s *stepper) followWithin(ctx context.Context, at span) error {
 		return err
 	}
 	return s.follow(ctx, &queue{spans: parts})
+}
+
+// choose has a step go by blocks where its rows lie scattered and many are due. Of
+// one that may not take all of them the oldest go first.
+func (s *stepper) choose(ctx context.Context) error {
+	due := s.due[s.step.Kind][s.step.Leaf]
+	if s.step.Heap == nil || due < int64(s.BatchRows) || s.left() >= 0 {
+		return nil
+	}
+	var scattered bool
+	err := s.conn.QueryRow(ctx, s.step.Scattered.SQL, append([]any{due}, s.step.Scattered.Args...)...).Scan(&scattered)
+	if scattered {
+		s.step = s.step.Heap
+		s.Log.DebugContext(ctx, "rows lie scattered, so the step goes by blocks", slog.String("step", s.step.Name()))
+	}
+	return pg.Wrap("look at the order of the rows of "+s.step.Relation, err)
 }
 
 // spans is the cursor of the whole step.

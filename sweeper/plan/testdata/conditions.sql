@@ -663,3 +663,140 @@ SELECT 'report', $14::text, $12::text, $15::text, NULL, $5::uuid, coalesce(sum(n
 --   $14 = 'delete'
 --   $15 = 'kyc.epochs'
 
+-- delete of kyc.epochs, walk start: scattered
+SELECT count(*) > 0
+  FROM pg_stats s
+JOIN pg_namespace n ON n.nspname = s.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid
+  AND c.relname = s.tablename
+WHERE c.oid = $2::oid
+  AND s.attname = $3::name
+  AND NOT s.inherited
+  AND abs(s.correlation) < 0.5
+  AND c.relpages > 0
+  AND c.relpages < $1::int8;
+--   $2 = '1000'
+--   $3 = 'at'
+
+-- delete of kyc.epochs, walk start, scattered: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."at" < (extract(epoch
+        FROM GREATEST($3::timestamptz - $4::interval, $3::timestamptz - $5::interval, $3::timestamptz - $6::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid) THEN (SELECT bool_and(timezone($7::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($7::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $9::text
+        AND w.type = $8::oid
+        AND w.value = t."workspace_id") ELSE timezone($7::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($7::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $4::interval) <= $3::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $8::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $9::text)
+      AND (h.relation IS NULL
+        OR h.relation = $10::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = '7 years'
+--   $6 = '3 mons'
+--   $7 = 'Europe/Berlin'
+--   $8 = '25'
+--   $9 = 'epochs'
+--   $10 = '1000'
+
+-- delete of kyc.epochs, walk start, scattered: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."at" < (extract(epoch
+        FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid) THEN (SELECT bool_and(timezone($8::text, CASE WHEN t."at" >= 631152000000
+            AND t."at" < 4102444800000 THEN timezone($8::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $10::text
+        AND w.type = $9::oid
+        AND w.value = t."workspace_id") ELSE timezone($8::text, CASE WHEN t."at" >= 631152000000
+        AND t."at" < 4102444800000 THEN timezone($8::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $5::interval) <= $4::timestamptz END)
+    AND (status <> 'open'
+      OR status IS NULL)
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $9::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $11::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = '7 years'
+--   $7 = '3 mons'
+--   $8 = 'Europe/Berlin'
+--   $9 = '25'
+--   $10 = 'epochs'
+--   $11 = '1000'
+--   $12 = 'delete'
+--   $13 = 'kyc.epochs'
+

@@ -318,6 +318,131 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $5::uuid, coalesce(sum(n
 --   $12 = 'delete'
 --   $13 = 'kyc.audit_events'
 
+-- delete of kyc.audit_events, walk start: scattered
+SELECT count(*) > 0
+  FROM pg_stats s
+JOIN pg_namespace n ON n.nspname = s.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid
+  AND c.relname = s.tablename
+WHERE c.oid = $2::oid
+  AND s.attname = $3::name
+  AND NOT s.inherited
+  AND abs(s.correlation) < 0.5
+  AND c.relpages > 0
+  AND c.relpages < $1::int8;
+--   $2 = '4000'
+--   $3 = 'logged_at'
+
+-- delete of kyc.audit_events, walk start, scattered: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."logged_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."logged_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."logged_at") + $4::interval) <= $3::timestamptz END
+      AND t."logged_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text)
+      AND (h.relation IS NULL
+        OR h.relation = $8::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '7 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'audit_logs'
+--   $8 = '4000'
+
+-- delete of kyc.audit_events, walk start, scattered: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."logged_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz END
+      AND t."logged_at" > '-infinity')
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $7::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text)
+      AND (h.relation IS NULL
+        OR h.relation = $9::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 years'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'audit_logs'
+--   $9 = '4000'
+--   $10 = 'delete'
+--   $11 = 'kyc.audit_events'
+
 -- category biometric_data of kyc.biometrics, level 0
 
 -- count for delete
@@ -4160,6 +4285,289 @@ SELECT 'report', $18::text, $10::text, $19::text, NULL, $5::uuid, coalesce(sum(n
 --   $18 = 'delete'
 --   $19 = 'kyc.applicants'
 
+-- delete of kyc.applicants, walk start: scattered
+SELECT count(*) > 0
+  FROM pg_stats s
+JOIN pg_namespace n ON n.nspname = s.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid
+  AND c.relname = s.tablename
+WHERE c.oid = $2::oid
+  AND s.attname = $3::name
+  AND NOT s.inherited
+  AND abs(s.correlation) < 0.5
+  AND c.relpages > 0
+  AND c.relpages < $1::int8;
+--   $2 = '1000'
+--   $3 = 'relationship_ended_at'
+
+-- delete of kyc.applicants, walk start, scattered: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $4::interval) <= $3::timestamptz END
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$8::text, $9::text])
+    AND ((t."status" = $10::text) IS NOT TRUE
+      OR (t."rejected_at" < $3::timestamptz - $11::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $12::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $11::interval) <= $3::timestamptz END
+          AND t."rejected_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND k.value = (t."id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $14::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $12::text
+        AND t."status" = $10::text)
+      AND (h.relation IS NULL
+        OR h.relation = $13::oid)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'approved_applicants'
+--   $8 = 'approved'
+--   $9 = 'closed'
+--   $10 = 'rejected'
+--   $11 = '90 days'
+--   $12 = 'rejected_applicants'
+--   $13 = '1000'
+--   $14 = '2950'
+
+-- delete of kyc.applicants, walk start, scattered: batch
+WITH gone AS (DELETE
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."relationship_ended_at") + w.retention) <= $4::timestamptz)
+        FROM sweeper.tenant_retention w
+        WHERE w.category = $8::text
+        AND w.type = $7::oid
+        AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz END
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$9::text, $10::text])
+    AND ((t."status" = $11::text) IS NOT TRUE
+      OR (t."rejected_at" < $4::timestamptz - $12::interval + interval '4 days'
+        AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $13::text
+            AND w.type = $7::oid) THEN (SELECT bool_and(timezone($6::text, timezone($6::text, t."rejected_at") + w.retention) <= $4::timestamptz)
+            FROM sweeper.tenant_retention w
+            WHERE w.category = $13::text
+            AND w.type = $7::oid
+            AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $12::interval) <= $4::timestamptz END
+          AND t."rejected_at" > '-infinity')))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $7::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $15::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND k.value = (t."id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $15::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $7::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $15::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $8::text
+        OR h.category = $13::text
+        AND t."status" = $11::text)
+      AND (h.relation IS NULL
+        OR h.relation = $14::oid)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."documents" x
+      WHERE t."id" = x."applicant_id")
+    AND NOT EXISTS (SELECT
+      FROM "kyc"."reviews" x
+      WHERE t."id" = x."applicant_id")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = 'UTC'
+--   $7 = '25'
+--   $8 = 'approved_applicants'
+--   $9 = 'approved'
+--   $10 = 'closed'
+--   $11 = 'rejected'
+--   $12 = '90 days'
+--   $13 = 'rejected_applicants'
+--   $14 = '1000'
+--   $15 = '2950'
+--   $16 = 'delete'
+--   $17 = 'kyc.applicants'
+
 -- redact of kyc.applicants, walk start: first
 SELECT min(t."relationship_ended_at")::text
   FROM ONLY "kyc"."applicants" AS t
@@ -4895,6 +5303,336 @@ SELECT 'report', $25::text, $15::text, $26::text, NULL, $5::uuid, coalesce(sum(n
 --   $24 = '2950'
 --   $25 = 'redact'
 --   $26 = 'kyc.applicants'
+
+-- redact of kyc.applicants, walk start: scattered
+SELECT count(*) > 0
+  FROM pg_stats s
+JOIN pg_namespace n ON n.nspname = s.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid
+  AND c.relname = s.tablename
+WHERE c.oid = $2::oid
+  AND s.attname = $3::name
+  AND NOT s.inherited
+  AND abs(s.correlation) < 0.5
+  AND c.relpages > 0
+  AND c.relpages < $1::int8;
+--   $2 = '1000'
+--   $3 = 'relationship_ended_at'
+
+-- redact of kyc.applicants, walk start, scattered: lock
+WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND ((timezone($5::text, timezone($5::text, t."relationship_ended_at") + $4::interval) <= $3::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $7::text
+          AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $7::text
+          AND w.type = $6::oid
+          AND w.value = t."workspace_id") ELSE false END)
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$8::text, $9::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $10::text || substr(t."email"::text, length($10::text) + 1, 32) || $11::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($10::text) + 1, 32), $12::bytea, $13::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $14::text)
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $7::text
+          AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $7::text
+          AND w.type = $6::oid
+          AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $15::interval) <= $3::timestamptz END
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $16::text) IS NOT TRUE
+        OR (t."rejected_at" < $3::timestamptz - $4::interval + interval '4 days'
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $17::text
+              AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $17::text
+              AND w.type = $6::oid
+              AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $4::interval) <= $3::timestamptz END
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $17::text
+        AND t."status" = $16::text)
+      AND (h.relation IS NULL
+        OR h.relation = $18::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $6::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $17::text
+        AND t."status" = $16::text)
+      AND (h.relation IS NULL
+        OR h.relation = $18::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $19::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $17::text
+        AND t."status" = $16::text)
+      AND (h.relation IS NULL
+        OR h.relation = $18::oid)
+      AND k.value = (t."id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $19::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $6::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $17::text
+        AND t."status" = $16::text)
+      AND (h.relation IS NULL
+        OR h.relation = $18::oid)
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $19::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $7::text
+        OR h.category = $17::text
+        AND t."status" = $16::text)
+      AND (h.relation IS NULL
+        OR h.relation = $18::oid)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")),
+taken AS (SELECT t.ctid AS place
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t.ctid = ANY (ARRAY(SELECT place
+        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
+SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
+    FROM wanted) - count(*)
+  FROM taken;
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '90 days'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'approved_applicants'
+--   $8 = 'approved'
+--   $9 = 'closed'
+--   $10 = 'redacted-'
+--   $11 = '@invalid'
+--   $12 = (a key)
+--   $13 = (a key)
+--   $14 = 'redacted'
+--   $15 = '5 years'
+--   $16 = 'rejected'
+--   $17 = 'rejected_applicants'
+--   $18 = '1000'
+--   $19 = '2950'
+
+-- redact of kyc.applicants, walk start, scattered: batch
+WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($4::text || sweeper.redaction_token(t."email"::text, $6::bytea, $7::bytea) || $5::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $8::text
+    WHERE t.ctid >= $1::tid
+    AND t.ctid < $2::tid
+    AND t."relationship_ended_at" < $9::timestamptz - $10::interval + interval '4 days'
+    AND ((timezone($11::text, timezone($11::text, t."relationship_ended_at") + $10::interval) <= $9::timestamptz
+        OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."relationship_ended_at") + w.retention) <= $9::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid
+          AND w.value = t."workspace_id") ELSE false END)
+      AND t."relationship_ended_at" > '-infinity')
+    AND t."status" = ANY (ARRAY[$14::text, $15::text])
+    AND (t."full_name" IS NOT NULL
+      OR (t."email" IS NOT NULL
+        AND NOT (t."email"::text = $4::text || substr(t."email"::text, length($4::text) + 1, 32) || $5::text
+          AND sweeper.is_redaction_token(substr(t."email"::text, length($4::text) + 1, 32), $16::bytea, $17::bytea)))
+      OR t."phone" IS NOT NULL
+      OR t."birth_date" IS NOT NULL
+      OR t."retention_status" IS DISTINCT
+      FROM $8::text)
+    AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."relationship_ended_at") + w.retention) <= $9::timestamptz)
+          FROM sweeper.tenant_retention w
+          WHERE w.category = $13::text
+          AND w.type = $12::oid
+          AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."relationship_ended_at") + $18::interval) <= $9::timestamptz END
+        AND t."relationship_ended_at" > '-infinity')
+      AND ((t."status" = $19::text) IS NOT TRUE
+        OR (t."rejected_at" < $9::timestamptz - $10::interval + interval '4 days'
+          AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $20::text
+              AND w.type = $12::oid) THEN (SELECT bool_and(timezone($11::text, timezone($11::text, t."rejected_at") + w.retention) <= $9::timestamptz)
+              FROM sweeper.tenant_retention w
+              WHERE w.category = $20::text
+              AND w.type = $12::oid
+              AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz END
+            AND t."rejected_at" > '-infinity')))
+      AND NOT (EXISTS (SELECT
+          FROM "kyc"."documents" x
+          WHERE t."id" = x."applicant_id")
+        OR EXISTS (SELECT
+          FROM "kyc"."reviews" x
+          WHERE t."id" = x."applicant_id"))) IS NOT TRUE
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      WHERE h.subject IS NULL
+      AND h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid))
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'tenant'
+      AND k.type = $12::oid
+      WHERE h.subject IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND k.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $22::oid
+      WHERE h.tenant IS NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND k.value = (t."id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $22::oid
+      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+      AND n.part = 'tenant'
+      AND n.type = $12::oid
+      WHERE h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND k.value = (t."id")::text COLLATE "default"
+      AND n.value = (t."workspace_id")::text COLLATE "default")
+    AND NOT EXISTS (SELECT
+      FROM sweeper.legal_holds h
+      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+      AND k.part = 'subject'
+      AND k.type = $22::oid
+      WHERE h.tenant IS NOT NULL
+      AND h.released_at IS NULL
+      AND (h.expires_at IS NULL
+        OR h.expires_at > now())
+      AND (h.category IS NULL
+        OR h.category = $13::text
+        OR h.category = $20::text
+        AND t."status" = $19::text)
+      AND (h.relation IS NULL
+        OR h.relation = $21::oid)
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+    RETURNING t."workspace_id"::text AS tenant),
+counted AS (SELECT tenant, count(*) AS n
+    FROM gone GROUP BY tenant)
+INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
+SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+  FROM counted
+  RETURNING row_count;
+--   $4 = 'redacted-'
+--   $5 = '@invalid'
+--   $6 = (a key)
+--   $7 = (a key)
+--   $8 = 'redacted'
+--   $9 = '2026-03-01 00:00:00Z'
+--   $10 = '90 days'
+--   $11 = 'UTC'
+--   $12 = '25'
+--   $13 = 'approved_applicants'
+--   $14 = 'approved'
+--   $15 = 'closed'
+--   $16 = (a key)
+--   $17 = (a key)
+--   $18 = '5 years'
+--   $19 = 'rejected'
+--   $20 = 'rejected_applicants'
+--   $21 = '1000'
+--   $22 = '2950'
+--   $23 = 'redact'
+--   $24 = 'kyc.applicants'
 
 -- category rejected_applicants of kyc.applicants, level 1
 
