@@ -37,7 +37,7 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 			waits = p
 			s.waits(ctx, p)
 			if p.Cause == LockWaits {
-				s.size = max(min(smallestBatch, s.BatchRows), s.size/2)
+				s.size = max(min(smallestBatch, s.even), s.size/2)
 			}
 		case p.Cause != waits.Cause:
 			s.goesOn(ctx, waits)

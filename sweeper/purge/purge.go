@@ -171,6 +171,7 @@ type run struct {
 	category  *plan.Category
 	cutoffs   map[string]time.Time // by kind of step
 	helping   bool                 // it is another process's run
+	even      int                  // rows that a batch aims at, at most
 	lockedOut int                  // leaves whose drop never got its locks; only drops touches it, as the next one
 	dropped   map[uint32]bool      // leaves that went whole
 	leafDue   map[uint32]int64     // due rows of leaves when the run began

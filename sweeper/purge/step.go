@@ -48,7 +48,7 @@ type stepper struct {
 // and rows that the server refuses are left and named; any other error ends the
 // step.
 func (r *run) walk(ctx context.Context, conn *pgx.Conn, step *plan.Step, note func(int64)) (tally, error) {
-	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note, weight: 1}
+	s := &stepper{run: r, conn: conn, step: step, size: r.even, note: note, weight: 1}
 	s.all = r.remembers(step.Name())
 	if len(step.Kin) > 0 {
 		s.weight = 2
