@@ -108,7 +108,7 @@ func (b *bench) dropped(ctx context.Context, s *site, all *drops, drop func() (f
 	return s.drop(ctx)
 }
 
-// daysDDL names the partitions as pg_partman does. Verbs: aheadOfNow, dueAfter.
+// daysDDL names the partitions as pg_partman does. Verb: aheadOfNow.
 const daysDDL = `
 	do $$ begin create role bench_owner nologin; exception when duplicate_object then null; end $$;
 	create schema bench authorization bench_owner;
@@ -121,13 +121,13 @@ const daysDDL = `
 		day  timestamptz;
 		leaf text;
 	begin
-		for i in -n .. %[1]d - 1 loop
+		for i in -n .. %d - 1 loop
 			day := date_trunc('day', now(), 'UTC') + i * interval '24 hours';
 			leaf := 'bench.days_p' || to_char(day at time zone 'UTC', 'YYYY_MM_DD');
 			execute format('create table %%s partition of bench.days for values from (%%L) to (%%L)', leaf, day, day + interval '24 hours');
 			execute format('alter table %%s owner to bench_owner', leaf);
-			if i < 0 and i <> -%[2]d then -- that one's rows would be due one after the other today
-				execute format('insert into %%s select i, %%L::timestamptz + i * interval ''10 minutes'', ''t'' || i %%%% 100, ''u'' || i from generate_series(0, 99) i', leaf, day);
+			if i < 0 then -- at the end of the day: those of the first day that is kept are due tonight
+				execute format('insert into %%s select i, %%L::timestamptz + interval ''23:50'' + i * interval ''5 seconds'', ''t'' || i %%%% 100, ''u'' || i from generate_series(0, 99) i', leaf, day);
 			end if;
 			if i %% 50 = 0 then
 				commit; -- each transaction may lock only so many tables
@@ -136,7 +136,7 @@ const daysDDL = `
 	end $p$`
 
 func (b *bench) partitionTemplate(ctx context.Context) error {
-	return b.template(ctx, "days", fmt.Sprintf(daysDDL, aheadOfNow, dueAfter), fmt.Sprintf(`call bench.fill(%d)`, manyPartitions-aheadOfNow))
+	return b.template(ctx, "days", fmt.Sprintf(daysDDL, aheadOfNow), fmt.Sprintf(`call bench.fill(%d)`, manyPartitions-aheadOfNow))
 }
 
 // days is a fresh site of that table, whose partitions sweeper may drop.
