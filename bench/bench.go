@@ -23,6 +23,7 @@ import (
 type bench struct {
 	rows, runs  int
 	dir, output string
+	pace        string
 	chosen      *regexp.Regexp
 	server      *pgserver.Server
 	admin       *pgx.Conn

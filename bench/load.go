@@ -33,7 +33,6 @@ select payload from bench.rows where id = :id;
 const (
 	warmUp  = 5  // seconds, in which the backlog of pgbench's start is drained
 	seconds = 20 // of the load alone, before a sweep and after it
-	pace    = 10000
 )
 
 // load puts a pgbench load of a third of the machine's capacity beside a sweep that
@@ -64,7 +63,10 @@ func load(ctx context.Context, b *bench) error {
 		t, err := s.swept(ctx, "rows", int64(due))
 		return t.deleted, err
 	}
-	paced := fmt.Sprintf("SWEEPER_ROWS_PER_SECOND=%d", pace)
+	paced, pace, err := b.paced()
+	if err != nil {
+		return err
+	}
 	kinds := []struct {
 		name, policies string
 		env            []string
@@ -72,7 +74,7 @@ func load(ctx context.Context, b *bench) error {
 		work           func(context.Context, *site) (float64, error)
 		beside
 	}{
-		{name: "paced", policies: rowsPolicies, env: []string{paced}, seconds: 20 + due*6/5/pace, work: sweep},
+		{name: "paced", policies: rowsPolicies, env: paced, seconds: 20 + due*6/5/pace, work: sweep},
 		{name: "unpaced", policies: rowsPolicies, seconds: 20 + due/20000, work: sweep},
 		{name: "bare", seconds: 20 + due/20000, work: func(ctx context.Context, s *site) (float64, error) { return s.exec(ctx, bareDelete) }},
 	}
@@ -103,9 +105,9 @@ func load(ctx context.Context, b *bench) error {
 		speed := float64(due) / middle(k.took)
 		switch k.name {
 		case "paced":
-			b.add("load-p99", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep with %s, which ends at %.0f rows/s", against, paced, speed), atMost(1.25))
+			b.add("load-p99", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep with %s, which ends at %.0f rows/s", against, b.pace, speed), atMost(1.25))
 			b.add("load-p50", middle(k.p50)/middle(k.alone50), "x its p50", fmt.Sprintf("the same, p50 %.2f ms", middle(k.alone50)), figure)
-			b.add("load-sweep-rate", speed, "rows/s of that sweep", paced, figure)
+			b.add("load-sweep-rate", speed, "rows/s of that sweep", b.pace, figure)
 		case "unpaced":
 			b.add("load-p99-unpaced", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep without a limit, %.0f rows/s", against, speed), figure)
 		case "bare":
@@ -113,6 +115,23 @@ func load(ctx context.Context, b *bench) error {
 		}
 	}
 	return nil
+}
+
+// paced are the settings of the sweep that is paced, and how many rows a second
+// they allow.
+func (b *bench) paced() (env []string, rows int, err error) {
+	env = strings.Fields(b.pace)
+	for _, setting := range env {
+		if text, ok := strings.CutPrefix(setting, "SWEEPER_ROWS_PER_SECOND="); ok {
+			if rows, err = strconv.Atoi(text); err != nil {
+				return nil, 0, fmt.Errorf("-pace: %w", err)
+			}
+		}
+	}
+	if rows < 1 {
+		return nil, 0, errors.New("-pace must have SWEEPER_ROWS_PER_SECOND")
+	}
+	return env, rows, nil
 }
 
 // beside is what each run of something showed: its own seconds, and latencies in

@@ -268,7 +268,7 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", d.rows), slog.Int64("children", d.kin), slog.Duration("elapsed", took))
 			}
-			return d.more, s.pace(ctx, rows)
+			return d.more, s.pace(ctx, rows, took)
 		case pg.Classify(err) == pg.Retry && !at.skip && s.maySkip():
 			s.Log.DebugContext(ctx, "batch met a lock", slog.String("step", s.step.Name()), slog.Any("err", err))
 			s.met()
