@@ -23,11 +23,13 @@ import (
 type bench struct {
 	rows, runs  int
 	dir, output string
+	pace        string
 	chosen      *regexp.Regexp
 	server      *pgserver.Server
 	admin       *pgx.Conn
 	work        string // folder of the binary and the policies
 	sites       int
+	open        []*site
 	lines       []line
 }
 
@@ -66,7 +68,7 @@ func (b *bench) binary() string { return filepath.Join(b.work, "sweeper") }
 
 // template makes a database that sites are copied from, once. Each of the
 // statements is a transaction of its own.
-func (b *bench) template(ctx context.Context, name string, ddl ...string) error {
+func (b *bench) template(ctx context.Context, name string, ddl ...string) (err error) {
 	var there bool
 	if err := b.admin.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, name).Scan(&there); err != nil || there {
 		return err
@@ -79,7 +81,13 @@ func (b *bench) template(ctx context.Context, name string, ddl ...string) error 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer func() {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		if err != nil { // half of it is not to be taken for the whole
+			_, dropped := b.admin.Exec(context.WithoutCancel(ctx), `drop database `+name+` with (force)`)
+			err = errors.Join(err, dropped)
+		}
+	}()
 	for _, sql := range slices.Concat([]string{`create extension if not exists pg_prewarm`}, ddl, []string{`vacuum (freeze, analyze)`}) {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("load %s: %w", name, err)
@@ -109,6 +117,7 @@ func (b *bench) site(ctx context.Context, template, policies string, env ...stri
 	if s.admin, err = pgx.Connect(ctx, b.server.URL(s.name, pgserver.Superuser)); err != nil {
 		return nil, err
 	}
+	b.open = append(b.open, s)
 	if policies != "" {
 		file := filepath.Join(b.work, s.name+".yaml")
 		if err := os.WriteFile(file, []byte(policies), 0o600); err != nil {
@@ -137,10 +146,28 @@ func (s *site) warm(ctx context.Context) error {
 
 // drop removes the site with its slots.
 func (s *site) drop(ctx context.Context) error {
+	s.b.open = slices.DeleteFunc(s.b.open, func(other *site) bool { return other == s })
 	_, err := s.admin.Exec(ctx, `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database() and not active`)
 	err = errors.Join(err, s.admin.Close(ctx))
 	_, dropped := s.b.admin.Exec(ctx, `drop database `+s.name+` with (force)`)
 	return errors.Join(err, dropped)
+}
+
+// clear removes the sites that a failed measurement left, once their processes
+// have let go of their slots.
+func (b *bench) clear(ctx context.Context) error {
+	var errs []error
+	for _, s := range slices.Clone(b.open) {
+		if s.admin.IsClosed() {
+			var err error
+			if s.admin, err = pgx.Connect(ctx, b.server.URL(s.name, pgserver.Superuser)); err != nil {
+				return err
+			}
+		}
+		_, err := s.admin.Exec(ctx, `select pg_terminate_backend(active_pid, 10000) from pg_replication_slots where database = current_database() and active`)
+		errs = append(errs, err, s.drop(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // exec runs statements and tells how long they took, in seconds.

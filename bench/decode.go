@@ -114,7 +114,11 @@ func tool(server *pgserver.Server, name string) (string, error) {
 			return tool, nil
 		}
 	}
-	return exec.LookPath(name)
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", missing(name)
+	}
+	return path, nil
 }
 
 func exists(name string) bool {

@@ -16,7 +16,7 @@ import (
 )
 
 var loadGroup = group{
-	lines:   []string{"load-p99", "load-p50", "load-sweep-rate"},
+	lines:   []string{"load-p99", "load-p50", "load-sweep-rate", "load-p99-unpaced", "load-p99-bare-delete"},
 	measure: load,
 }
 
@@ -31,12 +31,13 @@ select payload from bench.rows where id = :id;
 `
 
 const (
-	warmUp  = 3 // seconds, in which a backlog of pgbench's start is drained
-	seconds = 20
+	warmUp  = 5  // seconds, in which the backlog of pgbench's start is drained
+	seconds = 20 // of the load alone, before a sweep and after it
 )
 
-// load puts a pgbench load of a third of the machine's capacity beside a sweep,
-// and compares its latencies with those of the same load alone.
+// load puts a pgbench load of a third of the machine's capacity beside a sweep that
+// is paced, one that is not, and a bare DELETE of the same rows, and compares its
+// latencies while they are under way with those of the same load alone.
 func load(ctx context.Context, b *bench) error {
 	if err := b.template(ctx, "timeorder", fmt.Sprintf(rowsDDL, b.rows, "i")); err != nil {
 		return err
@@ -49,7 +50,7 @@ func load(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.pgbench(ctx, file, 0)
+	all, err := s.pgbench(ctx, file, 0, seconds)
 	if err != nil {
 		return err
 	}
@@ -57,53 +58,167 @@ func load(ctx context.Context, b *bench) error {
 	if err := s.drop(ctx); err != nil {
 		return err
 	}
-	var p99, p50, alone99, alone50, swept []float64
+	due := b.rows / 2
+	sweep := func(ctx context.Context, s *site) (float64, error) {
+		t, err := s.swept(ctx, "rows", int64(due))
+		return t.deleted, err
+	}
+	paced, pace, err := b.paced()
+	if err != nil {
+		return err
+	}
+	kinds := []struct {
+		name, policies string
+		env            []string
+		seconds        int // that it takes at most
+		work           func(context.Context, *site) (float64, error)
+		beside
+	}{
+		{name: "paced", policies: rowsPolicies, env: paced, seconds: 20 + due*6/5/pace, work: sweep},
+		{name: "unpaced", policies: rowsPolicies, seconds: 20 + due/20000, work: sweep},
+		{name: "bare", seconds: 20 + due/20000, work: func(ctx context.Context, s *site) (float64, error) { return s.exec(ctx, bareDelete) }},
+	}
 	for range b.runs {
-		s, err := b.site(ctx, "timeorder", rowsPolicies)
-		if err != nil {
-			return err
-		}
-		alone, err := s.pgbench(ctx, file, rate)
-		if err != nil {
-			return err
-		}
-		sweep := make(chan error, 1)
-		began := time.Now()
-		var times sweepTimes
-		sweeping, cancel := context.WithCancel(ctx)
-		go func() {
-			time.Sleep(warmUp * time.Second)
-			t, err := s.swept(sweeping, "rows", int64(b.rows/2))
-			times = t
-			sweep <- err
-		}()
-		beside, err := s.pgbench(ctx, file, rate)
-		if err != nil {
-			cancel()
-			return err
-		}
-		if err := <-sweep; err != nil {
-			cancel()
-			return fmt.Errorf("a sweep beside a load of %.0f transactions/s for %s: %w", rate, time.Since(began).Round(time.Second), err)
-		}
-		cancel()
-		alone99, alone50 = append(alone99, percentile(alone, 0.99)), append(alone50, percentile(alone, 0.5))
-		p99, p50 = append(p99, percentile(beside, 0.99)), append(p50, percentile(beside, 0.5))
-		swept = append(swept, float64(b.rows/2)/times.deleted)
-		if err := s.drop(ctx); err != nil {
-			return err
+		for i := range kinds {
+			k := &kinds[i]
+			if k.name == "unpaced" && !b.wants("load-p99-unpaced") || k.name == "bare" && !b.wants("load-p99-bare-delete") {
+				continue
+			}
+			s, err := b.site(ctx, "timeorder", k.policies, k.env...)
+			if err != nil {
+				return err
+			}
+			if err := k.measure(ctx, s, file, rate, k.seconds, k.work); err != nil {
+				return fmt.Errorf("%s, beside a load of %.0f transactions/s: %w", k.name, rate, err)
+			}
+			if err := s.drop(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	b.add("load-p99", middle(p99)/middle(alone99), "x its p99", fmt.Sprintf("pgbench at %.0f transactions/s alone, p99 %.2f ms", rate, middle(alone99)), atMost(1.25))
-	b.add("load-p50", middle(p50)/middle(alone50), "x its p50", fmt.Sprintf("the same, p50 %.2f ms", middle(alone50)), figure)
-	b.add("load-sweep-rate", middle(swept), "rows/s of the sweep beside it", "", figure)
+	for _, k := range kinds {
+		if len(k.took) == 0 {
+			continue
+		}
+		p99, alone := middle(k.p99), middle(k.alone99)
+		against := fmt.Sprintf("p99 %.2f ms of pgbench at %.0f transactions/s alone", alone, rate)
+		speed := float64(due) / middle(k.took)
+		switch k.name {
+		case "paced":
+			b.add("load-p99", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep with %s, which ends at %.0f rows/s", against, b.pace, speed), atMost(1.25))
+			b.add("load-p50", middle(k.p50)/middle(k.alone50), "x its p50", fmt.Sprintf("the same, p50 %.2f ms", middle(k.alone50)), figure)
+			b.add("load-sweep-rate", speed, "rows/s of that sweep", b.pace, figure)
+		case "unpaced":
+			b.add("load-p99-unpaced", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep without a limit, %.0f rows/s", against, speed), figure)
+		case "bare":
+			b.add("load-p99-bare-delete", p99/alone, "x its p99", fmt.Sprintf("%s; beside one bare DELETE without log, %.0f rows/s", against, speed), figure)
+		}
+	}
 	return nil
 }
 
-// pgbench runs the load for its time and returns each transaction's latency
-// after the warm-up, in ms, the wait for its turn included. A rate of 0 is as
-// fast as it can.
-func (s *site) pgbench(ctx context.Context, file string, rate float64) ([]float64, error) {
+// paced are the settings of the sweep that is paced, and how many rows a second
+// they allow.
+func (b *bench) paced() (env []string, rows int, err error) {
+	env = strings.Fields(b.pace)
+	for _, setting := range env {
+		if text, ok := strings.CutPrefix(setting, "SWEEPER_ROWS_PER_SECOND="); ok {
+			if rows, err = strconv.Atoi(text); err != nil {
+				return nil, 0, fmt.Errorf("-pace: %w", err)
+			}
+		}
+	}
+	if rows < 1 {
+		return nil, 0, errors.New("-pace must have SWEEPER_ROWS_PER_SECOND")
+	}
+	return env, rows, nil
+}
+
+// beside is what each run of something showed: its own seconds, and latencies in
+// ms of the load while it was under way, and before and after it.
+type beside struct{ took, p99, p50, alone99, alone50 []float64 }
+
+func (all *beside) measure(ctx context.Context, s *site, file string, rate float64, atMost int, work func(context.Context, *site) (float64, error)) error {
+	alone, err := s.pgbench(ctx, file, rate, seconds)
+	if err != nil {
+		return err
+	}
+	type result struct {
+		began, ended time.Time
+		took         float64
+		err          error
+	}
+	working, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan result, 1)
+	go func() {
+		r := result{err: pause(working, warmUp*time.Second)}
+		if r.began = time.Now(); r.err == nil {
+			r.took, r.err = work(working, s)
+		}
+		r.ended = time.Now()
+		done <- r
+	}()
+	loaded, err := s.pgbench(ctx, file, rate, atMost)
+	end := time.Now()
+	if err != nil {
+		cancel()
+	}
+	r := <-done
+	switch {
+	case err != nil:
+		return err
+	case r.err != nil:
+		return r.err
+	case r.ended.After(end):
+		return fmt.Errorf("it took %s, and the load ended before it", r.ended.Sub(r.began).Round(time.Second))
+	}
+	after, err := s.pgbench(ctx, file, rate, seconds)
+	if err != nil {
+		return err
+	}
+	with, without := loaded.between(r.began, r.ended), append(alone.all(), after.all()...)
+	if len(with) == 0 {
+		return fmt.Errorf("no transaction of the load ended within the %s that it took; give -rows more", r.ended.Sub(r.began))
+	}
+	all.took = append(all.took, r.took)
+	all.p99, all.p50 = append(all.p99, percentile(with, 0.99)), append(all.p50, percentile(with, 0.5))
+	all.alone99, all.alone50 = append(all.alone99, percentile(without, 0.99)), append(all.alone50, percentile(without, 0.5))
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// latency is that of one transaction, in ms, the wait for its turn included.
+type latency struct {
+	ended time.Time
+	ms    float64
+}
+
+type latencies []latency
+
+func (l latencies) all() []float64 { return l.between(time.Time{}, time.Now()) }
+
+func (l latencies) between(from, to time.Time) []float64 {
+	var all []float64
+	for _, one := range l {
+		if one.ended.After(from) && one.ended.Before(to) {
+			all = append(all, one.ms)
+		}
+	}
+	return all
+}
+
+// pgbench runs the load for its warm-up and so many seconds, and returns the
+// transactions after the warm-up. A rate of 0 is as fast as it can.
+func (s *site) pgbench(ctx context.Context, file string, rate float64, seconds int) (latencies, error) {
 	dir, err := os.MkdirTemp(s.b.work, "pgbench-")
 	if err != nil {
 		return nil, err
@@ -121,18 +236,18 @@ func (s *site) pgbench(ctx context.Context, file string, rate float64) ([]float6
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", pgbench, err, out)
 	}
-	latencies, err := readLatencies(dir, began.Add(warmUp*time.Second))
-	return latencies, errors.Join(err, os.RemoveAll(dir))
+	all, err := readLatencies(dir, began.Add(warmUp*time.Second))
+	return all, errors.Join(err, os.RemoveAll(dir))
 }
 
 // readLatencies reads pgbench's log: client, number, latency in us, script,
 // second and us of its end.
-func readLatencies(dir string, from time.Time) ([]float64, error) {
+func readLatencies(dir string, from time.Time) (latencies, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "log*"))
 	if err != nil {
 		return nil, err
 	}
-	var all []float64
+	var all latencies
 	for _, name := range names {
 		f, err := os.Open(name)
 		if err != nil {
@@ -146,11 +261,12 @@ func readLatencies(dir string, from time.Time) ([]float64, error) {
 			}
 			us, err1 := strconv.ParseFloat(fields[2], 64)
 			second, err2 := strconv.ParseInt(fields[4], 10, 64)
-			if err := errors.Join(err1, err2); err != nil {
+			micro, err3 := strconv.ParseInt(fields[5], 10, 64)
+			if err := errors.Join(err1, err2, err3); err != nil {
 				return nil, fmt.Errorf("read pgbench's log: %w", err)
 			}
-			if second >= from.Unix() {
-				all = append(all, us/1000)
+			if ended := time.Unix(second, micro*1000); !ended.Before(from) {
+				all = append(all, latency{ended, us / 1000})
 			}
 		}
 		if err := errors.Join(lines.Err(), f.Close()); err != nil {

@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string) (err error) {
 	list := flags.Bool("list", false, "print the names of the lines and measure nothing")
 	flags.IntVar(&b.rows, "rows", 2_000_000, "rows of a table, of which half are due; targets are for 2000000")
 	flags.IntVar(&b.runs, "runs", 5, "runs of which the median is taken")
+	flags.StringVar(&b.pace, "pace", "SWEEPER_ROWS_PER_SECOND=10000 SWEEPER_BATCH_ROWS=500", "settings of the sweep that is paced, beside a load")
 	flags.StringVar(&b.dir, "dir", "", "where the server's folder is made")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -59,9 +60,27 @@ func run(ctx context.Context, args []string) (err error) {
 		if !b.wants(g.lines...) {
 			continue
 		}
-		if err := g.measure(ctx, b); err != nil {
-			return errors.Join(fmt.Errorf("measure %s: %w", g.lines[0], err), b.print())
+		err = errors.Join(err, b.measure(ctx, g))
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return b.print()
+	return errors.Join(err, b.print())
+}
+
+// measure measures one group. What it could not measure is reported as such, and
+// is no error where a peer is not installed; what it left behind goes.
+func (b *bench) measure(ctx context.Context, g group) error {
+	measuring, end := context.WithCancel(ctx) // and a daemon that it left running
+	err := g.measure(measuring, b)
+	end()
+	err = errors.Join(err, b.clear(context.WithoutCancel(ctx)))
+	if err == nil {
+		return nil
+	}
+	b.lack(g.lines, err)
+	if errors.As(err, new(missing)) {
+		return nil
+	}
+	return fmt.Errorf("measure %s: %w", g.lines[0], err)
 }

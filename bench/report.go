@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -24,13 +25,18 @@ var groups = []group{
 
 // line is one figure.
 type line struct {
-	Name    string  `json:"name"`
-	Value   float64 `json:"value"`
-	Unit    string  `json:"unit"`
-	Against string  `json:"against"`
-	Target  string  `json:"target"`
-	OK      bool    `json:"ok"` // true too where there is no target
+	Name    string   `json:"name"`
+	Value   *float64 `json:"value"` // nil: it could not be measured, and against says why
+	Unit    string   `json:"unit"`
+	Against string   `json:"against"`
+	Target  string   `json:"target"`
+	OK      bool     `json:"ok"` // true too where there is no target; false where nothing was measured
 }
+
+// missing is a peer that this machine does not have.
+type missing string
+
+func (m missing) Error() string { return string(m) + " is not installed" }
 
 // target is what a value must reach.
 type target struct {
@@ -63,9 +69,20 @@ func (b *bench) add(name string, value float64, unit, against string, t target) 
 	if !b.wants(name) {
 		return
 	}
-	l := line{name, value, unit, against, t.text, t.met(value)}
-	b.lines = append(b.lines, l)
+	b.lines = append(b.lines, line{name, &value, unit, against, t.text, t.met(value)})
 	fmt.Fprintf(os.Stderr, "%s: %.3g %s (against: %s)\n", name, value, unit, against)
+}
+
+// lack reports that lines of which nothing was reported could not be measured,
+// each that somebody asked for.
+func (b *bench) lack(names []string, why error) {
+	for _, name := range names {
+		if !b.wants(name) || slices.ContainsFunc(b.lines, func(l line) bool { return l.Name == name }) {
+			continue
+		}
+		b.lines = append(b.lines, line{Name: name, Against: "not measured: " + first(strings.Join(strings.Fields(why.Error()), " "), 200)})
+		fmt.Fprintf(os.Stderr, "%s: not measured: %v\n", name, why)
+	}
 }
 
 func (b *bench) list() error {
@@ -92,7 +109,11 @@ func (b *bench) print() error {
 		if l.Target == "" {
 			met = ""
 		}
-		_, _ = fmt.Fprintf(out, "%s\t%.3g\t%s\t%s\t%s\t%s\tgo run ./bench -run '^%s$'\n", l.Name, l.Value, l.Unit, l.Target, met, l.Against, regexp.QuoteMeta(l.Name))
+		value := "-"
+		if l.Value != nil {
+			value = fmt.Sprintf("%.3g", *l.Value)
+		}
+		_, _ = fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\tgo run ./bench -run '^%s$'\n", l.Name, value, l.Unit, l.Target, met, l.Against, regexp.QuoteMeta(l.Name))
 	}
 	return out.Flush()
 }

@@ -8,9 +8,11 @@ import (
 // shape is a table of another build than that of the targets.
 type shape struct {
 	line, ddl, policies, bare string
+	fewer                     int // so many times fewer rows
 }
 
-// shapeTable is a quarter of the rows. Verbs: payload, order.
+// shapeTable is a quarter of the rows, with an index on the start and the key.
+// Verbs: rows, payload.
 const shapeTable = `
 	create schema bench;
 	create table bench.rows (id bigint primary key, at timestamptz not null, who text not null, payload text not null);
@@ -34,16 +36,22 @@ const childTable = `
 	create table bench.parts (id bigint primary key, row_id bigint not null references bench.rows, note text);
 	insert into bench.parts select i, 1 + (i - 1) / 2, repeat('y', 50) from generate_series(1, 2 * %[1]d) i;`
 
+// noIndex leaves the key alone, so that a walk goes by blocks.
+const noIndex = `
+	drop index bench.rows_at_idx;`
+
+const bareFamily = `delete from bench.parts where row_id in (select id from bench.rows where at <= now() - interval '5 years'); ` + bareDelete
+
 var shapes = []shape{
-	{"shape-narrow", shapeTable, rowsOnly, bareDelete},
-	{"shape-wide-2-kb", shapeTable, rowsOnly, bareDelete},
-	{"shape-6-indexes", shapeTable + `
-		create index on bench.rows (who); create index on bench.rows (payload); create index on bench.rows (id, at); create index on bench.rows (who, at); create index on bench.rows (md5(payload || id));`, rowsOnly, bareDelete},
-	{"shape-tenant", shapeTable, tenantRows, bareDelete},
-	{
-		"shape-children", shapeTable + childTable + `create index on bench.parts (row_id);`, childPolicies,
-		`delete from bench.parts where row_id in (select id from bench.rows where at <= now() - interval '5 years'); ` + bareDelete,
-	},
+	{line: "shape-narrow", ddl: shapeTable, policies: rowsOnly, bare: bareDelete},
+	{line: "shape-wide-2-kb", ddl: shapeTable, policies: rowsOnly, bare: bareDelete},
+	{line: "shape-0-indexes", ddl: shapeTable + noIndex, policies: rowsOnly, bare: bareDelete},
+	{line: "shape-6-indexes", policies: rowsOnly, bare: bareDelete, ddl: shapeTable + `
+		create index on bench.rows (who); create index on bench.rows (payload); create index on bench.rows (id, at); create index on bench.rows (who, at); create index on bench.rows (md5(payload || id));`},
+	{line: "shape-tenant", ddl: shapeTable, policies: tenantRows, bare: bareDelete},
+	{line: "shape-children", ddl: shapeTable + childTable + `create index on bench.parts (row_id);`, policies: childPolicies, bare: bareFamily},
+	// Each row that goes has the server look through all children.
+	{line: "shape-children-without-index", ddl: shapeTable + childTable, policies: childPolicies, bare: bareFamily, fewer: 100},
 }
 
 const rowsOnly = `version: 1
@@ -57,7 +65,7 @@ categories:
 `
 
 var shapesGroup = group{
-	lines:   []string{"shape-narrow", "shape-wide-2-kb", "shape-6-indexes", "shape-tenant", "shape-children"},
+	lines:   []string{"shape-narrow", "shape-wide-2-kb", "shape-0-indexes", "shape-6-indexes", "shape-tenant", "shape-children", "shape-children-without-index"},
 	measure: measureShapes,
 }
 
@@ -71,7 +79,7 @@ func measureShapes(ctx context.Context, b *bench) error {
 			payload = `repeat('x', 100)`
 		}
 		template := fmt.Sprintf("shape%d", i)
-		n := b.rows / 4
+		n := b.rows / 4 / max(1, sh.fewer)
 		if err := b.template(ctx, template, fmt.Sprintf(sh.ddl, n, payload)); err != nil {
 			return err
 		}

@@ -69,6 +69,17 @@ func TestStartThatDoesNotFitABatch(t *testing.T) {
 	b.checkLog(t)
 }
 
+// TestStartFitsABatchUnderARate has more events than the rate allows in a second: a
+// batch takes all of them nevertheless, and pays for them afterwards.
+func TestStartFitsABatchUnderARate(t *testing.T) {
+	t.Parallel()
+	b := setup(t, accounts+`; insert into app.subs (account, ended_at) select 4, '2010-01-01' from generate_series(1, 200)`, accountsPolicy, "SWEEPER_BATCH_ROWS=1000", "SWEEPER_ROWS_PER_SECOND=200")
+	if o := b.sweep(t)["accounts"]; o.State != purge.Succeeded || o.Deleted != 3 || o.Children != 1+2+260+300 {
+		t.Errorf("%+v", o)
+	}
+	b.checkLog(t)
+}
+
 // TestManyStartsFitABatch has rows with more events than the smallest room, and
 // one with as many as a batch takes at all: however many rows a batch begins with,
 // it comes down to those that fit, and all of them go.

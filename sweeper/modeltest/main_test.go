@@ -22,7 +22,7 @@ import (
 
 // together is how many seeds are played at once when nobody says: much of the
 // time they wait.
-const together = 6
+const together = 8
 
 func TestMain(m *testing.M) {
 	pgtest.Together(together)

@@ -315,10 +315,5 @@ func (r *run) cutoff() *time.Time {
 }
 
 func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
-	for _, rate := range []int{o.RowsPerSecond, c.Policy.Limits.RowsPerSecond} {
-		if rate > 0 {
-			o.BatchRows = min(o.BatchRows, rate) // a second's worth, so that the rate is even
-		}
-	}
-	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, dropped: map[uint32]bool{}, strange: map[string]time.Time{}, locked: map[string]bool{}}
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, even: o.evenly(c.Policy.Limits.RowsPerSecond), dropped: map[uint32]bool{}, strange: map[string]time.Time{}, locked: map[string]bool{}}
 }

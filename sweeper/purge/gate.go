@@ -37,7 +37,7 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 			waits = p
 			s.waits(ctx, p)
 			if p.Cause == LockWaits {
-				s.size = max(min(smallestBatch, s.BatchRows), s.size/2)
+				s.size = max(min(smallestBatch, s.even), s.size/2)
 			}
 		case p.Cause != waits.Cause:
 			s.goesOn(ctx, waits)
@@ -99,29 +99,30 @@ func (r *run) rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// paceSQL books rows at a rate that everybody shares, and tells how long to wait
-// for what was booked before.
+// paceSQL books what the rows of a batch cost at a rate that everybody shares, from
+// when the batch began or from when all that was booked before is paid for, and
+// tells how long to wait.
 const paceSQL = `
-	insert into sweeper.pace as p (category, allowed_at) values ($2, clock_timestamp() + $1::float8 * interval '1 second')
-	on conflict (category) do update set allowed_at = greatest(p.allowed_at, clock_timestamp()) + $1::float8 * interval '1 second'
+	insert into sweeper.pace as p (category, allowed_at) values ($2, clock_timestamp() + ($1::float8 - $3::float8) * interval '1 second')
+	on conflict (category) do update set allowed_at = greatest(p.allowed_at, clock_timestamp() - $3::float8 * interval '1 second') + $1::float8 * interval '1 second'
 	returning extract(epoch from allowed_at - clock_timestamp())::float8`
 
-// pace waits until the rows of a batch are paid for, at the rate of all and at
-// that of the category. Without a limit it asks nobody.
-func (s *stepper) pace(ctx context.Context, rows int64) error {
+// pace waits until the rows of a batch that took so long are paid for, at the rate
+// of all and at that of the category. Without a limit it asks nobody.
+func (s *stepper) pace(ctx context.Context, rows int64, took time.Duration) error {
 	var longest float64
 	for key, limit := range map[string]int{"": s.RowsPerSecond, s.category.Policy.Name: s.category.Policy.Limits.RowsPerSecond} {
 		if limit == 0 || rows == 0 {
 			continue
 		}
 		var seconds float64
-		err := s.conn.QueryRow(ctx, paceSQL, float64(rows)/float64(limit), key).Scan(&seconds)
+		err := s.conn.QueryRow(ctx, paceSQL, float64(rows)/float64(limit), key, took.Seconds()).Scan(&seconds)
 		if err != nil {
 			return pg.Wrap("keep to the limit of rows a second", err)
 		}
 		longest = max(longest, seconds)
 	}
-	if longest == 0 {
+	if longest <= 0 {
 		return nil
 	}
 	return s.rest(ctx, time.Duration(longest*float64(time.Second)))

@@ -189,6 +189,38 @@ func TestRowsPerSecondOfACategory(t *testing.T) {
 	if got := b.text(t, `select string_agg(category, ' ') from sweeper.pace`); got != "events" {
 		t.Errorf("rates are kept for %q", got)
 	}
+	// What the rate gives in 250 ms, and not a second's worth at once.
+	if got := b.text(t, largestBatch); got != "500" {
+		t.Errorf("the largest batch has %s rows", got)
+	}
+}
+
+const largestBatch = `select max(row_count) from sweeper.batches where fact = 'report' and category = 'events'`
+
+// TestRowsPerSecondOfAll has rates of which a batch is no smaller than is worth
+// one, unless that were more than a second's worth; the lower of two rates counts.
+func TestRowsPerSecondOfAll(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		all  int
+		own  string
+		rows string
+	}{{300, "", "100"}, {60, "", "60"}, {100000, "", "1000"}, {100000, "600", "150"}, {600, "100000", "150"}} {
+		t.Run(fmt.Sprint(c.all, " and ", c.own), func(t *testing.T) {
+			t.Parallel()
+			limits := ""
+			if c.own != "" {
+				limits = "    limits: {rows_per_second: " + c.own + "}\n"
+			}
+			b := setup(t, strings.ReplaceAll(paced, "6000", map[bool]string{true: "80", false: "1200"}[c.rows == "60"]), one("UTC", "    delete: {after: P5Y}\n"+limits))
+			if o := b.run(t, in2026, func(o *purge.Options) { o.RowsPerSecond = c.all })["events"]; o.State != purge.Succeeded || o.Remaining != 0 {
+				t.Errorf("got %+v", o)
+			}
+			if got := b.text(t, largestBatch); got != c.rows {
+				t.Errorf("the largest batch has %s rows", got)
+			}
+		})
+	}
 }
 
 // TestLockWaits has the application wait for a row that a batch deletes: the

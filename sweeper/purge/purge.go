@@ -171,6 +171,7 @@ type run struct {
 	category  *plan.Category
 	cutoffs   map[string]time.Time        // by kind of step
 	helping   bool                        // it is another process's run
+	even      int                         // rows that a batch aims at, at most
 	lockedOut int                         // leaves whose drop never got its locks; only drops touches it, as the next one
 	dropped   map[uint32]bool             // leaves that went whole
 	due       map[string]map[uint32]int64 // rows by disposition and leaf, 0 for a plain table, when they were last counted; nil for a helper

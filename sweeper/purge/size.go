@@ -8,6 +8,20 @@ import (
 	"time"
 )
 
+// evenly is how many rows a batch aims at, at most. Under a rate that is what the
+// rate gives in the duration that sizing aims at, since an application feels a
+// second's worth at once; but no fewer than are worth a batch, where the rate gives
+// these in a second. SWEEPER_BATCH_ROWS stays what may go along with one row.
+func (o *Options) evenly(ofCategory int) int {
+	rows := o.BatchRows
+	for _, rate := range []int{o.RowsPerSecond, ofCategory} {
+		if rate > 0 {
+			rows = min(rows, max(int(float64(rate)*o.BatchTarget.Seconds()), min(rate, smallestBatch)))
+		}
+	}
+	return rows
+}
+
 // share is how many rows of the step the next batch aims at: no more than the run
 // may still purge.
 func (s *stepper) share() int {
@@ -84,7 +98,7 @@ func (s *stepper) adapt(took time.Duration) {
 	if took > s.BatchTarget {
 		next = int(float64(s.size) * float64(s.BatchTarget) / float64(took))
 	}
-	s.size = min(s.BatchRows, max(min(smallestBatch, s.BatchRows), next))
+	s.size = min(s.even, max(smallestBatch, next))
 }
 
 // weigh learns how many rows go along with one, so that the next batch is not

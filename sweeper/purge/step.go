@@ -49,7 +49,7 @@ type stepper struct {
 
 // newStepper walks a step, or goes along as its lane of that number.
 func (r *run) newStepper(conn *pgx.Conn, step *plan.Step, lane int, note func(int64)) *stepper {
-	s := &stepper{run: r, conn: conn, step: step, size: r.BatchRows, note: note, weight: 1, lock: pg.StepLock(step.Name())}
+	s := &stepper{run: r, conn: conn, step: step, size: r.even, note: note, weight: 1, lock: pg.StepLock(step.Name())}
 	if lane > 0 {
 		s.lock = pg.StepLock(fmt.Sprintf("%s#%d", step.Name(), lane))
 	}
@@ -190,7 +190,7 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 				s.batched(rows, took)
 				s.Log.DebugContext(ctx, "batch committed", slog.String("step", s.step.Name()), slog.Int64("rows", d.rows), slog.Int64("children", d.kin), slog.Duration("elapsed", took))
 			}
-			return d.more, s.pace(ctx, rows)
+			return d.more, s.pace(ctx, rows, took)
 		case pg.Classify(err) == pg.Retry && !at.skip && s.maySkip():
 			s.Log.DebugContext(ctx, "batch met a lock", slog.String("step", s.step.Name()), slog.Any("err", err))
 			s.met()
