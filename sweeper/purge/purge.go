@@ -175,6 +175,7 @@ type run struct {
 	dropped   map[uint32]bool      // leaves that went whole
 	leafDue   map[uint32]int64     // due rows of leaves when the run began
 
+	keys     heldKeys
 	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing
 	wait     atomic.Int64          // the row of run_waits that this process wrote last: others that help have their own
 

@@ -107,12 +107,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $8::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -121,8 +124,10 @@ SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'audit_logs'
 --   $9 = '4000'
---   $10 = 'delete'
---   $11 = 'kyc.audit_events'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = 'delete'
+--   $13 = 'kyc.audit_events'
 
 -- delete of kyc.audit_events, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -165,7 +170,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")),
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $11::uuid
+        AND get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($12::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -179,6 +187,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $8 = '25'
 --   $9 = 'audit_logs'
 --   $10 = '4000'
+--   $11 = 'the version of the set of held keys'
+--   $12 = 'the bits of that set'
 
 -- delete of kyc.audit_events, walk start: taken
 WITH gone AS (DELETE
@@ -218,12 +228,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $9::text, $7::text, $10::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $11::text, $7::text, $12::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -232,8 +245,10 @@ SELECT 'report', $9::text, $7::text, $10::text, NULL, $2::uuid, coalesce(sum(n),
 --   $6 = '25'
 --   $7 = 'audit_logs'
 --   $8 = '4000'
---   $9 = 'delete'
---   $10 = 'kyc.audit_events'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = 'delete'
+--   $12 = 'kyc.audit_events'
 
 -- delete of kyc.audit_events, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -301,12 +316,15 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $10::text, $13::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $10::text, $15::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -315,8 +333,10 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $5::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'audit_logs'
 --   $11 = '4000'
---   $12 = 'delete'
---   $13 = 'kyc.audit_events'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = 'delete'
+--   $15 = 'kyc.audit_events'
 
 -- category biometric_data of kyc.biometrics, level 0
 
@@ -571,12 +591,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -585,12 +608,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -602,12 +628,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -616,7 +645,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -636,15 +668,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: taken
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -679,12 +713,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -693,12 +730,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -710,12 +750,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -724,12 +767,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -738,22 +784,24 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = '2950'
---   $10 = '6001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.biometrics'
---   $15 = 'kyc.biometrics_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '6001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.biometrics'
+--   $17 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
-    AND t."captured_at" >= $12::timestamp with time zone
-    AND t."captured_at" < $13::timestamp with time zone
+    AND t.tableoid = $13::oid
+    AND t."captured_at" >= $14::timestamp with time zone
+    AND t."captured_at" < $15::timestamp with time zone
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -788,12 +836,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -802,12 +853,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -819,12 +873,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -833,12 +890,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $8::text, $17::text, $18::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -847,13 +907,15 @@ SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
---   $11 = '6001'
---   $12 = '2026-01-01 00:00:00+00'
---   $13 = '2026-02-01 00:00:00+00'
---   $14 = 'delete'
---   $15 = 'kyc.biometrics'
---   $16 = 'kyc.biometrics_2026_01'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '6001'
+--   $14 = '2026-01-01 00:00:00+00'
+--   $15 = '2026-02-01 00:00:00+00'
+--   $16 = 'delete'
+--   $17 = 'kyc.biometrics'
+--   $18 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -897,12 +959,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -911,12 +976,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -928,12 +996,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -942,7 +1013,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -962,15 +1036,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = '25'
 --   $10 = 'biometric_data'
 --   $11 = '6000'
---   $12 = '2950'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = '2950'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -1005,12 +1081,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1019,12 +1098,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1036,12 +1118,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1050,12 +1135,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1064,20 +1152,22 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = '2950'
---   $10 = '6001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.biometrics'
---   $15 = 'kyc.biometrics_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '6001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.biometrics'
+--   $17 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
+    AND t.tableoid = $13::oid
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -1112,12 +1202,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1126,12 +1219,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1143,12 +1239,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1157,12 +1256,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -1171,11 +1273,13 @@ SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
---   $11 = '6009'
---   $12 = 'delete'
---   $13 = 'kyc.biometrics'
---   $14 = 'kyc.biometrics_default'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '6009'
+--   $14 = 'delete'
+--   $15 = 'kyc.biometrics'
+--   $16 = 'kyc.biometrics_default'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1217,12 +1321,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1231,12 +1338,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1248,12 +1358,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1262,7 +1375,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1278,13 +1394,15 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
+    AND t.tableoid = $12::oid
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -1319,12 +1437,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1333,12 +1454,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1350,12 +1474,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1364,12 +1491,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1378,11 +1508,13 @@ SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = '2950'
---   $10 = '6009'
---   $11 = 'delete'
---   $12 = 'kyc.biometrics'
---   $13 = 'kyc.biometrics_default'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '6009'
+--   $13 = 'delete'
+--   $14 = 'kyc.biometrics'
+--   $15 = 'kyc.biometrics_default'
 
 -- category case_reviews of kyc.reviews, level 0
 
@@ -1523,12 +1655,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1537,12 +1672,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1554,12 +1692,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1568,12 +1709,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $8::text, $14::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -1582,9 +1726,11 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'case_reviews'
 --   $9 = '3000'
---   $10 = '2950'
---   $11 = 'delete'
---   $12 = 'kyc.reviews'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = 'delete'
+--   $14 = 'kyc.reviews'
 
 -- delete of kyc.reviews, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1625,12 +1771,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1639,12 +1788,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1656,12 +1808,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1670,7 +1825,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1684,7 +1842,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'case_reviews'
 --   $8 = '3000'
---   $9 = '2950'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
 
 -- delete of kyc.reviews, walk blocks: taken
 WITH gone AS (DELETE
@@ -1724,12 +1884,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1738,12 +1901,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1755,12 +1921,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1769,12 +1938,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $7::text, $13::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1783,9 +1955,11 @@ SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'case_reviews'
 --   $8 = '3000'
---   $9 = '2950'
---   $10 = 'delete'
---   $11 = 'kyc.reviews'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = 'delete'
+--   $13 = 'kyc.reviews'
 
 -- category document_images of kyc.documents, level 0
 
@@ -1926,12 +2100,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1940,12 +2117,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1957,12 +2137,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1971,12 +2154,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $8::text, $14::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -1985,9 +2171,11 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'document_images'
 --   $9 = '2000'
---   $10 = '2950'
---   $11 = 'delete'
---   $12 = 'kyc.documents'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = 'delete'
+--   $14 = 'kyc.documents'
 
 -- delete of kyc.documents, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -2028,12 +2216,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2042,12 +2233,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2059,12 +2253,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2073,7 +2270,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2087,7 +2287,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'document_images'
 --   $8 = '2000'
---   $9 = '2950'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
 
 -- delete of kyc.documents, walk blocks: taken
 WITH gone AS (DELETE
@@ -2127,12 +2329,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2141,12 +2346,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2158,12 +2366,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2172,12 +2383,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $7::text, $13::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2186,9 +2400,11 @@ SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'document_images'
 --   $8 = '2000'
---   $9 = '2950'
---   $10 = 'delete'
---   $11 = 'kyc.documents'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = 'delete'
+--   $13 = 'kyc.documents'
 
 -- category liveness of kyc.liveness, level 0
 
@@ -2443,12 +2659,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2457,12 +2676,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -2474,12 +2696,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2488,7 +2713,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2508,15 +2736,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: taken
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -2551,12 +2781,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2565,12 +2798,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2582,12 +2818,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2596,12 +2835,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2610,22 +2852,24 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = '2950'
---   $10 = '7001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.liveness'
---   $15 = 'kyc.liveness_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '7001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.liveness'
+--   $17 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
-    AND t."captured_at" >= $12::timestamp with time zone
-    AND t."captured_at" < $13::timestamp with time zone
+    AND t.tableoid = $13::oid
+    AND t."captured_at" >= $14::timestamp with time zone
+    AND t."captured_at" < $15::timestamp with time zone
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -2660,12 +2904,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2674,12 +2921,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -2691,12 +2941,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2705,12 +2958,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $8::text, $17::text, $18::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -2719,13 +2975,15 @@ SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
---   $11 = '7001'
---   $12 = '2026-01-01 00:00:00+00'
---   $13 = '2026-02-01 00:00:00+00'
---   $14 = 'delete'
---   $15 = 'kyc.liveness'
---   $16 = 'kyc.liveness_2026_01'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '7001'
+--   $14 = '2026-01-01 00:00:00+00'
+--   $15 = '2026-02-01 00:00:00+00'
+--   $16 = 'delete'
+--   $17 = 'kyc.liveness'
+--   $18 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -2769,12 +3027,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2783,12 +3044,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -2800,12 +3064,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2814,7 +3081,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2834,15 +3104,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = '25'
 --   $10 = 'liveness'
 --   $11 = '7000'
---   $12 = '2950'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = '2950'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -2877,12 +3149,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2891,12 +3166,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2908,12 +3186,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2922,12 +3203,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2936,20 +3220,22 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = '2950'
---   $10 = '7001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.liveness'
---   $15 = 'kyc.liveness_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '7001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.liveness'
+--   $17 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
+    AND t.tableoid = $13::oid
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -2984,12 +3270,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2998,12 +3287,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -3015,12 +3307,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3029,12 +3324,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -3043,11 +3341,13 @@ SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
---   $11 = '7009'
---   $12 = 'delete'
---   $13 = 'kyc.liveness'
---   $14 = 'kyc.liveness_default'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '7009'
+--   $14 = 'delete'
+--   $15 = 'kyc.liveness'
+--   $16 = 'kyc.liveness_default'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -3089,12 +3389,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3103,12 +3406,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -3120,12 +3426,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3134,7 +3443,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -3150,13 +3462,15 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
+    AND t.tableoid = $12::oid
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -3191,12 +3505,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3205,12 +3522,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -3222,12 +3542,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3236,12 +3559,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -3250,11 +3576,13 @@ SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = '2950'
---   $10 = '7009'
---   $11 = 'delete'
---   $12 = 'kyc.liveness'
---   $13 = 'kyc.liveness_default'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '7009'
+--   $13 = 'delete'
+--   $14 = 'kyc.liveness'
+--   $15 = 'kyc.liveness_default'
 
 -- category approved_applicants of kyc.applicants, level 1
 
@@ -3632,12 +3960,15 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3648,12 +3979,15 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -3667,12 +4001,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3683,7 +4020,10 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3694,7 +4034,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -3708,9 +4048,11 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '90 days'
 --   $13 = 'rejected_applicants'
 --   $14 = '1000'
---   $15 = '2950'
---   $16 = 'delete'
---   $17 = 'kyc.applicants'
+--   $15 = 'the version of the set of held keys'
+--   $16 = 'the bits of that set'
+--   $17 = '2950'
+--   $18 = 'delete'
+--   $19 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -3769,12 +4111,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $18::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3785,12 +4130,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $18::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $8::oid
@@ -3804,12 +4152,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $18::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3820,7 +4171,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3845,7 +4199,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $13 = '90 days'
 --   $14 = 'rejected_applicants'
 --   $15 = '1000'
---   $16 = '2950'
+--   $16 = 'the version of the set of held keys'
+--   $17 = 'the bits of that set'
+--   $18 = '2950'
 
 -- delete of kyc.applicants, walk start: taken
 WITH gone AS (DELETE
@@ -3901,12 +4257,15 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3917,12 +4276,15 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -3936,12 +4298,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3952,7 +4317,10 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3963,7 +4331,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $17::text, $7::text, $18::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -3977,9 +4345,11 @@ SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n)
 --   $11 = '90 days'
 --   $12 = 'rejected_applicants'
 --   $13 = '1000'
---   $14 = '2950'
---   $15 = 'delete'
---   $16 = 'kyc.applicants'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
+--   $17 = 'delete'
+--   $18 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -4080,12 +4450,15 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $17::oid
+      AND k.type = $19::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4096,12 +4469,15 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $17::oid
+      AND k.type = $19::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -4115,12 +4491,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $17::oid
+      AND k.type = $19::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4131,7 +4510,10 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4142,7 +4524,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $18::text, $10::text, $19::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $20::text, $10::text, $21::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -4156,9 +4538,11 @@ SELECT 'report', $18::text, $10::text, $19::text, NULL, $5::uuid, coalesce(sum(n
 --   $14 = '90 days'
 --   $15 = 'rejected_applicants'
 --   $16 = '1000'
---   $17 = '2950'
---   $18 = 'delete'
---   $19 = 'kyc.applicants'
+--   $17 = 'the version of the set of held keys'
+--   $18 = 'the bits of that set'
+--   $19 = '2950'
+--   $20 = 'delete'
+--   $21 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: first
 SELECT min(t."relationship_ended_at")::text
@@ -4267,12 +4651,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4283,12 +4670,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $12::oid
@@ -4302,12 +4692,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4318,12 +4711,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $25::text, $13::text, $26::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'redacted-'
@@ -4344,9 +4740,11 @@ SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n
 --   $19 = 'rejected'
 --   $20 = 'rejected_applicants'
 --   $21 = '1000'
---   $22 = '2950'
---   $23 = 'redact'
---   $24 = 'kyc.applicants'
+--   $22 = 'the version of the set of held keys'
+--   $23 = 'the bits of that set'
+--   $24 = '2950'
+--   $25 = 'redact'
+--   $26 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -4429,12 +4827,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4445,12 +4846,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $8::oid
@@ -4464,12 +4868,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4480,7 +4887,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -4504,7 +4914,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $18 = 'rejected'
 --   $19 = 'rejected_applicants'
 --   $20 = '1000'
---   $21 = '2950'
+--   $21 = 'the version of the set of held keys'
+--   $22 = 'the bits of that set'
+--   $23 = '2950'
 
 -- redact of kyc.applicants, walk start: taken
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($3::text || sweeper.redaction_token(t."email"::text, $5::bytea, $6::bytea) || $4::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $7::text
@@ -4583,12 +4995,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4599,12 +5014,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $11::oid
@@ -4618,12 +5036,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4634,12 +5055,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $22::text, $12::text, $23::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $24::text, $12::text, $25::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = 'redacted-'
@@ -4660,9 +5084,11 @@ SELECT 'report', $22::text, $12::text, $23::text, NULL, $2::uuid, coalesce(sum(n
 --   $18 = 'rejected'
 --   $19 = 'rejected_applicants'
 --   $20 = '1000'
---   $21 = '2950'
---   $22 = 'redact'
---   $23 = 'kyc.applicants'
+--   $21 = 'the version of the set of held keys'
+--   $22 = 'the bits of that set'
+--   $23 = '2950'
+--   $24 = 'redact'
+--   $25 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -4815,12 +5241,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $24::oid
+      AND k.type = $26::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4831,12 +5260,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $24::oid
+      AND k.type = $26::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $14::oid
@@ -4850,12 +5282,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $24::oid
+      AND k.type = $26::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4866,12 +5301,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $25::text, $15::text, $26::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $27::text, $15::text, $28::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = 'redacted-'
@@ -4892,9 +5330,11 @@ SELECT 'report', $25::text, $15::text, $26::text, NULL, $5::uuid, coalesce(sum(n
 --   $21 = 'rejected'
 --   $22 = 'rejected_applicants'
 --   $23 = '1000'
---   $24 = '2950'
---   $25 = 'redact'
---   $26 = 'kyc.applicants'
+--   $24 = 'the version of the set of held keys'
+--   $25 = 'the bits of that set'
+--   $26 = '2950'
+--   $27 = 'redact'
+--   $28 = 'kyc.applicants'
 
 -- category rejected_applicants of kyc.applicants, level 1
 
@@ -5083,12 +5523,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5099,12 +5542,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -5118,12 +5564,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5134,7 +5583,10 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -5145,7 +5597,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -5159,9 +5611,11 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '5 years'
 --   $13 = 'approved_applicants'
 --   $14 = '1000'
---   $15 = '2950'
---   $16 = 'delete'
---   $17 = 'kyc.applicants'
+--   $15 = 'the version of the set of held keys'
+--   $16 = 'the bits of that set'
+--   $17 = '2950'
+--   $18 = 'delete'
+--   $19 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -5218,12 +5672,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5234,12 +5691,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -5253,12 +5713,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5269,7 +5732,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -5294,7 +5760,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $11 = '5 years'
 --   $12 = 'approved_applicants'
 --   $13 = '1000'
---   $14 = '2950'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
 
 -- delete of kyc.applicants, walk blocks: taken
 WITH gone AS (DELETE
@@ -5350,12 +5818,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5366,12 +5837,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -5385,12 +5859,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5401,7 +5878,10 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -5412,7 +5892,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $17::text, $7::text, $18::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -5426,7 +5906,9 @@ SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n)
 --   $11 = '5 years'
 --   $12 = 'approved_applicants'
 --   $13 = '1000'
---   $14 = '2950'
---   $15 = 'delete'
---   $16 = 'kyc.applicants'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
+--   $17 = 'delete'
+--   $18 = 'kyc.applicants'
 
