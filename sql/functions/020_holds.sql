@@ -214,7 +214,8 @@ comment on function sweeper.key_hold(bigint) is
 -- knows that no key has come since. A release only takes away, and what holds
 -- nothing any more does no harm in a set. It is a random one, and not the next
 -- number: what a crash or a failover has taken back must not come again. One for a
--- transaction is enough, and each more would have to step over those before it.
+-- transaction is enough, and each more would have to step over those before it. A
+-- row trigger, which also fires for what a subscription brings.
 create or replace function sweeper.renew_hold_version() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -247,7 +248,7 @@ create or replace trigger fence_truncate before truncate on sweeper.hold_keys
 create or replace trigger keep before update on sweeper.hold_keys
     for each row execute function sweeper.keep_hold_key();
 create or replace trigger version after insert on sweeper.hold_keys
-    for each statement execute function sweeper.renew_hold_version();
+    for each row execute function sweeper.renew_hold_version();
 alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate,
     enable always trigger keep, enable always trigger version;
 
