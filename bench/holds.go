@@ -59,7 +59,7 @@ func (s *site) hold(ctx context.Context, n int) error {
 		fmt.Sprintf(`insert into sweeper.legal_holds (subject, reason, applied_by) select 'held' || i, 'case', 'bench' from generate_series(1, %d) i`, n),
 		`insert into sweeper.hold_keys (hold_id, part, type, value) select h.hold_id, t.part, t.type, h.subject from sweeper.legal_holds h cross join sweeper.hold_types t where t.part = 'subject'`,
 		`alter table sweeper.legal_holds enable always trigger fence, enable always trigger fence_truncate, enable always trigger keep, enable always trigger note`,
-		`alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate`,
+		`alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate, enable always trigger keep, enable always trigger version`,
 		`vacuum (analyze) sweeper.legal_holds, sweeper.hold_keys`,
 	} {
 		for _, one := range strings.Split(sql, "; ") {

@@ -141,10 +141,10 @@ func TestReads(t *testing.T) {
 		"":                func(string) bool { return false },
 		"sweeper_auditor": func(string) bool { return true },
 		"sweeper_operator": func(table string) bool {
-			return !slices.Contains([]string{"batches", "hold_keys", "hold_types", "manifest", "operator_log", "policy_versions", "purge_rows", "relations"}, table)
+			return !slices.Contains([]string{"batches", "hold_keys", "hold_types", "hold_version", "manifest", "operator_log", "policy_versions", "purge_rows", "relations"}, table)
 		},
 		"sweeper_logger": func(table string) bool {
-			return !slices.Contains([]string{"legal_holds", "hold_keys", "hold_types", "manifest", "operator_log", "approvals", "tenant_retention"}, table)
+			return !slices.Contains([]string{"legal_holds", "hold_keys", "hold_types", "hold_version", "manifest", "operator_log", "approvals", "tenant_retention"}, table)
 		},
 		"sweeper_daemon": func(string) bool { return true },
 	}

@@ -25,7 +25,7 @@ import (
 
 // SchemaVersion is the version of schema sweeper that this binary makes and
 // needs: the number of its last migration.
-const SchemaVersion = 11
+const SchemaVersion = 12
 
 // failoverSlots is the first major whose slots can follow to a standby.
 const failoverSlots = 17

@@ -96,6 +96,12 @@ comment on column sweeper.hold_keys.part is 'subject or tenant.';
 comment on column sweeper.hold_keys.type is 'The type that the value was read through.';
 comment on column sweeper.hold_keys.value is 'Its canonical text in that type; NULL where the type refuses it, so that no row can match.';
 
+comment on table sweeper.hold_version is 'Which set of keys of holds is in force: one row.';
+comment on column sweeper.hold_version.singleton is 'True: there is one row.';
+comment on column sweeper.hold_version.version is 'Another one whenever keys have come; sweepers that remember a set compare it.';
+comment on column sweeper.hold_version.renewed_by is 'The transaction in which they came.';
+comment on column sweeper.hold_version.renewed_at is 'When it began.';
+
 comment on table sweeper.tenant_retention is 'The tenants that have a window of their own: it replaces the policy''s delete.after, or redact.after where nothing is deleted. Earlier dispositions come at the smaller of the two.';
 comment on column sweeper.tenant_retention.category is 'Name of the category.';
 comment on column sweeper.tenant_retention.tenant is 'The tenant, as it was given.';

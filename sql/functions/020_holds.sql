@@ -209,6 +209,26 @@ revoke all on function sweeper.key_hold(bigint) from public;
 comment on function sweeper.key_hold(bigint) is
     'Reads the subject and tenant of a hold through the types of all governed columns.';
 
+-- renew_hold_version gives the set of keys another version, in the transaction
+-- that adds to it: whoever remembers a set, and reads its version behind the fence,
+-- knows that no key has come since. A release only takes away, and what holds
+-- nothing any more does no harm in a set. It is a random one, and not the next
+-- number: what a crash or a failover has taken back must not come again. One for a
+-- transaction is enough, and each more would have to step over those before it. A
+-- row trigger, which also fires for what a subscription brings.
+create or replace function sweeper.renew_hold_version() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into sweeper.hold_version as v default values
+    on conflict (singleton) do update
+       set version = excluded.version, renewed_by = excluded.renewed_by, renewed_at = excluded.renewed_at
+     where (v.renewed_by, v.renewed_at) <> (excluded.renewed_by, excluded.renewed_at);
+    return null;
+end $$;
+revoke all on function sweeper.renew_hold_version() from public;
+comment on function sweeper.renew_hold_version() is
+    'Trigger: keys of holds that come make another version of their set.';
+
 -- Statement triggers fence, row triggers keep and note. ENABLE ALWAYS, so that
 -- session_replication_role = replica passes none of them by.
 create or replace trigger fence before insert or update or delete on sweeper.legal_holds
@@ -227,7 +247,10 @@ create or replace trigger fence_truncate before truncate on sweeper.hold_keys
     for each statement execute function sweeper.fence_hold();
 create or replace trigger keep before update on sweeper.hold_keys
     for each row execute function sweeper.keep_hold_key();
-alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate, enable always trigger keep;
+create or replace trigger version after insert on sweeper.hold_keys
+    for each row execute function sweeper.renew_hold_version();
+alter table sweeper.hold_keys enable always trigger fence, enable always trigger fence_truncate,
+    enable always trigger keep, enable always trigger version;
 
 create or replace function sweeper.need(function text, argument text, value text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

@@ -29,7 +29,7 @@ func (w walk) heap() *Step {
 	s.Walk = WalkBlocks
 	s.First, s.Next, s.Split, s.Part, s.Scattered = Query{}, Query{}, Query{}, Query{}, Query{}
 	if s.Lock.SQL != "" {
-		s.Lock = w.lock(bind(2), inBlocks)
+		s.Lock = w.lock(bindHeld(2), inBlocks)
 	}
 	if s.Batch.SQL != "" {
 		s.Batch = w.ranged(2, inBlocks)

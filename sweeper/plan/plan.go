@@ -182,7 +182,8 @@ func (s *Step) Name() string {
 	return strings.Join([]string{s.Category, s.Kind, s.Relation, s.Partition}, "/")
 }
 
-// Query is SQL with its fixed parameters; they follow those that vary.
+// Query is SQL with its fixed parameters; they follow those that vary. Among those of
+// a batch may be some that are [Given].
 type Query struct {
 	SQL  string
 	Args []any

@@ -16,6 +16,9 @@ type binder struct {
 	args    []any
 	seen    map[string]string
 	literal bool // values stand in the text, and as-of is now(): of a view
+
+	byKeys        bool   // the statement may go by a set of held keys
+	version, bits string // its parameters; "": none as yet
 }
 
 func bind(varying int) *binder { return &binder{varying: varying, seen: map[string]string{}} }
@@ -218,29 +221,30 @@ func (r rule) holdsOf(b *binder, c policy.Category, named string) []string {
 	subject, hasSubject := r.table.Column(c.Subject)
 	tenant, hasTenant := r.table.Column(c.Tenant)
 	if hasTenant {
-		found = append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s",
-			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, column(tenant.Name), b)))
+		found = append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s%s",
+			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, column(tenant.Name), b), b.unlessFree("tenant", tenant)))
 	}
 	if !hasSubject {
 		return found
 	}
+	unlessFree := b.unlessFree("subject", subject)
 	if !hasTenant {
-		return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE %s AND %s",
-			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b)))
+		return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE %s AND %s%s",
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b), unlessFree))
 	}
 	found = append(found,
-		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NULL AND %s AND %s",
-			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b)),
-		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s %s WHERE %s AND %s AND %s",
-			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, column(subject.Name), b), holdMatch("n", tenant, column(tenant.Name), b)))
+		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NULL AND %s AND %s%s",
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b), unlessFree),
+		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s %s WHERE %s AND %s AND %s%s",
+			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, column(subject.Name), b), holdMatch("n", tenant, column(tenant.Name), b), unlessFree))
 	if tenant.NotNull {
 		return found
 	}
 	// A row of no tenant may be anybody's. It is a shape of its own: behind an OR
 	// the server looks through all holds again for each row.
 	anybodys := fmt.Sprintf("CASE WHEN %s IS NULL THEN %s END", column(tenant.Name), column(subject.Name))
-	return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NOT NULL AND %s AND %s",
-		holdKey("k", "subject", subject, b), active, holdMatch("k", subject, anybodys, b)))
+	return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NOT NULL AND %s AND %s%s",
+		holdKey("k", "subject", subject, b), active, holdMatch("k", subject, anybodys, b), unlessFree))
 }
 
 func holdKey(alias, part string, c catalog.Column, b *binder) string {

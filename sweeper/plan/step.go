@@ -64,13 +64,13 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 	byStart := r.category.Start.From == nil && r.table.SortedBy(r.start().Name)
 	locks := r.locks() || ruled(r.table, disposition)
 	if locks || r.mayLock() {
-		w.step.Lock = w.lock(bind(2), inBlocks)
+		w.step.Lock = w.lock(bindHeld(2), inBlocks)
 		if byStart {
-			w.step.Lock = w.lock(bind(4), w.between()+" AND "+fmt.Sprintf(places, 3, 4))
+			w.step.Lock = w.lock(bindHeld(4), w.between()+" AND "+fmt.Sprintf(places, 3, 4))
 		}
-		w.step.Taken = w.batch(bind(2), locked, "$2")
+		w.step.Taken = w.batch(bindHeld(2), locked, "$2")
 		if ruled(r.table, disposition) {
-			w.step.Taken, w.step.Report = w.bare(bind(1), locked), w.reportOf(bind(2))
+			w.step.Taken, w.step.Report = w.bare(bindHeld(1), locked), w.reportOf(bind(2))
 		}
 	}
 	if byStart {
@@ -99,9 +99,9 @@ func (r rule) rowStep(disposition string, leaf *catalog.Leaf) Step {
 // tenant it reports too, and the run is the one behind them; else Total does.
 func (w walk) ranged(params int, within string) Query {
 	if w.step.ByTenant {
-		return w.batch(bind(params+1), within, fmt.Sprintf("$%d", params+1))
+		return w.batch(bindHeld(params+1), within, fmt.Sprintf("$%d", params+1))
 	}
-	b := bind(params)
+	b := bindHeld(params)
 	return b.query(w.changes(b, within))
 }
 

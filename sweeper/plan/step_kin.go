@@ -44,13 +44,13 @@ func (w *walk) family() {
 	if len(all) == 0 {
 		return
 	}
-	b := bind(1)
+	b := bindHeld(1)
 	columns := ", t.ctid AS sweeper_place, " + w.identity(all) + " AS sweeper_identity" + w.tenant()
 	due := func(b *binder) string { return and(locked+w.inLeaf(b, w.leaf), w.full(b, w.disposition)) }
 	with, _ := w.rule.family(b, all, columns, due(b))
 	w.step.Judge = b.query(with + judged + `
 WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
-	b = bind(1)
+	b = bindHeld(1)
 	w.step.Again = b.query(fmt.Sprintf("WITH sweeper_rows AS (SELECT %s FROM %s AS t WHERE %s)", strings.TrimPrefix(columns, ", "), w.from(), due(b)) + judged)
 	below := func(k *kin) bool { return slices.ContainsFunc(all, func(o *kin) bool { return o.rule.bears(k) }) }
 	index := map[*kin]int{nil: -1}
@@ -58,10 +58,10 @@ WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 		index[k] = i
 		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k) || below(k), Lock: w.lockKin(k)}
 		if ruled(k.table, k.kind()) {
-			b, reported := bind(3), bind(2)
+			b, reported := bindHeld(3), bind(2)
 			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2", "0::int8"))
 		} else {
-			b := bind(4)
+			b := bindHeld(4)
 			next.Batch = b.query(w.reportKin(b, k, w.workKin(b, k), "$4", "(SELECT count(*) FROM gone WHERE undone)"))
 		}
 		w.step.Kin = append(w.step.Kin, next)

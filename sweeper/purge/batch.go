@@ -59,7 +59,7 @@ const (
 	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('random_page_cost', '0.1', true), current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
-	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int)`
+	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int), (` + plan.KeysVersionSQL + `)::text`
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
 	licenceSQL  = `select count(*), (select format('by %s since %s; end that with: select sweeper.set_paused(%L, false, actor, reason)', p.actor, to_char(timezone('UTC', p.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), p.category) from sweeper.paused p where p.category = $2)
   from (select from sweeper.runs where run_id = $1 and state = 'running' for share) r`
@@ -146,14 +146,14 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	}
 	var places []string
 	d.locked, err = r.begun(ctx, tx, step, at, func(b *pgx.Batch, locked *int64) {
-		sql, args := at.taking(step)
+		sql, args := r.lock(at, step)
 		b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&places, locked) })
 	})
 	if err != nil || len(places) == 0 {
 		return d, err
 	}
 	d.places = len(places)
-	f := &family{tx: tx, step: step, done: &d, known: known}
+	f := &family{run: r, tx: tx, step: step, done: &d, known: known}
 	if places, err = f.take(ctx, places, most); err != nil || len(places) == 0 {
 		return d, err
 	}
@@ -163,7 +163,7 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 	b := &pgx.Batch{}
 	b.Queue(stampSQL, r.stamp(step)...)
 	late := f.queue(b, r.id)
-	late.add(queueWork(b, step.Taken, step.Report, []any{places}, r.id, nil, func(n int64) { d.rows = n }))
+	late.add(queueWork(b, r.given(step.Taken), step.Report, []any{places}, r.id, nil, func(n int64) { d.rows = n }))
 	last := b
 	if len(late) > 0 { // what they report is known when the others have been done
 		last = &pgx.Batch{}
@@ -183,13 +183,13 @@ func (r *run) work(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, mos
 // workRange purges a range at once, waiting for rows that others have locked.
 func (r *run) workRange(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, same *bool) (rows int64, err error) {
 	if step.Total.SQL == "" {
-		sql, args := at.statement(step, r.id)
+		sql, args := r.statement(at, step, r.id)
 		return r.begun(ctx, tx, step, at, func(b *pgx.Batch, rows *int64) {
 			b.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(rows) })
 			isSame(b, step, same)
 		})
 	}
-	sql, args := at.statement(step)
+	sql, args := r.statement(at, step)
 	rows, err = r.begun(ctx, tx, step, at, func(b *pgx.Batch, rows *int64) {
 		b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
 			*rows = tag.RowsAffected()
@@ -230,6 +230,7 @@ func unlessSame(step *plan.Step, same bool, err error) error {
 func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, queue func(*pgx.Batch, *int64)) (n int64, err error) {
 	var isolation string
 	var mine bool
+	var version *string
 	var l licence
 	welcome := true
 	b := &pgx.Batch{}
@@ -242,7 +243,7 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, qu
 	b.Queue(licenceSQL, r.id, r.category.Policy.Name).QueryRow(l.scan)
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)
 	b.Queue(stepLockSQL, pg.LockSpace, at.lock).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&mine)
+		return row.Scan(&mine, &version)
 	})
 	if !at.skip { // else it is known later whether there is anything to be done
 		b.Queue(stampSQL, r.stamp(step)...)
@@ -251,6 +252,7 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, qu
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return 0, pg.Wrap(fmt.Sprintf("%s a batch of %s", step.Kind, step.Relation), err)
 	}
+	r.keys.saw(version)
 	if isolation != "read committed" {
 		return 0, fmt.Errorf("%s a batch of %s: the transaction is %s; the hold fence needs read committed", step.Kind, step.Relation, isolation)
 	}
@@ -267,22 +269,22 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, qu
 
 // statement is the work of a step in a span, with all its parameters; run is the
 // run's, where the statement reports too.
-func (at span) statement(step *plan.Step, run ...any) (string, []any) {
+func (r *run) statement(at span, step *plan.Step, run ...any) (string, []any) {
 	args, work := []any{at.lo, at.hi}, step.Batch
 	if at.first != "" {
 		args, work = append(args, at.first, at.last), step.Part
 	}
-	return work.SQL, append(append(args, run...), work.Args...)
+	return work.SQL, append(append(args, run...), r.given(work).Args...)
 }
 
-// taking is the statement that locks the rows of a span.
-func (at span) taking(step *plan.Step) (string, []any) {
+// lock is the statement that locks the rows of a span.
+func (r *run) lock(at span, step *plan.Step) (string, []any) {
 	args := []any{at.lo, at.hi}
 	if step.Walk == plan.WalkStart {
 		first, last := at.places()
 		args = append(args, first, last)
 	}
-	return step.Lock.SQL, append(args, step.Lock.Args...)
+	return step.Lock.SQL, append(args, r.given(step.Lock).Args...)
 }
 
 // places are the first and the last one of a span.

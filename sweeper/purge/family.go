@@ -15,6 +15,7 @@ import (
 
 // family is what goes along with the rows of a batch.
 type family struct {
+	run  *run
 	tx   pgx.Tx
 	step *plan.Step
 	done *done
@@ -135,6 +136,7 @@ func (f *family) fit(room int) {
 
 // ask has rows judged by a query of the step.
 func (f *family) ask(ctx context.Context, q plan.Query, places []string) (m members, err error) {
+	q = f.run.given(q)
 	err = f.tx.QueryRow(ctx, q.SQL, append([]any{places}, q.Args...)...).Scan(&m.places, &m.tenants, &m.identities, &m.hold)
 	return m, pg.Wrap("judge what goes along with a batch of "+f.step.Relation, err)
 }
@@ -252,7 +254,7 @@ func (f *family) queue(b *pgx.Batch, run uuid.UUID) (late reports) {
 			continue
 		}
 		f.done.tried = true
-		late.add(queueWork(b, k.Batch, k.Report, []any{m.places, m.leaves, m.tenants}, run, &f.undone, func(n int64) {
+		late.add(queueWork(b, f.run.given(k.Batch), k.Report, []any{m.places, m.leaves, m.tenants}, run, &f.undone, func(n int64) {
 			f.done.kin += n
 			if f.isOwn(i) {
 				f.done.own += n

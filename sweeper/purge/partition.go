@@ -111,7 +111,7 @@ func (s *stepper) drop(ctx context.Context) (rows int64, err error) {
 			return err
 		}
 		var mine bool
-		if err := tx.QueryRow(ctx, stepLockSQL, pg.LockSpace, pg.StepLock(s.step.Name())).Scan(&mine); err != nil {
+		if err := tx.QueryRow(ctx, stepLockSQL, pg.LockSpace, pg.StepLock(s.step.Name())).Scan(&mine, nil); err != nil {
 			return err
 		}
 		if !mine {

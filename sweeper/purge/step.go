@@ -170,6 +170,7 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		if err := s.mayBegin(ctx); err != nil {
 			return false, err
 		}
+		s.readKeys(ctx, s.conn)
 		began := s.Now()
 		d, err := s.batch(ctx, s.conn, s.step, at, room, &s.known)
 		took := s.Now().Sub(began)

@@ -426,12 +426,15 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $10::text, $15::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -442,8 +445,10 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'epochs'
 --   $11 = '1000'
---   $12 = 'delete'
---   $13 = 'kyc.epochs'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = 'delete'
+--   $15 = 'kyc.epochs'
 
 -- delete of kyc.epochs, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -490,7 +495,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")),
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $13::uuid
+        AND get_bit((SELECT $14::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($14::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."epochs" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -506,6 +514,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $10 = '25'
 --   $11 = 'epochs'
 --   $12 = '1000'
+--   $13 = 'the version of the set of held keys'
+--   $14 = 'the bits of that set'
 
 -- delete of kyc.epochs, walk start: taken
 WITH gone AS (DELETE
@@ -549,12 +559,15 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $11::uuid
+        AND get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($12::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $9::text, $12::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $9::text, $14::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -565,8 +578,10 @@ SELECT 'report', $11::text, $9::text, $12::text, NULL, $2::uuid, coalesce(sum(n)
 --   $8 = '25'
 --   $9 = 'epochs'
 --   $10 = '1000'
---   $11 = 'delete'
---   $12 = 'kyc.epochs'
+--   $11 = 'the version of the set of held keys'
+--   $12 = 'the bits of that set'
+--   $13 = 'delete'
+--   $14 = 'kyc.epochs'
 
 -- delete of kyc.epochs, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -644,12 +659,15 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $12::text, $15::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $12::text, $17::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -660,8 +678,10 @@ SELECT 'report', $14::text, $12::text, $15::text, NULL, $5::uuid, coalesce(sum(n
 --   $11 = '25'
 --   $12 = 'epochs'
 --   $13 = '1000'
---   $14 = 'delete'
---   $15 = 'kyc.epochs'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = 'delete'
+--   $17 = 'kyc.epochs'
 
 -- delete of kyc.epochs, walk start: scattered
 SELECT count(*) > 0
@@ -721,7 +741,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")),
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $11::uuid
+        AND get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($12::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."epochs" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -737,6 +760,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $8 = '25'
 --   $9 = 'epochs'
 --   $10 = '1000'
+--   $11 = 'the version of the set of held keys'
+--   $12 = 'the bits of that set'
 
 -- delete of kyc.epochs, walk start, scattered: batch
 WITH gone AS (DELETE
@@ -781,12 +806,15 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $10::text, $15::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -797,6 +825,8 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $3::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'epochs'
 --   $11 = '1000'
---   $12 = 'delete'
---   $13 = 'kyc.epochs'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = 'delete'
+--   $15 = 'kyc.epochs'
 

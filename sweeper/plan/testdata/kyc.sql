@@ -107,12 +107,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $8::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -121,8 +124,10 @@ SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'audit_logs'
 --   $9 = '4000'
---   $10 = 'delete'
---   $11 = 'kyc.audit_events'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = 'delete'
+--   $13 = 'kyc.audit_events'
 
 -- delete of kyc.audit_events, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -165,7 +170,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")),
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $11::uuid
+        AND get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($12::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -179,6 +187,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $8 = '25'
 --   $9 = 'audit_logs'
 --   $10 = '4000'
+--   $11 = 'the version of the set of held keys'
+--   $12 = 'the bits of that set'
 
 -- delete of kyc.audit_events, walk start: taken
 WITH gone AS (DELETE
@@ -218,12 +228,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $9::text, $7::text, $10::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $11::text, $7::text, $12::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -232,8 +245,10 @@ SELECT 'report', $9::text, $7::text, $10::text, NULL, $2::uuid, coalesce(sum(n),
 --   $6 = '25'
 --   $7 = 'audit_logs'
 --   $8 = '4000'
---   $9 = 'delete'
---   $10 = 'kyc.audit_events'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = 'delete'
+--   $12 = 'kyc.audit_events'
 
 -- delete of kyc.audit_events, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -301,12 +316,15 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $10::text, $13::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $10::text, $15::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -315,8 +333,10 @@ SELECT 'report', $12::text, $10::text, $13::text, NULL, $5::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'audit_logs'
 --   $11 = '4000'
---   $12 = 'delete'
---   $13 = 'kyc.audit_events'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = 'delete'
+--   $15 = 'kyc.audit_events'
 
 -- delete of kyc.audit_events, walk start: scattered
 SELECT count(*) > 0
@@ -372,7 +392,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")),
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -386,6 +409,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'audit_logs'
 --   $8 = '4000'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
 
 -- delete of kyc.audit_events, walk start, scattered: batch
 WITH gone AS (DELETE
@@ -426,12 +451,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $8::text, $13::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -440,8 +468,10 @@ SELECT 'report', $10::text, $8::text, $11::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'audit_logs'
 --   $9 = '4000'
---   $10 = 'delete'
---   $11 = 'kyc.audit_events'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = 'delete'
+--   $13 = 'kyc.audit_events'
 
 -- category biometric_data of kyc.biometrics, level 0
 
@@ -696,12 +726,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -710,12 +743,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -727,12 +763,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -741,7 +780,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -761,15 +803,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: taken
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -804,12 +848,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -818,12 +865,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -835,12 +885,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -849,12 +902,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -863,22 +919,24 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = '2950'
---   $10 = '6001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.biometrics'
---   $15 = 'kyc.biometrics_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '6001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.biometrics'
+--   $17 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
-    AND t."captured_at" >= $12::timestamp with time zone
-    AND t."captured_at" < $13::timestamp with time zone
+    AND t.tableoid = $13::oid
+    AND t."captured_at" >= $14::timestamp with time zone
+    AND t."captured_at" < $15::timestamp with time zone
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -913,12 +971,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -927,12 +988,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -944,12 +1008,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -958,12 +1025,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $8::text, $17::text, $18::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -972,13 +1042,15 @@ SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
---   $11 = '6001'
---   $12 = '2026-01-01 00:00:00+00'
---   $13 = '2026-02-01 00:00:00+00'
---   $14 = 'delete'
---   $15 = 'kyc.biometrics'
---   $16 = 'kyc.biometrics_2026_01'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '6001'
+--   $14 = '2026-01-01 00:00:00+00'
+--   $15 = '2026-02-01 00:00:00+00'
+--   $16 = 'delete'
+--   $17 = 'kyc.biometrics'
+--   $18 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1022,12 +1094,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1036,12 +1111,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -1053,12 +1131,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1067,7 +1148,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1087,15 +1171,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = '25'
 --   $10 = 'biometric_data'
 --   $11 = '6000'
---   $12 = '2950'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = '2950'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -1130,12 +1216,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1144,12 +1233,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1161,12 +1253,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1175,12 +1270,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1189,20 +1287,22 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = '2950'
---   $10 = '6001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.biometrics'
---   $15 = 'kyc.biometrics_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '6001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.biometrics'
+--   $17 = 'kyc.biometrics_2026_01'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
+    AND t.tableoid = $13::oid
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -1237,12 +1337,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1251,12 +1354,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1268,12 +1374,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1282,12 +1391,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -1296,11 +1408,13 @@ SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
---   $11 = '6009'
---   $12 = 'delete'
---   $13 = 'kyc.biometrics'
---   $14 = 'kyc.biometrics_default'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '6009'
+--   $14 = 'delete'
+--   $15 = 'kyc.biometrics'
+--   $16 = 'kyc.biometrics_default'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1342,12 +1456,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1356,12 +1473,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1373,12 +1493,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1387,7 +1510,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1403,13 +1529,15 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
+    AND t.tableoid = $12::oid
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -1444,12 +1572,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1458,12 +1589,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1475,12 +1609,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1489,12 +1626,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1503,11 +1643,13 @@ SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = '2950'
---   $10 = '6009'
---   $11 = 'delete'
---   $12 = 'kyc.biometrics'
---   $13 = 'kyc.biometrics_default'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '6009'
+--   $13 = 'delete'
+--   $14 = 'kyc.biometrics'
+--   $15 = 'kyc.biometrics_default'
 
 -- category case_reviews of kyc.reviews, level 0
 
@@ -1648,12 +1790,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1662,12 +1807,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -1679,12 +1827,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1693,12 +1844,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $8::text, $14::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -1707,9 +1861,11 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'case_reviews'
 --   $9 = '3000'
---   $10 = '2950'
---   $11 = 'delete'
---   $12 = 'kyc.reviews'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = 'delete'
+--   $14 = 'kyc.reviews'
 
 -- delete of kyc.reviews, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -1750,12 +1906,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1764,12 +1923,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1781,12 +1943,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1795,7 +1960,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1809,7 +1977,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'case_reviews'
 --   $8 = '3000'
---   $9 = '2950'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
 
 -- delete of kyc.reviews, walk blocks: taken
 WITH gone AS (DELETE
@@ -1849,12 +2019,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1863,12 +2036,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -1880,12 +2056,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -1894,12 +2073,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $7::text, $13::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -1908,9 +2090,11 @@ SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'case_reviews'
 --   $8 = '3000'
---   $9 = '2950'
---   $10 = 'delete'
---   $11 = 'kyc.reviews'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = 'delete'
+--   $13 = 'kyc.reviews'
 
 -- category document_images of kyc.documents, level 0
 
@@ -2051,12 +2235,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2065,12 +2252,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -2082,12 +2272,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2096,12 +2289,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $8::text, $14::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -2110,9 +2306,11 @@ SELECT 'report', $11::text, $8::text, $12::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'document_images'
 --   $9 = '2000'
---   $10 = '2950'
---   $11 = 'delete'
---   $12 = 'kyc.documents'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = 'delete'
+--   $14 = 'kyc.documents'
 
 -- delete of kyc.documents, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -2153,12 +2351,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2167,12 +2368,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2184,12 +2388,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2198,7 +2405,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2212,7 +2422,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'document_images'
 --   $8 = '2000'
---   $9 = '2950'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
 
 -- delete of kyc.documents, walk blocks: taken
 WITH gone AS (DELETE
@@ -2252,12 +2464,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2266,12 +2481,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2283,12 +2501,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2297,12 +2518,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $12::text, $7::text, $13::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2311,9 +2535,11 @@ SELECT 'report', $10::text, $7::text, $11::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'document_images'
 --   $8 = '2000'
---   $9 = '2950'
---   $10 = 'delete'
---   $11 = 'kyc.documents'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = 'delete'
+--   $13 = 'kyc.documents'
 
 -- category liveness of kyc.liveness, level 0
 
@@ -2568,12 +2794,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2582,12 +2811,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -2599,12 +2831,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2613,7 +2848,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2633,15 +2871,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: taken
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -2676,12 +2916,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2690,12 +2933,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -2707,12 +2953,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2721,12 +2970,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -2735,22 +2987,24 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = '2950'
---   $10 = '7001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.liveness'
---   $15 = 'kyc.liveness_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '7001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.liveness'
+--   $17 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
-    AND t."captured_at" >= $12::timestamp with time zone
-    AND t."captured_at" < $13::timestamp with time zone
+    AND t.tableoid = $13::oid
+    AND t."captured_at" >= $14::timestamp with time zone
+    AND t."captured_at" < $15::timestamp with time zone
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -2785,12 +3039,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2799,12 +3056,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -2816,12 +3076,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2830,12 +3093,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $16::text, $8::text, $17::text, $18::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -2844,13 +3110,15 @@ SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
---   $11 = '7001'
---   $12 = '2026-01-01 00:00:00+00'
---   $13 = '2026-02-01 00:00:00+00'
---   $14 = 'delete'
---   $15 = 'kyc.liveness'
---   $16 = 'kyc.liveness_2026_01'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '7001'
+--   $14 = '2026-01-01 00:00:00+00'
+--   $15 = '2026-02-01 00:00:00+00'
+--   $16 = 'delete'
+--   $17 = 'kyc.liveness'
+--   $18 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -2894,12 +3162,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2908,12 +3179,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -2925,12 +3199,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $12::oid
+      AND k.type = $14::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -2939,7 +3216,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $12::uuid
+        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2959,15 +3239,17 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = '25'
 --   $10 = 'liveness'
 --   $11 = '7000'
---   $12 = '2950'
+--   $12 = 'the version of the set of held keys'
+--   $13 = 'the bits of that set'
+--   $14 = '2950'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
-    AND t."captured_at" >= $11::timestamp with time zone
-    AND t."captured_at" < $12::timestamp with time zone
+    AND t.tableoid = $12::oid
+    AND t."captured_at" >= $13::timestamp with time zone
+    AND t."captured_at" < $14::timestamp with time zone
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -3002,12 +3284,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3016,12 +3301,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -3033,12 +3321,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3047,12 +3338,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -3061,20 +3355,22 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = '2950'
---   $10 = '7001'
---   $11 = '2026-01-01 00:00:00+00'
---   $12 = '2026-02-01 00:00:00+00'
---   $13 = 'delete'
---   $14 = 'kyc.liveness'
---   $15 = 'kyc.liveness_2026_01'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '7001'
+--   $13 = '2026-01-01 00:00:00+00'
+--   $14 = '2026-02-01 00:00:00+00'
+--   $15 = 'delete'
+--   $16 = 'kyc.liveness'
+--   $17 = 'kyc.liveness_2026_01'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: batch
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t.tableoid = $11::oid
+    AND t.tableoid = $13::oid
     AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -3109,12 +3405,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3123,12 +3422,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -3140,12 +3442,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3154,12 +3459,15 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -3168,11 +3476,13 @@ SELECT 'report', $12::text, $8::text, $13::text, $14::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
---   $11 = '7009'
---   $12 = 'delete'
---   $13 = 'kyc.liveness'
---   $14 = 'kyc.liveness_default'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
+--   $13 = '7009'
+--   $14 = 'delete'
+--   $15 = 'kyc.liveness'
+--   $16 = 'kyc.liveness_default'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -3214,12 +3524,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3228,12 +3541,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -3245,12 +3561,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $10::oid
+      AND k.type = $12::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3259,7 +3578,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $10::uuid
+        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -3275,13 +3597,15 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = '2950'
+--   $10 = 'the version of the set of held keys'
+--   $11 = 'the bits of that set'
+--   $12 = '2950'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: taken
 WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t.tableoid = $10::oid
+    AND t.tableoid = $12::oid
     AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
@@ -3316,12 +3640,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3330,12 +3657,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default")
+      AND k.value = (t."applicant_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -3347,12 +3677,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
       AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $9::oid
+      AND k.type = $11::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3361,12 +3694,15 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $9::uuid
+        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -3375,11 +3711,13 @@ SELECT 'report', $11::text, $7::text, $12::text, $13::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = '2950'
---   $10 = '7009'
---   $11 = 'delete'
---   $12 = 'kyc.liveness'
---   $13 = 'kyc.liveness_default'
+--   $9 = 'the version of the set of held keys'
+--   $10 = 'the bits of that set'
+--   $11 = '2950'
+--   $12 = '7009'
+--   $13 = 'delete'
+--   $14 = 'kyc.liveness'
+--   $15 = 'kyc.liveness_default'
 
 -- category approved_applicants of kyc.applicants, level 1
 
@@ -3757,12 +4095,15 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3773,12 +4114,15 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -3792,12 +4136,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3808,7 +4155,10 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3819,7 +4169,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -3833,9 +4183,11 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '90 days'
 --   $13 = 'rejected_applicants'
 --   $14 = '1000'
---   $15 = '2950'
---   $16 = 'delete'
---   $17 = 'kyc.applicants'
+--   $15 = 'the version of the set of held keys'
+--   $16 = 'the bits of that set'
+--   $17 = '2950'
+--   $18 = 'delete'
+--   $19 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -3894,12 +4246,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $18::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3910,12 +4265,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $18::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $8::oid
@@ -3929,12 +4287,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $16::oid
+      AND k.type = $18::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -3945,7 +4306,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $16::uuid
+        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -3970,7 +4334,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $13 = '90 days'
 --   $14 = 'rejected_applicants'
 --   $15 = '1000'
---   $16 = '2950'
+--   $16 = 'the version of the set of held keys'
+--   $17 = 'the bits of that set'
+--   $18 = '2950'
 
 -- delete of kyc.applicants, walk start: taken
 WITH gone AS (DELETE
@@ -4026,12 +4392,15 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4042,12 +4411,15 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -4061,12 +4433,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4077,7 +4452,10 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4088,7 +4466,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $17::text, $7::text, $18::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -4102,9 +4480,11 @@ SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n)
 --   $11 = '90 days'
 --   $12 = 'rejected_applicants'
 --   $13 = '1000'
---   $14 = '2950'
---   $15 = 'delete'
---   $16 = 'kyc.applicants'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
+--   $17 = 'delete'
+--   $18 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -4205,12 +4585,15 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $17::oid
+      AND k.type = $19::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4221,12 +4604,15 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $17::oid
+      AND k.type = $19::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $9::oid
@@ -4240,12 +4626,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $17::oid
+      AND k.type = $19::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4256,7 +4645,10 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $17::uuid
+        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4267,7 +4659,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $18::text, $10::text, $19::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $20::text, $10::text, $21::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -4281,9 +4673,11 @@ SELECT 'report', $18::text, $10::text, $19::text, NULL, $5::uuid, coalesce(sum(n
 --   $14 = '90 days'
 --   $15 = 'rejected_applicants'
 --   $16 = '1000'
---   $17 = '2950'
---   $18 = 'delete'
---   $19 = 'kyc.applicants'
+--   $17 = 'the version of the set of held keys'
+--   $18 = 'the bits of that set'
+--   $19 = '2950'
+--   $20 = 'delete'
+--   $21 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk start: scattered
 SELECT count(*) > 0
@@ -4355,12 +4749,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4371,12 +4768,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -4390,12 +4790,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4406,7 +4809,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4431,7 +4837,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $11 = '90 days'
 --   $12 = 'rejected_applicants'
 --   $13 = '1000'
---   $14 = '2950'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
 
 -- delete of kyc.applicants, walk start, scattered: batch
 WITH gone AS (DELETE
@@ -4488,12 +4896,15 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4504,12 +4915,15 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -4523,12 +4937,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4539,7 +4956,10 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4550,7 +4970,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -4564,9 +4984,11 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '90 days'
 --   $13 = 'rejected_applicants'
 --   $14 = '1000'
---   $15 = '2950'
---   $16 = 'delete'
---   $17 = 'kyc.applicants'
+--   $15 = 'the version of the set of held keys'
+--   $16 = 'the bits of that set'
+--   $17 = '2950'
+--   $18 = 'delete'
+--   $19 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: first
 SELECT min(t."relationship_ended_at")::text
@@ -4675,12 +5097,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4691,12 +5116,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $12::oid
@@ -4710,12 +5138,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4726,12 +5157,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $25::text, $13::text, $26::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'redacted-'
@@ -4752,9 +5186,11 @@ SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n
 --   $19 = 'rejected'
 --   $20 = 'rejected_applicants'
 --   $21 = '1000'
---   $22 = '2950'
---   $23 = 'redact'
---   $24 = 'kyc.applicants'
+--   $22 = 'the version of the set of held keys'
+--   $23 = 'the bits of that set'
+--   $24 = '2950'
+--   $25 = 'redact'
+--   $26 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -4837,12 +5273,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4853,12 +5292,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $8::oid
@@ -4872,12 +5314,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -4888,7 +5333,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -4912,7 +5360,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $18 = 'rejected'
 --   $19 = 'rejected_applicants'
 --   $20 = '1000'
---   $21 = '2950'
+--   $21 = 'the version of the set of held keys'
+--   $22 = 'the bits of that set'
+--   $23 = '2950'
 
 -- redact of kyc.applicants, walk start: taken
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($3::text || sweeper.redaction_token(t."email"::text, $5::bytea, $6::bytea) || $4::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $7::text
@@ -4991,12 +5441,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5007,12 +5460,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $11::oid
@@ -5026,12 +5482,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $21::oid
+      AND k.type = $23::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5042,12 +5501,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $21::uuid
+        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $22::text, $12::text, $23::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $24::text, $12::text, $25::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = 'redacted-'
@@ -5068,9 +5530,11 @@ SELECT 'report', $22::text, $12::text, $23::text, NULL, $2::uuid, coalesce(sum(n
 --   $18 = 'rejected'
 --   $19 = 'rejected_applicants'
 --   $20 = '1000'
---   $21 = '2950'
---   $22 = 'redact'
---   $23 = 'kyc.applicants'
+--   $21 = 'the version of the set of held keys'
+--   $22 = 'the bits of that set'
+--   $23 = '2950'
+--   $24 = 'redact'
+--   $25 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: split
 SELECT min(place)::text, max(place)::text
@@ -5223,12 +5687,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $24::oid
+      AND k.type = $26::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5239,12 +5706,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $24::oid
+      AND k.type = $26::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $14::oid
@@ -5258,12 +5728,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $24::oid
+      AND k.type = $26::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5274,12 +5747,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $24::uuid
+        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $25::text, $15::text, $26::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $27::text, $15::text, $28::text, NULL, $5::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $6 = 'redacted-'
@@ -5300,9 +5776,11 @@ SELECT 'report', $25::text, $15::text, $26::text, NULL, $5::uuid, coalesce(sum(n
 --   $21 = 'rejected'
 --   $22 = 'rejected_applicants'
 --   $23 = '1000'
---   $24 = '2950'
---   $25 = 'redact'
---   $26 = 'kyc.applicants'
+--   $24 = 'the version of the set of held keys'
+--   $25 = 'the bits of that set'
+--   $26 = '2950'
+--   $27 = 'redact'
+--   $28 = 'kyc.applicants'
 
 -- redact of kyc.applicants, walk start: scattered
 SELECT count(*) > 0
@@ -5398,12 +5876,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $16::text)
       AND (h.relation IS NULL
         OR h.relation = $18::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $19::uuid
+        AND get_bit((SELECT $20::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($20::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $19::oid
+      AND k.type = $21::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5414,12 +5895,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $16::text)
       AND (h.relation IS NULL
         OR h.relation = $18::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $19::uuid
+        AND get_bit((SELECT $20::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($20::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $19::oid
+      AND k.type = $21::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -5433,12 +5917,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $18::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $19::uuid
+        AND get_bit((SELECT $20::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($20::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $19::oid
+      AND k.type = $21::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5449,7 +5936,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $16::text)
       AND (h.relation IS NULL
         OR h.relation = $18::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")),
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $19::uuid
+        AND get_bit((SELECT $20::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($20::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -5473,7 +5963,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $16 = 'rejected'
 --   $17 = 'rejected_applicants'
 --   $18 = '1000'
---   $19 = '2950'
+--   $19 = 'the version of the set of held keys'
+--   $20 = 'the bits of that set'
+--   $21 = '2950'
 
 -- redact of kyc.applicants, walk start, scattered: batch
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($4::text || sweeper.redaction_token(t."email"::text, $6::bytea, $7::bytea) || $5::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $8::text
@@ -5553,12 +6045,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5569,12 +6064,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $12::oid
@@ -5588,12 +6086,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $22::oid
+      AND k.type = $24::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5604,12 +6105,15 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $22::uuid
+        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $25::text, $13::text, $26::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = 'redacted-'
@@ -5630,9 +6134,11 @@ SELECT 'report', $23::text, $13::text, $24::text, NULL, $3::uuid, coalesce(sum(n
 --   $19 = 'rejected'
 --   $20 = 'rejected_applicants'
 --   $21 = '1000'
---   $22 = '2950'
---   $23 = 'redact'
---   $24 = 'kyc.applicants'
+--   $22 = 'the version of the set of held keys'
+--   $23 = 'the bits of that set'
+--   $24 = '2950'
+--   $25 = 'redact'
+--   $26 = 'kyc.applicants'
 
 -- category rejected_applicants of kyc.applicants, level 1
 
@@ -5821,12 +6327,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5837,12 +6346,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $7::oid
@@ -5856,12 +6368,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $15::oid
+      AND k.type = $17::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5872,7 +6387,10 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $15::uuid
+        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -5883,7 +6401,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $4 = '2026-03-01 00:00:00Z'
@@ -5897,9 +6415,11 @@ SELECT 'report', $16::text, $8::text, $17::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '5 years'
 --   $13 = 'approved_applicants'
 --   $14 = '1000'
---   $15 = '2950'
---   $16 = 'delete'
---   $17 = 'kyc.applicants'
+--   $15 = 'the version of the set of held keys'
+--   $16 = 'the bits of that set'
+--   $17 = '2950'
+--   $18 = 'delete'
+--   $19 = 'kyc.applicants'
 
 -- delete of kyc.applicants, walk blocks: lock
 WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
@@ -5956,12 +6476,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -5972,12 +6495,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -5991,12 +6517,15 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -6007,7 +6536,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -6032,7 +6564,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $11 = '5 years'
 --   $12 = 'approved_applicants'
 --   $13 = '1000'
---   $14 = '2950'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
 
 -- delete of kyc.applicants, walk blocks: taken
 WITH gone AS (DELETE
@@ -6088,12 +6622,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default")
+      AND k.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -6104,12 +6641,15 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default")
+      AND k.value = (t."id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
       AND n.part = 'tenant'
       AND n.type = $6::oid
@@ -6123,12 +6663,15 @@ WITH gone AS (DELETE
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
       AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default")
+      AND n.value = (t."workspace_id")::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
       AND k.part = 'subject'
-      AND k.type = $14::oid
+      AND k.type = $16::oid
       WHERE h.tenant IS NOT NULL
       AND h.released_at IS NULL
       AND (h.expires_at IS NULL
@@ -6139,7 +6682,10 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")
+      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
+      AND ((SELECT version
+          FROM sweeper.hold_version) = $14::uuid
+        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -6150,7 +6696,7 @@ WITH gone AS (DELETE
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
 INSERT INTO sweeper.batches (fact, kind, category, relation, partition, run_id, row_count, tenants)
-SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
+SELECT 'report', $17::text, $7::text, $18::text, NULL, $2::uuid, coalesce(sum(n), 0), jsonb_agg(jsonb_build_object('tenant', tenant, 'rows', n) ORDER BY tenant)
   FROM counted
   RETURNING row_count;
 --   $3 = '2026-03-01 00:00:00Z'
@@ -6164,7 +6710,9 @@ SELECT 'report', $15::text, $7::text, $16::text, NULL, $2::uuid, coalesce(sum(n)
 --   $11 = '5 years'
 --   $12 = 'approved_applicants'
 --   $13 = '1000'
---   $14 = '2950'
---   $15 = 'delete'
---   $16 = 'kyc.applicants'
+--   $14 = 'the version of the set of held keys'
+--   $15 = 'the bits of that set'
+--   $16 = '2950'
+--   $17 = 'delete'
+--   $18 = 'kyc.applicants'
 
