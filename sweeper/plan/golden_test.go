@@ -158,8 +158,13 @@ func statement(b *strings.Builder, what string, varying int, q plan.Query) {
 	fmt.Fprintf(b, "-- %s\n%s;\n", what, lines(q.SQL))
 	for i, arg := range q.Args {
 		value := fmt.Sprintf("'%v'", arg)
-		if _, key := arg.([]byte); key {
+		switch arg.(type) {
+		case []byte:
 			value = "(a key)"
+		case *plan.KeysVersion:
+			value = "(the version of the set of held keys)"
+		case *plan.KeysBits:
+			value = "(the bits of that set)"
 		}
 		fmt.Fprintf(b, "--   $%d = %s\n", varying+i+1, value)
 	}

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"database/sql/driver"
 	"fmt"
 	"slices"
 
@@ -14,29 +13,22 @@ import (
 // version. One whose bit is set may be, and so may every value once the version
 // is another one, since keys have come: then the holds themselves are looked up.
 
-// Given is an argument of a [Query] that whoever runs it may put something in the
-// place of. Left as it is, it is NULL, and the statement does without.
-type Given string
-
-// Of the set of held keys that a statement of a batch may go by.
-const (
-	KeysVersion Given = "the version of the set of held keys"
-	KeysBits    Given = "the bits of that set"
+// KeysVersion and KeysBits are the types of arguments of a [Query] that stand for the
+// set of held keys: nil pointers, in the place of which [Query.With] puts a set. Left
+// as they are they are NULL, and the statement does without one.
+type (
+	KeysVersion struct{}
+	KeysBits    struct{}
 )
 
-var _ driver.Valuer = Given("")
-
-// Value implements [driver.Valuer].
-func (Given) Value() (driver.Value, error) { return nil, nil }
-
-// With puts the set of held keys into the arguments.
+// With puts a set of held keys into the arguments, where they have a place for one.
 func (q Query) With(version, bits any) Query {
 	args := slices.Clone(q.Args)
 	for i, arg := range args {
-		switch arg { // of arguments that cannot be compared none has this type
-		case KeysVersion:
+		switch arg.(type) {
+		case *KeysVersion:
 			args[i] = version
-		case KeysBits:
+		case *KeysBits:
 			args[i] = bits
 		}
 	}
@@ -76,7 +68,7 @@ func bindHeld(varying int) *binder {
 // keys are the parameters of the set of held keys.
 func (b *binder) keys() (version, bits string) {
 	if b.version == "" {
-		b.args = append(b.args, KeysVersion, KeysBits)
+		b.args = append(b.args, (*KeysVersion)(nil), (*KeysBits)(nil))
 		b.version, b.bits = fmt.Sprintf("$%d::uuid", b.varying+len(b.args)-1), fmt.Sprintf("$%d::bytea", b.varying+len(b.args))
 	}
 	return b.version, b.bits

@@ -445,8 +445,8 @@ SELECT 'report', $14::text, $10::text, $15::text, NULL, $3::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'epochs'
 --   $11 = '1000'
---   $12 = 'the version of the set of held keys'
---   $13 = 'the bits of that set'
+--   $12 = (the version of the set of held keys)
+--   $13 = (the bits of that set)
 --   $14 = 'delete'
 --   $15 = 'kyc.epochs'
 
@@ -514,8 +514,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $10 = '25'
 --   $11 = 'epochs'
 --   $12 = '1000'
---   $13 = 'the version of the set of held keys'
---   $14 = 'the bits of that set'
+--   $13 = (the version of the set of held keys)
+--   $14 = (the bits of that set)
 
 -- delete of kyc.epochs, walk start: taken
 WITH gone AS (DELETE
@@ -578,8 +578,8 @@ SELECT 'report', $13::text, $9::text, $14::text, NULL, $2::uuid, coalesce(sum(n)
 --   $8 = '25'
 --   $9 = 'epochs'
 --   $10 = '1000'
---   $11 = 'the version of the set of held keys'
---   $12 = 'the bits of that set'
+--   $11 = (the version of the set of held keys)
+--   $12 = (the bits of that set)
 --   $13 = 'delete'
 --   $14 = 'kyc.epochs'
 
@@ -678,8 +678,8 @@ SELECT 'report', $16::text, $12::text, $17::text, NULL, $5::uuid, coalesce(sum(n
 --   $11 = '25'
 --   $12 = 'epochs'
 --   $13 = '1000'
---   $14 = 'the version of the set of held keys'
---   $15 = 'the bits of that set'
+--   $14 = (the version of the set of held keys)
+--   $15 = (the bits of that set)
 --   $16 = 'delete'
 --   $17 = 'kyc.epochs'
 

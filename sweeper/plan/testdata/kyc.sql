@@ -124,8 +124,8 @@ SELECT 'report', $12::text, $8::text, $13::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'audit_logs'
 --   $9 = '4000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = 'delete'
 --   $13 = 'kyc.audit_events'
 
@@ -187,8 +187,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $8 = '25'
 --   $9 = 'audit_logs'
 --   $10 = '4000'
---   $11 = 'the version of the set of held keys'
---   $12 = 'the bits of that set'
+--   $11 = (the version of the set of held keys)
+--   $12 = (the bits of that set)
 
 -- delete of kyc.audit_events, walk start: taken
 WITH gone AS (DELETE
@@ -245,8 +245,8 @@ SELECT 'report', $11::text, $7::text, $12::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'audit_logs'
 --   $8 = '4000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = 'delete'
 --   $12 = 'kyc.audit_events'
 
@@ -333,8 +333,8 @@ SELECT 'report', $14::text, $10::text, $15::text, NULL, $5::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'audit_logs'
 --   $11 = '4000'
---   $12 = 'the version of the set of held keys'
---   $13 = 'the bits of that set'
+--   $12 = (the version of the set of held keys)
+--   $13 = (the bits of that set)
 --   $14 = 'delete'
 --   $15 = 'kyc.audit_events'
 
@@ -803,8 +803,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 
 -- drop_partition of kyc.biometrics, partition kyc.biometrics_2026_01, walk partition: taken
@@ -919,8 +919,8 @@ SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = '6001'
 --   $13 = '2026-01-01 00:00:00+00'
@@ -1042,8 +1042,8 @@ SELECT 'report', $16::text, $8::text, $17::text, $18::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 --   $13 = '6001'
 --   $14 = '2026-01-01 00:00:00+00'
@@ -1171,8 +1171,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = '25'
 --   $10 = 'biometric_data'
 --   $11 = '6000'
---   $12 = 'the version of the set of held keys'
---   $13 = 'the bits of that set'
+--   $12 = (the version of the set of held keys)
+--   $13 = (the bits of that set)
 --   $14 = '2950'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_2026_01, walk blocks: taken
@@ -1287,8 +1287,8 @@ SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = '6001'
 --   $13 = '2026-01-01 00:00:00+00'
@@ -1408,8 +1408,8 @@ SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 --   $13 = '6009'
 --   $14 = 'delete'
@@ -1529,8 +1529,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'biometric_data'
 --   $9 = '6000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 
 -- delete of kyc.biometrics, partition kyc.biometrics_default, walk blocks: taken
@@ -1643,8 +1643,8 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'biometric_data'
 --   $8 = '6000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = '6009'
 --   $13 = 'delete'
@@ -1861,8 +1861,8 @@ SELECT 'report', $13::text, $8::text, $14::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'case_reviews'
 --   $9 = '3000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 --   $13 = 'delete'
 --   $14 = 'kyc.reviews'
@@ -1977,8 +1977,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'case_reviews'
 --   $8 = '3000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 
 -- delete of kyc.reviews, walk blocks: taken
@@ -2090,8 +2090,8 @@ SELECT 'report', $12::text, $7::text, $13::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'case_reviews'
 --   $8 = '3000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = 'delete'
 --   $13 = 'kyc.reviews'
@@ -2306,8 +2306,8 @@ SELECT 'report', $13::text, $8::text, $14::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'document_images'
 --   $9 = '2000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 --   $13 = 'delete'
 --   $14 = 'kyc.documents'
@@ -2422,8 +2422,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'document_images'
 --   $8 = '2000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 
 -- delete of kyc.documents, walk blocks: taken
@@ -2535,8 +2535,8 @@ SELECT 'report', $12::text, $7::text, $13::text, NULL, $2::uuid, coalesce(sum(n)
 --   $6 = '25'
 --   $7 = 'document_images'
 --   $8 = '2000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = 'delete'
 --   $13 = 'kyc.documents'
@@ -2871,8 +2871,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 
 -- drop_partition of kyc.liveness, partition kyc.liveness_2026_01, walk partition: taken
@@ -2987,8 +2987,8 @@ SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = '7001'
 --   $13 = '2026-01-01 00:00:00+00'
@@ -3110,8 +3110,8 @@ SELECT 'report', $16::text, $8::text, $17::text, $18::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 --   $13 = '7001'
 --   $14 = '2026-01-01 00:00:00+00'
@@ -3239,8 +3239,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $9 = '25'
 --   $10 = 'liveness'
 --   $11 = '7000'
---   $12 = 'the version of the set of held keys'
---   $13 = 'the bits of that set'
+--   $12 = (the version of the set of held keys)
+--   $13 = (the bits of that set)
 --   $14 = '2950'
 
 -- delete of kyc.liveness, partition kyc.liveness_2026_01, walk blocks: taken
@@ -3355,8 +3355,8 @@ SELECT 'report', $15::text, $7::text, $16::text, $17::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = '7001'
 --   $13 = '2026-01-01 00:00:00+00'
@@ -3476,8 +3476,8 @@ SELECT 'report', $14::text, $8::text, $15::text, $16::text, $3::uuid, coalesce(s
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 --   $13 = '7009'
 --   $14 = 'delete'
@@ -3597,8 +3597,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $7 = '25'
 --   $8 = 'liveness'
 --   $9 = '7000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = '2950'
 
 -- delete of kyc.liveness, partition kyc.liveness_default, walk blocks: taken
@@ -3711,8 +3711,8 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 --   $6 = '25'
 --   $7 = 'liveness'
 --   $8 = '7000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 --   $11 = '2950'
 --   $12 = '7009'
 --   $13 = 'delete'
@@ -4183,8 +4183,8 @@ SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '90 days'
 --   $13 = 'rejected_applicants'
 --   $14 = '1000'
---   $15 = 'the version of the set of held keys'
---   $16 = 'the bits of that set'
+--   $15 = (the version of the set of held keys)
+--   $16 = (the bits of that set)
 --   $17 = '2950'
 --   $18 = 'delete'
 --   $19 = 'kyc.applicants'
@@ -4334,8 +4334,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $13 = '90 days'
 --   $14 = 'rejected_applicants'
 --   $15 = '1000'
---   $16 = 'the version of the set of held keys'
---   $17 = 'the bits of that set'
+--   $16 = (the version of the set of held keys)
+--   $17 = (the bits of that set)
 --   $18 = '2950'
 
 -- delete of kyc.applicants, walk start: taken
@@ -4480,8 +4480,8 @@ SELECT 'report', $17::text, $7::text, $18::text, NULL, $2::uuid, coalesce(sum(n)
 --   $11 = '90 days'
 --   $12 = 'rejected_applicants'
 --   $13 = '1000'
---   $14 = 'the version of the set of held keys'
---   $15 = 'the bits of that set'
+--   $14 = (the version of the set of held keys)
+--   $15 = (the bits of that set)
 --   $16 = '2950'
 --   $17 = 'delete'
 --   $18 = 'kyc.applicants'
@@ -4673,8 +4673,8 @@ SELECT 'report', $20::text, $10::text, $21::text, NULL, $5::uuid, coalesce(sum(n
 --   $14 = '90 days'
 --   $15 = 'rejected_applicants'
 --   $16 = '1000'
---   $17 = 'the version of the set of held keys'
---   $18 = 'the bits of that set'
+--   $17 = (the version of the set of held keys)
+--   $18 = (the bits of that set)
 --   $19 = '2950'
 --   $20 = 'delete'
 --   $21 = 'kyc.applicants'
@@ -5186,8 +5186,8 @@ SELECT 'report', $25::text, $13::text, $26::text, NULL, $3::uuid, coalesce(sum(n
 --   $19 = 'rejected'
 --   $20 = 'rejected_applicants'
 --   $21 = '1000'
---   $22 = 'the version of the set of held keys'
---   $23 = 'the bits of that set'
+--   $22 = (the version of the set of held keys)
+--   $23 = (the bits of that set)
 --   $24 = '2950'
 --   $25 = 'redact'
 --   $26 = 'kyc.applicants'
@@ -5360,8 +5360,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $18 = 'rejected'
 --   $19 = 'rejected_applicants'
 --   $20 = '1000'
---   $21 = 'the version of the set of held keys'
---   $22 = 'the bits of that set'
+--   $21 = (the version of the set of held keys)
+--   $22 = (the bits of that set)
 --   $23 = '2950'
 
 -- redact of kyc.applicants, walk start: taken
@@ -5530,8 +5530,8 @@ SELECT 'report', $24::text, $12::text, $25::text, NULL, $2::uuid, coalesce(sum(n
 --   $18 = 'rejected'
 --   $19 = 'rejected_applicants'
 --   $20 = '1000'
---   $21 = 'the version of the set of held keys'
---   $22 = 'the bits of that set'
+--   $21 = (the version of the set of held keys)
+--   $22 = (the bits of that set)
 --   $23 = '2950'
 --   $24 = 'redact'
 --   $25 = 'kyc.applicants'
@@ -5776,8 +5776,8 @@ SELECT 'report', $27::text, $15::text, $28::text, NULL, $5::uuid, coalesce(sum(n
 --   $21 = 'rejected'
 --   $22 = 'rejected_applicants'
 --   $23 = '1000'
---   $24 = 'the version of the set of held keys'
---   $25 = 'the bits of that set'
+--   $24 = (the version of the set of held keys)
+--   $25 = (the bits of that set)
 --   $26 = '2950'
 --   $27 = 'redact'
 --   $28 = 'kyc.applicants'
@@ -6415,8 +6415,8 @@ SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '5 years'
 --   $13 = 'approved_applicants'
 --   $14 = '1000'
---   $15 = 'the version of the set of held keys'
---   $16 = 'the bits of that set'
+--   $15 = (the version of the set of held keys)
+--   $16 = (the bits of that set)
 --   $17 = '2950'
 --   $18 = 'delete'
 --   $19 = 'kyc.applicants'
@@ -6564,8 +6564,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $11 = '5 years'
 --   $12 = 'approved_applicants'
 --   $13 = '1000'
---   $14 = 'the version of the set of held keys'
---   $15 = 'the bits of that set'
+--   $14 = (the version of the set of held keys)
+--   $15 = (the bits of that set)
 --   $16 = '2950'
 
 -- delete of kyc.applicants, walk blocks: taken
@@ -6710,8 +6710,8 @@ SELECT 'report', $17::text, $7::text, $18::text, NULL, $2::uuid, coalesce(sum(n)
 --   $11 = '5 years'
 --   $12 = 'approved_applicants'
 --   $13 = '1000'
---   $14 = 'the version of the set of held keys'
---   $15 = 'the bits of that set'
+--   $14 = (the version of the set of held keys)
+--   $15 = (the bits of that set)
 --   $16 = '2950'
 --   $17 = 'delete'
 --   $18 = 'kyc.applicants'
