@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
@@ -72,7 +71,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 // sweeper is installed in it, against its holds and the locks of former policies.
 // The warnings are of what works, and works badly.
 func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, error) {
-	conn, err := pg.Connect(ctx, cfg.DatabaseURL.Reveal(), "sweeper lint")
+	conn, err := connect(ctx, cfg.DatabaseURL, "sweeper lint")
 	if err != nil {
 		return nil, err
 	}

@@ -99,6 +99,22 @@ func TestRefusedServer(t *testing.T) {
 	}
 }
 
+// TestRefusedBeforeInstall is the first hour of a new user: the URLs name roles
+// that only install makes.
+func TestRefusedBeforeInstall(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Server(t, pgserver.Options{Settings: map[string]string{"wal_level": "logical"}})
+	as := func(user string) []string {
+		return everywhere(server.URL("postgres", user), "SWEEPER_POLICIES="+policyFile(t, eventsPolicy), "SWEEPER_HTTP_ADDR=off")
+	}
+	all := append([]string{"lint", "sweep", "explain app.events 1", "forecast", "log export " + t.TempDir() + "/x"}, readers...)
+	refused(t, as("sweeper_daemon"), exitSetup, `role "sweeper_daemon" does not exist (SQLSTATE 28000); run sweeper install first, as a role that may create roles (SWEEPER_INSTALL_URL): it makes this one`, all...)
+	if got := try(t, as("sweeper_daemon"), []string{"run"}); got.code != exitSetup || !strings.Contains(got.stderr, "run sweeper install first") {
+		t.Errorf("run: %+v", got)
+	}
+	refused(t, as("sweeper_deamon"), exitUnreachable, `role "sweeper_deamon" does not exist (SQLSTATE 28000)`, "lint", "plan")
+}
+
 func TestRefusedNotInstalled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, eventsDDL, eventsPolicy)
@@ -115,6 +131,7 @@ func TestRefusedRoles(t *testing.T) {
 	s := installed(t, eventsDDL, eventsPolicy)
 	plain := s.db.Role(t, "plain", "login in role sweeper_logger")
 	stranger := s.db.Role(t, "stranger", "login")
+	replicates := s.db.Role(t, "replicates", "login replication")
 	blind := s.db.Role(t, "blind", "login")
 	s.db.Exec(t, `grant usage on schema sweeper to `+blind+`; grant select on sweeper.schema_version to `+blind)
 	before := s.fingerprint(t)
@@ -124,8 +141,16 @@ func TestRefusedRoles(t *testing.T) {
 	refused(t, with("SWEEPER_DATABASE_URL", ""), exitSetup, "is a superuser, whom no privilege keeps from purging the wrong table", "sweep")
 	refused(t, with("SWEEPER_DATABASE_URL", blind), exitSetup, "run GRANT pg_read_all_stats TO \""+blind+"\"; or set SWEEPER_MAX_REPLICA_LAG=0s", "sweep")
 	refused(t, with("SWEEPER_REPLICATION_URL", plain), exitSetup, `role "`+plain+`" may not replicate; set SWEEPER_REPLICATION_URL to sweeper_logger`, "sweep")
-	refused(t, with("SWEEPER_DATABASE_URL", stranger), exitSetup, "permission denied for schema sweeper (SQLSTATE 42501)", append([]string{"sweep"}, readers...)...)
-	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, "(SQLSTATE 42501)", "install")
+	unused := `role "` + stranger + `" may not use schema sweeper of database "` + s.db.Name + `"; run GRANT `
+	for role, lines := range map[string][]string{
+		"sweeper_daemon":   {"sweep", "plan", "explain app.events 1", "forecast"},
+		"sweeper_auditor":  {"status", "log tail", "log verify", "log prove --table app.events --key 1 --since 2020-01-01"},
+		"sweeper_operator": {"hold list", "hold release 1 --reason r --actor a", "approve events --plan x --actor a --reason r"},
+	} {
+		refused(t, with("SWEEPER_DATABASE_URL", stranger), exitSetup, unused+role+` TO "`+stranger+`"; or connect as a role that has it`, lines...)
+	}
+	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, unused+`sweeper_owner TO "`, "install", "install --print", "uninstall --yes")
+	refused(t, with("SWEEPER_REPLICATION_URL", replicates), exitSetup, `role "`+replicates+`" may not use schema sweeper of database "`+s.db.Name+`"; run GRANT sweeper_logger TO`, "sweep")
 	noSlot := append([]string{"SWEEPER_SLOT=" + s.db.Name + "_other"}, s.env...)
 	refused(t, noSlot, exitSetup, "does not exist, so nothing would witness a purge; run: sweeper install", "sweep")
 	noKey := slices.DeleteFunc(slices.Clone(s.env), func(entry string) bool { return strings.HasPrefix(entry, "SWEEPER_HMAC_KEY=") })

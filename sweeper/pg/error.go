@@ -56,6 +56,14 @@ func Refused(err error) bool {
 	return code != "" && Classify(err) == Fatal && !slices.Contains([]string{"0A", "25", "53", "54", "57", "58", "XX"}, code[:2])
 }
 
+// NoRole tells whether a connection was refused because there is no such role, or
+// because it may not log in. The text is in the server's language; other refusals
+// have the same code, and come from elsewhere in the server.
+func NoRole(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "28000" && e.Routine == "InitializeSessionUserId"
+}
+
 // ForeignKey tells whether a foreign key was violated.
 func ForeignKey(err error) bool { return SQLState(err) == "23503" }
 
