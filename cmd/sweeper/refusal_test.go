@@ -131,6 +131,7 @@ func TestRefusedRoles(t *testing.T) {
 	s := installed(t, eventsDDL, eventsPolicy)
 	plain := s.db.Role(t, "plain", "login in role sweeper_logger")
 	stranger := s.db.Role(t, "stranger", "login")
+	auditor, operator := s.db.Role(t, "auditor", "login in role sweeper_auditor"), s.db.Role(t, "operator", "login in role sweeper_operator")
 	replicates := s.db.Role(t, "replicates", "login replication")
 	blind := s.db.Role(t, "blind", "login")
 	s.db.Exec(t, `grant usage on schema sweeper to `+blind+`; grant select on sweeper.schema_version to `+blind)
@@ -151,6 +152,11 @@ func TestRefusedRoles(t *testing.T) {
 	}
 	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, unused+`sweeper_owner TO "`, "install", "install --print", "uninstall --yes")
 	refused(t, with("SWEEPER_REPLICATION_URL", replicates), exitSetup, `role "`+replicates+`" may not use schema sweeper of database "`+s.db.Name+`"; run GRANT sweeper_logger TO`, "sweep")
+	// A role that has some of it, and not what the verb needs.
+	refused(t, with("SWEEPER_DATABASE_URL", auditor), exitSetup, "permission denied for schema app (SQLSTATE 42501); SWEEPER_DATABASE_URL needs a role that has sweeper_daemon, to which sweeper install grants", "plan", "explain app.events 1", "forecast")
+	refused(t, with("SWEEPER_DATABASE_URL", auditor), exitSetup, "(SQLSTATE 42501); run GRANT sweeper_operator TO", "hold apply --subject u1 --reason r --actor a", "approve events --plan x --actor a --reason r")
+	refused(t, with("SWEEPER_DATABASE_URL", operator), exitSetup, "(SQLSTATE 42501); run GRANT sweeper_auditor TO", "log verify")
+	refused(t, with("SWEEPER_INSTALL_URL", auditor), exitSetup, "(SQLSTATE 42501); SWEEPER_INSTALL_URL needs a role that may create schema", "install")
 	noSlot := append([]string{"SWEEPER_SLOT=" + s.db.Name + "_other"}, s.env...)
 	refused(t, noSlot, exitSetup, "does not exist, so nothing would witness a purge; run: sweeper install", "sweep")
 	noKey := slices.DeleteFunc(slices.Clone(s.env), func(entry string) bool { return strings.HasPrefix(entry, "SWEEPER_HMAC_KEY=") })

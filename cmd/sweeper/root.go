@@ -42,6 +42,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err != nil && !began {
 		err = &exitError{exitSetup, fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
 	}
+	err = withPrivilege(cmd, err)
 	printError(ctx, a.stderr, err)
 	return exitCode(err)
 }

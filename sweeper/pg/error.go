@@ -64,6 +64,13 @@ func NoRole(err error) bool {
 	return errors.As(err, &e) && e.Code == "28000" && e.Routine == "InitializeSessionUserId"
 }
 
+// Denied tells whether the server found a privilege missing, and not a function
+// or a trigger, whose text says more.
+func Denied(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "42501" && e.Routine != "exec_stmt_raise"
+}
+
 // ForeignKey tells whether a foreign key was violated.
 func ForeignKey(err error) bool { return SQLState(err) == "23503" }
 
