@@ -235,6 +235,9 @@ func (a *app) verifyOffline(f verifyFlags, keys []note.Verifier, older *proof.Ch
 		return a.verifyProof(f, keys, older)
 	}
 	r, err := proof.VerifyExport(os.DirFS(f.offline), proof.Offline{Keys: keys, Older: older})
+	if errors.Is(err, proof.ErrNoExport) {
+		return usage(fmt.Errorf("--offline %s has no file of an export in it; name the folder that log export wrote", f.offline))
+	}
 	if err != nil {
 		return &exitError{exitUnreachable, fmt.Errorf("cannot decide whether the export is whole: %w", err)}
 	}
@@ -263,6 +266,9 @@ func (a *app) verifyProof(f verifyFlags, keys []note.Verifier, older *proof.Chec
 	}
 	defer func() { _ = file.Close() }()
 	d, err := proof.ReadDocument(file)
+	if errors.Is(err, proof.ErrNoDocument) {
+		return usage(fmt.Errorf("--offline %s is no proof; name a file that log prove wrote, or the folder of an export", f.offline))
+	}
 	if err != nil {
 		return &exitError{exitIntegrity, err}
 	}
