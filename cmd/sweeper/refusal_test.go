@@ -165,6 +165,10 @@ func TestRefusedRoles(t *testing.T) {
 	refused(t, s.env, exitSetup, "--plan needs --category", "sweep --plan x")
 	refused(t, s.env, exitSetup, `--as-of "noon" is not a time`, "plan --as-of noon")
 	refused(t, s.env, exitSetup, `unknown flag: --form`, "plan --form x", "log verify --form x")
+	refused(t, s.env, exitSetup, `invalid argument "x" for "-n, --lines" flag: write a whole number (see: sweeper log tail --help)`, "log tail -n x")
+	refused(t, s.env, exitSetup, `"--from" flag: the number is too large (see: `, "log verify --from 99999999999999999999")
+	refused(t, s.env, exitSetup, `"--all" flag: write true or false (see: `, "hold list --all=maybe")
+	refused(t, s.env, exitSetup, `"-o, --output" flag: write table, json or csv (see: `, "status -o xml")
 	refused(t, s.env, exitSetup, `sweeper has no verb "sweeep"; did you mean sweep`, "sweeep")
 	if diff := cmp.Diff(before, s.fingerprint(t)); diff != "" {
 		t.Errorf("the database has changed:\n%s", diff)

@@ -103,6 +103,31 @@ func TestSweepPartly(t *testing.T) {
 	}
 }
 
+// TestSweepProgress sweeps several categories: what is counted over all of them is
+// not called one's, and what only observes is not waited for.
+func TestSweepProgress(t *testing.T) {
+	t.Parallel()
+	policies := "version: 1\ncategories:\n"
+	for _, name := range []string{"one", "two", "three"} {
+		policies += "  " + name + ":\n    table: app." + name + "\n    start_from: at\n    delete: {after: P30D}\n"
+	}
+	ddl := "create schema app"
+	for name, rows := range map[string]string{"one": "30", "two": "20", "three": "10"} {
+		ddl += "; create table app." + name + " (id int primary key, at timestamptz not null); insert into app." + name + " select i, '2020-01-01' from generate_series(1, " + rows + ") i"
+	}
+	s := installed(t, ddl, policies+"    mode: observe\n")
+	got := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto")
+	var lines []string
+	for line := range strings.Lines(got.stderr) {
+		if strings.Contains(line, " rows (") {
+			lines = append(lines, line)
+		}
+	}
+	if got.code != exitDone || len(lines) == 0 || !strings.HasPrefix(lines[0], "sweep of 2 categories, now ") || !strings.HasSuffix(lines[len(lines)-1], ": 50 of 50 rows (100 %)\n") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	is := func(state string, err error) purge.Outcome {
