@@ -18,6 +18,7 @@ type Preview struct {
 	Warnings []*policy.Error           // of what works, and works badly
 
 	Restricted map[string]purge.States // by category, of those that hide columns
+	Restraints map[string]Restraint    // by category
 }
 
 // Plan tells what a sweep would do, as of the database's clock or as of asOf
@@ -42,7 +43,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
-	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Account{}, Restricted: map[string]purge.States{}}
+	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Account{}, Restricted: map[string]purge.States{}, Restraints: map[string]Restraint{}}
 	for _, c := range p.Categories() {
 		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
 		states, err := purge.Count(ctx, conn, c)
@@ -59,6 +60,9 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		}
 		if hidden.Disposition != "" {
 			preview.Restricted[c.Policy.Name] = hidden
+		}
+		if preview.Restraints[c.Policy.Name], err = restrain(ctx, conn, cfg, c, states); err != nil {
+			return nil, err
 		}
 		if preview.Details[c.Policy.Name], err = detail(ctx, conn, cfg, c, states); err != nil {
 			return nil, err
