@@ -77,6 +77,7 @@ func TestRefusedServer(t *testing.T) {
 		want    string
 	}{
 		"wal_level": {pgserver.Options{Settings: map[string]string{"wal_level": "replica"}}, `wal_level is "replica", so the write-ahead log would not show what was deleted; run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL`},
+		"minimal":   {pgserver.Options{Settings: map[string]string{"wal_level": "minimal", "max_wal_senders": "0"}}, `wal_level is "minimal", so the write-ahead log would not show what was deleted; run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL`},
 		"standby":   {pgserver.Options{Standby: true, Sources: []pgserver.Source{pgserver.Binaries, pgserver.Download}}, `database "postgres" is on a standby, which can only be read; connect to the primary`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +91,11 @@ func TestRefusedServer(t *testing.T) {
 			}
 			before := sum()
 			env := everywhere(server.URL("postgres", pgserver.Superuser), "SWEEPER_ALLOW_SUPERUSER=true", "SWEEPER_POLICIES="+policyFile(t, eventsPolicy))
-			refused(t, env, exitSetup, tc.want, "install", "install --print", "plan", "sweep", "status", "hold list", "hold apply --subject u1 --reason r --actor a")
+			refused(t, env, exitSetup, tc.want, "install", "install --print", "plan", "sweep", "explain app.events 1", "forecast", "status",
+				"hold list", "hold apply --subject u1 --reason r --actor a", "hold release 1 --reason r --actor a", "approve events --plan x --actor a --reason r")
+			if got := try(t, append([]string{"SWEEPER_HTTP_ADDR=off"}, env...), []string{"run"}); got.code != exitSetup || !strings.Contains(got.stderr, "\nsweeper: "+tc.want) {
+				t.Errorf("run: %+v", got)
+			}
 			refused(t, env, exitSetup, "sweeper is not installed in database \"postgres\"", "log tail", "log verify")
 			if diff := cmp.Diff(before, sum()); diff != "" {
 				t.Errorf("the database has changed:\n%s", diff)
