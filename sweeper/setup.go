@@ -3,7 +3,6 @@ package sweeper
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -153,22 +152,25 @@ func (c Config) logger(ctx context.Context, i instance) (*pgx.Conn, server, erro
 	})
 }
 
-// connect is pg.Connect for the verbs that need no installation, and for open: a
-// role that an install would make, and none has made, is a server that is not
-// set up, and no password that is wrong.
+// connect is pg.Connect for verbs: a role that an install would make and none has
+// made, or that is not made to log in, is a server that is not set up for us, and
+// no password that is wrong.
 func connect(ctx context.Context, url URL, name string, with ...pg.Option) (*pgx.Conn, error) {
 	conn, err := pg.Connect(ctx, url.Reveal(), name, with...)
 	if !pg.NoRole(err) {
 		return conn, err
 	}
 	cfg, bad := pg.Config(url.Reveal(), name)
-	if bad != nil || !slices.Contains([]string{roleDaemon, roleLogger, roleOperator, roleAuditor}, cfg.User) {
+	if bad != nil {
 		return nil, err
 	}
-	return nil, &SetupError{
-		err.Error(),
-		"run sweeper install first, as a role that may create roles (SWEEPER_INSTALL_URL): it makes this one",
+	switch cfg.User {
+	case roleDaemon, roleLogger:
+		return nil, &SetupError{err.Error(), "run sweeper install first, as a role that may create roles (SWEEPER_INSTALL_URL): it makes this one"}
+	case roleOwner, roleOperator, roleAuditor: // there or not
+		return nil, &SetupError{err.Error(), fmt.Sprintf("sweeper install makes it without a login: run GRANT %s TO a role that may log in, and connect as that one", cfg.User)}
 	}
+	return nil, err
 }
 
 // open connects and checks server, role and schema, in that order. as is the role

@@ -157,6 +157,7 @@ func TestRefusedRoles(t *testing.T) {
 	}
 	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, unused+`sweeper_owner TO "`, "install", "install --print", "uninstall --yes")
 	refused(t, with("SWEEPER_REPLICATION_URL", replicates), exitSetup, `role "`+replicates+`" may not use schema sweeper of database "`+s.db.Name+`"; run GRANT sweeper_logger TO`, "sweep")
+	refused(t, with("SWEEPER_DATABASE_URL", "sweeper_auditor"), exitSetup, `role "sweeper_auditor" is not permitted to log in (SQLSTATE 28000); sweeper install makes it without a login: run GRANT sweeper_auditor TO a role that may log in`, "status", "lint", "log verify")
 	// A role that has some of it, and not what the verb needs.
 	refused(t, with("SWEEPER_DATABASE_URL", auditor), exitSetup, "permission denied for schema app (SQLSTATE 42501); SWEEPER_DATABASE_URL needs a role that has sweeper_daemon, to which sweeper install grants", "plan", "explain app.events 1", "forecast")
 	refused(t, with("SWEEPER_DATABASE_URL", auditor), exitSetup, "(SQLSTATE 42501); run GRANT sweeper_operator TO", "hold apply --subject u1 --reason r --actor a", "approve events --plan x --actor a --reason r")

@@ -30,6 +30,10 @@ func TestSweepAndApprove(t *testing.T) {
 		t.Errorf("another plan: %+v", got)
 	}
 
+	if got := s.try(t, []string{"approve", "events", "--plan", "abc", "--actor", "dpo", "--reason", "looked at"}); got.code != exitSetup ||
+		!strings.Contains(got.stderr, fmt.Sprintf(`no run of category "events" waits for approval of plan abc; plan %s waits, of %d rows (SQLSTATE 22023)`, hash, eventsDue)) {
+		t.Errorf("approval of another plan: %+v", got)
+	}
 	approve := []string{"approve", "events", "--plan", hash, "--actor", "dpo", "--reason", "looked at"}
 	if got := s.must(t, approve...); got != (outcome{0, "", "sweeper: approved: plan " + hash + " of category events, for 7 days\n"}) {
 		t.Errorf("approve: %+v", got)
