@@ -66,9 +66,9 @@ func TestApproveRefused(t *testing.T) {
 	s := installed(t, eventsDDL, eventsPolicy)
 	before := s.fingerprint(t)
 	for want, args := range map[string][]string{
-		`approve the run: approve_run: category "evnts" is not one of the policies`:                               {"evnts", "--plan", "x"},
-		`approve the run: approve_run: no run of category "events" waits for approval of plan x (SQLSTATE 22023)`: {"events", "--plan", "x"},
-		`approve the run: approve_run: plan_hash must not be empty (SQLSTATE 22023)`:                              {"events", "--plan", ""},
+		`approve the run: approve_run: category "evnts" is not one of the policies`: {"evnts", "--plan", "x"},
+		`approve the run: approve_run: no run of category "events" waits for approval of plan x; none has run yet, and none waits before a sweep has found more than its limits allow (SQLSTATE 22023)`: {"events", "--plan", "x"},
+		`approve the run: approve_run: plan_hash must not be empty (SQLSTATE 22023)`: {"events", "--plan", ""},
 	} {
 		args = append(append([]string{"approve"}, args...), "--actor", "a", "--reason", "r")
 		if got := s.try(t, args); got.code != exitSetup || got.stdout != "" || !strings.HasPrefix(got.stderr, "sweeper: "+want) || strings.Count(got.stderr, "\n") != 1 {
