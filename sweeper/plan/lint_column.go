@@ -98,15 +98,8 @@ var (
 // the type takes it is for the server to say.
 func (l *linter) value(key string, col catalog.Column, value any) {
 	l.timeless(key, col, value)
-	kind := ""
-	switch value.(type) {
-	case float64:
-		kind = "a number, of which 1.50 and 1.5 are the same"
-	case bool:
-		kind = "a boolean, of which True and true are the same"
-	}
-	if kind != "" && col.Category == "S" {
-		l.fail(key, "column %q of %s is %s, and this is %s; quote it, so that it is the text that is written", col.Name, l.table.Name, col.Type, kind)
+	if _, fraction := value.(float64); fraction && col.Category == "S" {
+		l.fail(key, "column %q of %s is %s, and this is a number, of which 1.50 and 1.5 are the same; quote it, so that it is the text that is written", col.Name, l.table.Name, col.Type)
 	}
 }
 
