@@ -140,13 +140,16 @@ func TestApproveRun(t *testing.T) {
 	operator := login(t, db, "op", "sweeper_operator")
 	exec(t, admin, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned)
 		values (gen_random_uuid(), gen_random_uuid(), 'people', 'awaiting_approval', 'manual', 'x', now(), '\x00', 'abc', 105)`)
+	exec(t, admin, `insert into sweeper.governed (category, relation, relation_name, mode, enabled, policy_sha256)
+		select 'animals', relation, relation_name, mode, enabled, policy_sha256 from sweeper.governed`)
 	for _, c := range []struct{ state, args, names string }{
 		{"22004", `null, 'abc', 'me', 'why'`, "category"},
 		{"22004", `'people', null, 'me', 'why'`, "plan_hash"},
 		{"22023", `'people', 'abc', ' ', 'why'`, "actor"},
 		{"22004", `'people', 'abc', 'me', null`, "reason"},
 		{"22023", `'person', 'abc', 'me', 'why'`, "people"},
-		{"22023", `'people', 'abd', 'me', 'why'`, "abd"},
+		{"22023", `'people', 'abd', 'me', 'why'`, "approval of plan abd; plan abc waits, of 105 rows"},
+		{"22023", `'animals', 'abc', 'me', 'why'`, "none has run yet"},
 	} {
 		if err := refused(t, operator, c.state, `select sweeper.approve_run(`+c.args+`)`); !strings.Contains(err.Message, c.names) {
 			t.Errorf("approve_run(%s): %q does not name %s", c.args, err.Message, c.names)
@@ -159,6 +162,11 @@ func TestApproveRun(t *testing.T) {
 	got := pgtest.QueryOne[string](t, admin, `select format('%s %s %s %s', max_rows, actor, login, expires_at - approved_at) from sweeper.approvals`)
 	if want := "116 me " + operator.Config().User + " 7 days"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	exec(t, admin, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, planned)
+		values (gen_random_uuid(), gen_random_uuid(), 'people', 'succeeded', 'manual', 'x', now(), '\x00', 'abc', 105)`)
+	if err := refused(t, operator, "22023", `select sweeper.approve_run('people', 'abd', 'me', 'why')`); !strings.Contains(err.Message, "the last one ended as succeeded, so that nothing waits") {
+		t.Errorf("%q", err.Message)
 	}
 }
 

@@ -92,13 +92,13 @@ func headless(ctx context.Context, conn *pgx.Conn) (purgelog.Verification, error
 // audit connects to read the purge log, for which a standby or a server that
 // writes no more WAL for us will do.
 func (c Config) audit(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pg.Connect(ctx, c.DatabaseURL.Reveal(), "sweeper audit")
+	conn, err := connect(ctx, c.DatabaseURL, "sweeper audit")
 	if err != nil {
 		return nil, err
 	}
 	s, err := inspect(ctx, conn)
 	if err == nil {
-		err = s.installed()
+		err = s.installed(roleAuditor)
 	}
 	if err != nil {
 		_ = conn.Close(ctx)

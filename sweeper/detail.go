@@ -64,6 +64,7 @@ type Estimate struct {
 	Seconds       float64
 	RowsPerSecond float64
 	Measured      bool // the rate is that of earlier runs on this database, else DefaultRate
+	Limited       bool // the rate is a limit of rows a second, as work without one would be faster
 }
 
 // DefaultRate is what a purge is taken to do where none has run yet, in rows
@@ -92,8 +93,9 @@ func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, a
 	if err != nil {
 		return nil, err
 	}
-	if cfg.RowsPerSecond > 0 {
-		rate = min(rate, float64(cfg.RowsPerSecond))
+	limited := false
+	if limit := float64(limitsOf(cfg, c).RowsPerSecond); limit > 0 && limit < rate {
+		rate, limited = limit, true
 	}
 	details := make([]Account, len(all))
 	for i, s := range all {
@@ -112,7 +114,7 @@ func detail(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, a
 		}
 		d.order()
 		d.Estimate = d.estimate(c, s)
-		d.Estimate.RowsPerSecond, d.Estimate.Measured = rate, measured
+		d.Estimate.RowsPerSecond, d.Estimate.Measured, d.Estimate.Limited = rate, measured, limited
 		d.Estimate.Seconds += float64(d.byRows(s)) / rate
 	}
 	return details, nil

@@ -154,7 +154,7 @@ func judgeSchema(l logFacts) string {
 	if l.Version == nil {
 		return "schema sweeper has no version; run: sweeper install"
 	}
-	if err := (server{schema: l.Version}).installed(); err != nil {
+	if err := (server{schema: l.Version}).installed(roleLogger); err != nil {
 		return err.Error()
 	}
 	return ""

@@ -67,7 +67,7 @@ type RowStory struct {
 // clock or as of asOf; and what the purge log says of it. table is schema.name,
 // key the text of the key column, or a JSON array of texts of several.
 func Explain(ctx context.Context, cfg Config, set policy.Set, table, key string, asOf time.Time) (*RowStory, error) {
-	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper explain", func(server) error { return nil })
+	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper explain", roleDaemon, func(server) error { return nil })
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package sweeper_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -174,6 +175,59 @@ func TestChildrenThatATriggerKeeps(t *testing.T) {
 				t.Errorf("%s of the 250 children of the parent that stays are as they were", got)
 			}
 		})
+	}
+}
+
+// TestChildrenThatComeBack has a trigger bring back afterwards what went along with
+// one parent, which has more than a batch takes: each of its batches does something,
+// and none comes nearer to the end. The run ends, and names it. A parent with as
+// many children that nobody brings back goes in as many batches.
+func TestChildrenThatComeBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ child, event, when, body string }{
+		"redact":  {"action: redact, columns: {mail: zero}", "update", "new.mail = ''", "update app.kids set mail = old.mail where id = old.id"},
+		"nullify": {"action: nullify", "update", "new.parent is null", "update app.kids set parent = old.parent where id = old.id"},
+		"delete":  {"action: delete", "delete", "true", "insert into app.kids values (old.id, old.parent, old.mail)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, dossiers+`create table app.kids (id int primary key, parent int, mail text, tag int); create index on app.kids (parent);
+				insert into app.kids select i, case when i > 1500 then 7 when i > 100 then 3 else 1 + i % 5 end, 'm' from generate_series(1, 1750) i;
+				create function app.back() returns trigger language plpgsql security definer as $$ begin if old.parent = 7 and `+c.when+` then `+c.body+`; end if; return null; end $$;
+				create trigger back after `+c.event+` on app.kids for each row execute function app.back()`,
+				deletesPeople+"      - {table: app.kids, match: {parent: id}, "+c.child+"}\n", "SWEEPER_BATCH_ROWS=100")
+			// The log has seen that more was written than the sweep says.
+			all, err := sweeper.Sweep(t.Context(), b.cfg, b.log, b.set, sweeper.SweepOptions{Actor: "test", Now: time.Now})
+			if err != nil && (name == "delete" || !errors.Is(err, sweeper.ErrMismatch)) || len(all) != 1 {
+				t.Fatalf("%+v, %v", all, err)
+			}
+			o := all[0]
+			if o.State != purge.Partial || o.Deleted != 19 || o.Remaining != 1 || !strings.Contains(o.StopReason, "comes back as fast as it goes") {
+				t.Errorf("%+v", o)
+			}
+			if got := b.text(t, `select count(*) filter (where parent = 7 and mail = 'm') || ' ' || count(*) filter (where parent = 3 and mail = 'm') from app.kids`); got != "250 0" {
+				t.Errorf("children that came back, and those of another parent that are as they were: %s", got)
+			}
+		})
+	}
+}
+
+// TestManyGrandchildren has few children and far more below them than a batch
+// takes, in partitions: what is left of the family is counted down to the lowest,
+// of which each batch takes some.
+func TestManyGrandchildren(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dossiers+`create table app.kids (id int, parent int, primary key (id, parent)) partition by hash (parent); create index on app.kids (parent);
+		create table app.kids_0 partition of app.kids for values with (modulus 2, remainder 0); create table app.kids_1 partition of app.kids for values with (modulus 2, remainder 1);
+		create table app.toys (id int primary key, kid int); create index on app.toys (kid);
+		insert into app.kids values (1, 7), (2, 7), (3, 8);
+		insert into app.toys select i, 1 + i % 2 from generate_series(1, 2000) i; insert into app.toys values (3000, 3)`,
+		deletesPeople+"      - {table: app.kids, match: {parent: id}, children: [{table: app.toys, match: {kid: id}}]}\n", "SWEEPER_BATCH_ROWS=100")
+	if o := b.sweep(t)["people"]; o.State != purge.Succeeded || o.Deleted != 20 || o.Children != 2004 {
+		t.Errorf("%+v", o)
+	}
+	if got := b.text(t, `select (select count(*) from app.kids) + (select count(*) from app.toys)`); got != "0" {
+		t.Errorf("%s rows stay", got)
 	}
 }
 

@@ -81,7 +81,7 @@ func fallingDue(ctx context.Context, conn *pgx.Conn, c *plan.Category, f plan.Fo
 // openToRead opens a connection of the purging role on which the server refuses
 // every change.
 func (cfg Config) openToRead(ctx context.Context, name string) (*pgx.Conn, error) {
-	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, name, func(server) error { return nil })
+	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, name, roleDaemon, func(server) error { return nil })
 	if err != nil {
 		return nil, err
 	}

@@ -203,6 +203,14 @@ func (h *Health) reloaded(err error) {
 	}
 }
 
+// outdated tells whether the policies on disk could not be used when they were
+// looked at last.
+func (h *Health) outdated() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reload != nil
+}
+
 // wrote notes whether what came through the slot could be written into the log.
 func (h *Health) wrote(err error) {
 	switch {

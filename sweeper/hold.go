@@ -34,15 +34,16 @@ type LegalHold struct {
 }
 
 // operate connects as whoever the environment names; what may be called is the
-// database's to decide. warn hears the server's warnings; nil does not.
-func (c Config) operate(ctx context.Context, name string, warn func(string)) (*pgx.Conn, error) {
-	conn, _, err := c.open(ctx, c.DatabaseURL, name, func(server) error { return nil }, pg.OnWarning(warn))
+// database's to decide. as is the role that would do, warn hears the server's
+// warnings; nil does not.
+func (c Config) operate(ctx context.Context, name, as string, warn func(string)) (*pgx.Conn, error) {
+	conn, _, err := c.open(ctx, c.DatabaseURL, name, as, func(server) error { return nil }, pg.OnWarning(warn))
 	return conn, err
 }
 
 // ApplyHold places a legal hold and returns its id.
 func ApplyHold(ctx context.Context, cfg Config, h Hold, warn func(string)) (id int64, err error) {
-	conn, err := cfg.operate(ctx, "sweeper hold", warn)
+	conn, err := cfg.operate(ctx, "sweeper hold", roleOperator, warn)
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +55,7 @@ func ApplyHold(ctx context.Context, cfg Config, h Hold, warn func(string)) (id i
 
 // ReleaseHold ends a legal hold.
 func ReleaseHold(ctx context.Context, cfg Config, id int64, reason, actor *string) error {
-	conn, err := cfg.operate(ctx, "sweeper hold", nil)
+	conn, err := cfg.operate(ctx, "sweeper hold", roleOperator, nil)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func ReleaseHold(ctx context.Context, cfg Config, id int64, reason, actor *strin
 
 // Holds lists the holds in force; with all, released and expired ones too.
 func Holds(ctx context.Context, cfg Config, all bool) ([]LegalHold, error) {
-	conn, err := cfg.operate(ctx, "sweeper hold", nil)
+	conn, err := cfg.operate(ctx, "sweeper hold", roleOperator, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func Holds(ctx context.Context, cfg Config, all bool) ([]LegalHold, error) {
 
 // Approve lets a run that waits for it go on.
 func Approve(ctx context.Context, cfg Config, category, hash string, actor, reason *string) error {
-	conn, err := cfg.operate(ctx, "sweeper approve", nil)
+	conn, err := cfg.operate(ctx, "sweeper approve", roleOperator, nil)
 	if err != nil {
 		return err
 	}

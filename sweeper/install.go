@@ -88,7 +88,7 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 	if err := set.Applicable(); err != nil {
 		return Installation{}, err
 	}
-	conn, err := pg.Connect(ctx, cfg.InstallURL.Reveal(), "sweeper install")
+	conn, err := connect(ctx, cfg.InstallURL, "sweeper install")
 	if err != nil {
 		return Installation{}, err
 	}
@@ -96,6 +96,9 @@ func Install(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, 
 	s, err := inspect(ctx, conn)
 	if err == nil {
 		err = s.fit()
+	}
+	if err == nil {
+		err = s.seen(roleOwner)
 	}
 	if err == nil {
 		err = s.notNewer()

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
@@ -19,6 +18,7 @@ type Preview struct {
 	Warnings []*policy.Error           // of what works, and works badly
 
 	Restricted map[string]purge.States // by category, of those that hide columns
+	Restraints map[string]Restraint    // by category
 }
 
 // Plan tells what a sweep would do, as of the database's clock or as of asOf
@@ -43,7 +43,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 	if err := narrow(p, m, SweepOptions{Category: only}); err != nil {
 		return nil, err
 	}
-	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Account{}, Restricted: map[string]purge.States{}}
+	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Account{}, Restricted: map[string]purge.States{}, Restraints: map[string]Restraint{}}
 	for _, c := range p.Categories() {
 		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
 		states, err := purge.Count(ctx, conn, c)
@@ -61,6 +61,9 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		if hidden.Disposition != "" {
 			preview.Restricted[c.Policy.Name] = hidden
 		}
+		if preview.Restraints[c.Policy.Name], err = restrain(ctx, conn, cfg, c, states); err != nil {
+			return nil, err
+		}
 		if preview.Details[c.Policy.Name], err = detail(ctx, conn, cfg, c, states); err != nil {
 			return nil, err
 		}
@@ -72,7 +75,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 // sweeper is installed in it, against its holds and the locks of former policies.
 // The warnings are of what works, and works badly.
 func Lint(ctx context.Context, cfg Config, set policy.Set) ([]*policy.Error, error) {
-	conn, err := pg.Connect(ctx, cfg.DatabaseURL.Reveal(), "sweeper lint")
+	conn, err := connect(ctx, cfg.DatabaseURL, "sweeper lint")
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,11 @@ func (d *daemon) reload(ctx context.Context, asked <-chan struct{}) error {
 		case err != nil:
 			d.log.ErrorContext(ctx, "policies not reloaded, the former ones stay in force", slog.Any(KeyErr, err))
 		default:
-			d.log.InfoContext(ctx, "policies reloaded", slog.Int("categories", len(d.policies().set.Categories)))
+			message := "policies reloaded"
+			if d.health.outdated() {
+				message += ": those on disk can be used again, and are in force"
+			}
+			d.log.InfoContext(ctx, message, slog.Int("categories", len(d.policies().set.Categories)))
 		}
 		d.outage.over(ctx, partPolicies)
 		d.health.reloaded(err)

@@ -307,8 +307,10 @@ func TestReload(t *testing.T) {
 
 	// As Kubernetes swaps a ConfigMap: the folder behind a link is another one.
 	ask(strings.ReplaceAll(fiveYear, "P5Y}", "P4Y}, schedule: {every: 2h}"))
-	pgtest.Eventually(t, "the good set is taken", said("policies reloaded", 1))
+	pgtest.Eventually(t, "the good set is taken", said("policies reloaded: those on disk can be used again, and are in force", 1))
 	b.until(t, "its schedule is stored", `select count(*) = 1 from sweeper.schedules where expression = 'every 2h0m0s' and next_due > now()`)
+	d.reload <- struct{}{}
+	pgtest.Eventually(t, "a good set that follows a good one is nothing new", said(`"policies reloaded"`, 1))
 	b.due(t, "true")
 	b.until(t, "it runs", `select count(*) = 2 from sweeper.runs`)
 	if got := b.text(t, `select count(distinct policy_sha256) || ' ' || (select count(*) from sweeper.policy_versions) from sweeper.runs`); got != "2 2" {

@@ -35,22 +35,27 @@ type server struct {
 	superuser  bool
 	replicates bool
 	stats      bool // sees the statistics of all sessions
-	schema     *int // installed version; nil: not installed
+	hidden     bool // schema sweeper is there, and this role may not use it
+	schema     *int // installed version; nil: not installed, or hidden
 }
 
 func inspect(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	var table *string
+	var found, usable bool
 	err := conn.QueryRow(ctx, `
 		select current_setting('server_version_num')::int / 10000, current_database(), current_user::text,
 		       pg_encoding_to_char(d.encoding), current_setting('wal_level'), pg_is_in_recovery(),
-		       r.rolsuper, r.rolreplication or r.rolsuper, pg_has_role('pg_read_all_stats', 'usage'), to_regclass('sweeper.schema_version')::text
-		  from pg_database d, pg_roles r where d.datname = current_database() and r.rolname = current_user`).
-		Scan(&s.version, &s.database, &s.user, &s.encoding, &s.walLevel, &s.standby, &s.superuser, &s.replicates, &s.stats, &table)
+		       r.rolsuper, r.rolreplication or r.rolsuper, pg_has_role('pg_read_all_stats', 'usage'),
+		       v.oid is not null, coalesce(has_schema_privilege(v.relnamespace, 'usage') and has_table_privilege(v.oid, 'select'), false)
+		  from pg_database d, pg_roles r
+		  left join (select c.oid, c.relnamespace from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		              where n.nspname = 'sweeper' and c.relname = 'schema_version') v on true
+		 where d.datname = current_database() and r.rolname = current_user`).
+		Scan(&s.version, &s.database, &s.user, &s.encoding, &s.walLevel, &s.standby, &s.superuser, &s.replicates, &s.stats, &found, &usable)
 	if err != nil {
 		return s, pg.Wrap("look at the server", err)
 	}
-	if table == nil {
+	if s.hidden = found && !usable; !usable {
 		return s, nil
 	}
 	err = conn.QueryRow(ctx, `select max(version) from sweeper.schema_version`).Scan(&s.schema)
@@ -72,11 +77,36 @@ func (s server) fit() error {
 	return nil
 }
 
-// installed refuses a schema that is missing, older or newer.
-func (s server) installed() error {
+// The roles that install makes, by what a connection is for.
+const (
+	roleOwner    = "sweeper_owner"    // owns the schema
+	roleDaemon   = "sweeper_daemon"   // purges, and reads what it would purge
+	roleLogger   = "sweeper_logger"   // appends the log
+	roleOperator = "sweeper_operator" // calls the functions
+	roleAuditor  = "sweeper_auditor"  // reads
+)
+
+// seen refuses a schema that is there for others alone. as is the role whose
+// privileges would do.
+func (s server) seen(as string) error {
+	if !s.hidden {
+		return nil
+	}
+	return &SetupError{
+		fmt.Sprintf("role %q may not use schema sweeper of database %q", s.user, s.database),
+		fmt.Sprintf("run GRANT %s TO %s; or connect as a role that has it", as, pgx.Identifier{s.user}.Sanitize()),
+	}
+}
+
+// installed refuses a schema that is missing, hidden, older or newer. as is the
+// role whose privileges the connection needs.
+func (s server) installed(as string) error {
+	if err := s.seen(as); err != nil {
+		return err
+	}
 	switch {
 	case s.schema == nil:
-		return &SetupError{fmt.Sprintf("sweeper is not installed in database %q, or role %q may not see it", s.database, s.user), "run: sweeper install"}
+		return &SetupError{fmt.Sprintf("sweeper is not installed in database %q", s.database), "run: sweeper install"}
 	case *s.schema < SchemaVersion:
 		return &SetupError{fmt.Sprintf("schema sweeper has version %d and this binary needs %d", *s.schema, SchemaVersion), "run: sweeper install"}
 	}
@@ -92,7 +122,7 @@ func (s server) notNewer() error {
 
 // purger connects as the purging role and refuses what must not purge.
 func (c Config) purger(ctx context.Context, i instance) (*pgx.Conn, server, error) {
-	return c.open(ctx, c.DatabaseURL, i.purger(), func(s server) error {
+	return c.open(ctx, c.DatabaseURL, i.purger(), roleDaemon, func(s server) error {
 		if s.superuser && !c.AllowSuperuser {
 			return &SetupError{
 				fmt.Sprintf("role %q is a superuser, whom no privilege keeps from purging the wrong table or writing the purge log", s.user),
@@ -111,7 +141,7 @@ func (c Config) purger(ctx context.Context, i instance) (*pgx.Conn, server, erro
 
 // logger connects as the logging role and refuses one that may not replicate.
 func (c Config) logger(ctx context.Context, i instance) (*pgx.Conn, server, error) {
-	return c.open(ctx, c.ReplicationURL, i.logger(), func(s server) error {
+	return c.open(ctx, c.ReplicationURL, i.logger(), roleLogger, func(s server) error {
 		if !s.replicates {
 			return &SetupError{
 				fmt.Sprintf("role %q may not replicate", s.user),
@@ -122,14 +152,36 @@ func (c Config) logger(ctx context.Context, i instance) (*pgx.Conn, server, erro
 	})
 }
 
-// open connects and checks server, role and schema, in that order.
-func (c Config) open(ctx context.Context, url URL, name string, role func(server) error, with ...pg.Option) (*pgx.Conn, server, error) {
+// connect is pg.Connect for verbs: a role that an install would make and none has
+// made, or that is not made to log in, is a server that is not set up for us, and
+// no password that is wrong.
+func connect(ctx context.Context, url URL, name string, with ...pg.Option) (*pgx.Conn, error) {
 	conn, err := pg.Connect(ctx, url.Reveal(), name, with...)
+	if !pg.NoRole(err) {
+		return conn, err
+	}
+	cfg, bad := pg.Config(url.Reveal(), name)
+	if bad != nil {
+		return nil, err
+	}
+	switch cfg.User {
+	case roleDaemon, roleLogger:
+		return nil, &SetupError{err.Error(), "run sweeper install first, as a role that may create roles (SWEEPER_INSTALL_URL): it makes this one"}
+	case roleOwner, roleOperator, roleAuditor: // there or not
+		return nil, &SetupError{err.Error(), fmt.Sprintf("sweeper install makes it without a login: run GRANT %s TO a role that may log in, and connect as that one", cfg.User)}
+	}
+	return nil, err
+}
+
+// open connects and checks server, role and schema, in that order. as is the role
+// of sweeper whose privileges the connection needs.
+func (c Config) open(ctx context.Context, url URL, name, as string, role func(server) error, with ...pg.Option) (*pgx.Conn, server, error) {
+	conn, err := connect(ctx, url, name, with...)
 	if err != nil {
 		return nil, server{}, err
 	}
 	s, err := inspect(ctx, conn)
-	for _, check := range []func() error{s.fit, func() error { return role(s) }, s.installed} {
+	for _, check := range []func() error{s.fit, func() error { return s.seen(as) }, func() error { return role(s) }, func() error { return s.installed(as) }} {
 		if err == nil {
 			err = check()
 		}

@@ -53,7 +53,7 @@ type LogStatus struct {
 
 // Status tells how categories and log stand. now is by this machine's clock.
 func Status(ctx context.Context, cfg Config, now time.Time) ([]CategoryStatus, LogStatus, error) {
-	conn, err := cfg.operate(ctx, "sweeper status", nil)
+	conn, err := cfg.operate(ctx, "sweeper status", roleAuditor, nil)
 	if err != nil {
 		return nil, LogStatus{}, err
 	}

@@ -20,12 +20,15 @@ import (
 // the others lose what they may do. Roles stay while another database of the
 // server still uses them. It returns what was removed, in words.
 func Uninstall(ctx context.Context, cfg Config, keepLog bool) ([]string, error) {
-	conn, err := pg.Connect(ctx, cfg.InstallURL.Reveal(), "sweeper uninstall")
+	conn, err := connect(ctx, cfg.InstallURL, "sweeper uninstall")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	s, err := inspect(ctx, conn)
+	if err == nil {
+		err = s.seen(roleOwner)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,7 @@ var sentinels = []struct {
 	{purgelog.ErrForeign, exitSetup},
 	{purgelog.ErrKey, exitSetup},
 	{purgelog.ErrHMACKey, exitSetup},
+	{purgelog.ErrFolder, exitSetup},
 	{wal.ErrSlotMissing, exitSetup},
 	{wal.ErrPublicationMissing, exitSetup},
 	{wal.ErrNotReplication, exitSetup},

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestHealth(t *testing.T) {
 	if got := s.try(t, []string{"health"}, addr); got.code != exitUnreachable || !strings.HasPrefix(got.stderr, "sweeper: no daemon answers at http://127.0.0.1:") || !strings.Contains(got.stderr, "connection refused") {
 		t.Errorf("without a daemon: %+v", got)
 	}
-	s.process(t, []string{"run"}, addr)
+	p := s.process(t, []string{"run"}, addr)
 	pgtest.Eventually(t, "the daemon is well", func() bool { return s.try(t, []string{"health"}, addr).code == exitDone })
 	want := "[+]database ok\n[+]schema ok\n[+]clock ok\n[+]slot ok\n[+]publications ok\n[+]log ok\n[+]chain ok\n[+]mismatches ok\n[+]policies ok\nreadyz check passed\n"
 	if got := s.try(t, []string{"health"}, addr); got.stdout != want || got.stderr != "" {
@@ -44,6 +45,28 @@ func TestHealth(t *testing.T) {
 	if got := other.try(t, []string{"status"}, addr); !strings.Contains(got.stderr, "sweeper: daemon: none for this log answers on this machine") {
 		t.Errorf("status of another database: %+v", got)
 	}
+
+	// Policies that cannot be used stop nothing, and are not kept quiet.
+	policies := func(text string) {
+		if err := os.WriteFile(s.policies, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policies(strings.Replace(eventsPolicy, "P30D", "soon", 1))
+	pgtest.Eventually(t, "the policies are refused", func() bool {
+		got = s.try(t, []string{"status"}, addr)
+		return !strings.Contains(got.stderr, "sweeper: daemon: healthy\n")
+	})
+	if want := "sweeper: daemon: purging may go on, and not all is well: policies failed: those in force are older than those on disk, which cannot be used: " + s.policies + ":8:21: "; got.code != exitDone || !strings.Contains(got.stderr, want) {
+		t.Errorf("status with broken policies: %+v", got)
+	}
+	policies(eventsPolicy)
+	pgtest.Eventually(t, "the policies are good again", func() bool {
+		return strings.Contains(s.try(t, []string{"status"}, addr).stderr, "sweeper: daemon: healthy\n")
+	})
+	pgtest.Eventually(t, "it is said", func() bool {
+		return strings.Contains(p.said(), "policies reloaded: those on disk can be used again, and are in force")
+	})
 
 	s.db.Exec(t, `drop publication sweeper_stamp`)
 	pgtest.Eventually(t, "the daemon is ill", func() bool { return s.try(t, []string{"health"}, addr).code == exitFailed })

@@ -179,7 +179,9 @@ func auditLog(t *testing.T, policy string) {
 	if rows := objects(t, want(exitDone, "", "log", "export", dump, "-o", "json")); rows[0]["checkpoints"] != 4.0 || rows[0]["row_commitments"] == 0.0 {
 		t.Errorf("exported %v", rows)
 	}
-	want(exitFailed, "not empty", "log", "export", dump)
+	want(exitSetup, "export into "+dump+": it is not empty; name a new folder or an empty one, where this user may write\n", "log", "export", dump)
+	want(exitSetup, "no such file or directory; name a new folder", "log", "export", filepath.Join(dir, "no", "such", "folder"))
+	want(exitSetup, "not a directory; name a new folder", "log", "export", olderFile)
 	whole := objects(t, want(exitDone, "", "log", "verify", "--offline", dump, "--key", public, "-o", "json"))[0]
 	if whole["whole"] != true || whole["signed"] != 2.0 || whole["covered"] != whole["entries"] {
 		t.Errorf("the export: %v", whole)
@@ -191,6 +193,14 @@ func auditLog(t *testing.T, policy string) {
 	}
 	want(exitIntegrity, "does not belong", "log", "verify", "--offline", dump)
 	want(exitSetup, "no such file", "log", "verify", "--offline", filepath.Join(dir, "absent"))
+	// Something else than an export or a proof says nothing of any log.
+	want(exitSetup, "has no file of an export in it", "log", "verify", "--offline", t.TempDir())
+	want(exitSetup, "has no file of an export in it", "log", "verify", "--offline", dir)
+	want(exitSetup, "is no proof", "log", "verify", "--offline", olderFile)
+	if err := os.Remove(filepath.Join(dump, proof.ManifestFile)); err != nil {
+		t.Fatal(err)
+	}
+	want(exitIntegrity, proof.ManifestFile, "log", "verify", "--offline", dump)
 
 	// Broken.
 	s.db.Exec(t, `do $$ declare p regclass; begin for p in select inhrelid from pg_inherits where inhparent = 'sweeper.purge_log'::regclass loop

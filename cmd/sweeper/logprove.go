@@ -27,7 +27,7 @@ and entries.json to read. It copies the log as it stands, whole or not.`,
 		if err != nil {
 			return err
 		}
-		display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
+		display := a.progress("entries")
 		out, err := sweeper.ExportLog(cmd.Context(), cfg, args[0], func(done, total int64) { display.Update(done, total, "export") })
 		display.Done()
 		if err != nil {
@@ -91,7 +91,7 @@ purge of it, or the row is there again; 3 the log is broken; 6 that cannot be de
 }
 
 func (a *app) prove(cmd *cobra.Command, cfg sweeper.Config, w sweeper.Proving) error {
-	display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
+	display := a.progress("entries")
 	w.Progress = func(done, total int64) { display.Update(done, total, "prove") }
 	p, err := sweeper.Prove(cmd.Context(), cfg, w)
 	display.Done()

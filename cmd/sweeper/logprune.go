@@ -50,7 +50,7 @@ continue what is anchored; 6 an anchor cannot be reached.`,
 		if len(r.Actor) > mostWords || len(r.Reason) > mostWords {
 			return usage(errors.New("--actor and --reason have at most 1024 bytes each"))
 		}
-		display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
+		display := a.progress("entries")
 		r.Progress = func(done, total int64) { display.Update(done, total, "verify") }
 		r.Now = a.now
 		r.Waiting = func() {

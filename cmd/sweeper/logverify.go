@@ -81,8 +81,8 @@ then, checkpoints count only with its signature.
 With --since-checkpoint it also tells whether the log, or the export, continues the one
 that an older checkpoint spoke of: a note that somebody kept.
 
-Exit codes: 0 whole, 3 not, 6 that cannot be decided, such as when an anchor cannot be
-reached.`,
+Exit codes: 0 whole, 2 there is no such export, proof or entry, 3 not whole, 6 that
+cannot be decided, such as when an anchor cannot be reached.`,
 		Example: `  sweeper log verify --from 120000
   sweeper log verify --offline export-2026 --key example.org/log+1a2b3c4d+AWq…
   sweeper log verify --offline proof.json --key example.org/log+1a2b3c4d+AWq…`,
@@ -159,7 +159,7 @@ func (a *app) verifyLog(cmd *cobra.Command, f verifyFlags, older *proof.Checkpoi
 	if err != nil {
 		return err
 	}
-	display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
+	display := a.progress("entries")
 	v, err := sweeper.VerifyLog(cmd.Context(), cfg, sweeper.LogCheck{From: f.from, Older: older, Progress: func(done, total int64) { display.Update(done, total, "verify") }})
 	display.Done()
 	if err != nil {
@@ -235,6 +235,9 @@ func (a *app) verifyOffline(f verifyFlags, keys []note.Verifier, older *proof.Ch
 		return a.verifyProof(f, keys, older)
 	}
 	r, err := proof.VerifyExport(os.DirFS(f.offline), proof.Offline{Keys: keys, Older: older})
+	if errors.Is(err, proof.ErrNoExport) {
+		return usage(fmt.Errorf("--offline %s has no file of an export in it; name the folder that log export wrote", f.offline))
+	}
 	if err != nil {
 		return &exitError{exitUnreachable, fmt.Errorf("cannot decide whether the export is whole: %w", err)}
 	}
@@ -263,6 +266,9 @@ func (a *app) verifyProof(f verifyFlags, keys []note.Verifier, older *proof.Chec
 	}
 	defer func() { _ = file.Close() }()
 	d, err := proof.ReadDocument(file)
+	if errors.Is(err, proof.ErrNoDocument) {
+		return usage(fmt.Errorf("--offline %s is no proof; name a file that log prove wrote, or the folder of an export", f.offline))
+	}
 	if err != nil {
 		return &exitError{exitIntegrity, err}
 	}

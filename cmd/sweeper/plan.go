@@ -44,7 +44,11 @@ type planRow struct {
 	WALBytes           int64                 `json:"wal_bytes" table:"-"`       // estimated
 	Seconds            float64               `json:"seconds" table:"-"`         // estimated
 	RowsPerSecond      float64               `json:"rows_per_second" table:"-"` // that seconds counts with
-	RateFrom           string                `json:"rate_from" table:"-"`       // runs, default
+	RateFrom           string                `json:"rate_from" table:"-"`       // runs, default, limit
+	Mode               string                `json:"mode" table:"-"`
+	Paused             *string               `json:"paused" table:"-"`          // by whom, and since when; NULL: it is not
+	AwaitsApproval     *string               `json:"awaits_approval" table:"-"` // why a run would; NULL: it would not
+	Limits             sweeper.Limits        `json:"limits" table:"-"`
 }
 
 // planFlags are what the command line says.
@@ -63,7 +67,9 @@ for each category, relation and disposition. It changes nothing.
 Numbers are as of the database's clock, or of --as-of; a date there means its start.
 Of large tables the number of scheduled rows is an estimate (scheduled_estimated in JSON).
 plan_hash is what an approval is bound to. JSON and CSV also name the holds, foreign keys,
-children and partitions behind the numbers, and estimate time and write-ahead log.`,
+children and partitions behind the numbers, estimate time and write-ahead log, and tell
+of what keeps a run from beginning (a pause, an approval that it would wait for) and of
+the limits that it keeps to.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&flags.category, "category", "", "this category alone")
@@ -82,7 +88,7 @@ children and partitions behind the numbers, and estimate time and write-ahead lo
 			return err
 		}
 		if *output == formatTable {
-			a.tellPlan(preview)
+			return a.tellPlan(preview, cfg)
 		}
 		return nil
 	}
@@ -122,16 +128,33 @@ func planRows(p *sweeper.Preview, cfg sweeper.Config) []planRow {
 			if d.WalkWhy != "" {
 				r.WalkReason = &d.WalkWhy
 			}
-			if d.Estimate.Measured {
+			switch {
+			case d.Estimate.Limited:
+				r.RateFrom = "limit"
+			case d.Estimate.Measured:
 				r.RateFrom = "runs"
 			}
+			r.restrain(c, p.Restraints[c.Policy.Name])
 			rows = append(rows, r)
 		}
 		if s, ok := p.Restricted[c.Policy.Name]; ok {
-			rows = append(rows, restrictedRow(c, s))
+			r := restrictedRow(c, s)
+			r.restrain(c, sweeper.Restraint{}) // a view knows of none
+			rows = append(rows, r)
 		}
 	}
 	return rows
+}
+
+// restrain adds what runs of the category keep to.
+func (r *planRow) restrain(c *plan.Category, by sweeper.Restraint) {
+	r.Mode, r.Limits = c.Policy.Mode, by.Limits
+	if by.Paused != "" {
+		r.Paused = &by.Paused
+	}
+	if by.Approval != "" {
+		r.AwaitsApproval = &by.Approval
+	}
 }
 
 // restrictedRow has the rows that a view hides columns of. Nothing is done to
@@ -183,14 +206,28 @@ func coverage(c *plan.Category) string {
 }
 
 // tellPlan adds to the table what people ask next.
-func (a *app) tellPlan(p *sweeper.Preview) {
+func (a *app) tellPlan(p *sweeper.Preview, cfg sweeper.Config) error {
 	a.say("as of %s", shown(p.Plan.AsOf))
+	if cfg.Window != "" {
+		closed, err := cfg.ClosedUntil(a.now())
+		if err != nil {
+			return err
+		}
+		text := "which is open now"
+		if !closed.IsZero() {
+			text = "which opens at " + shown(closed)
+		}
+		a.say("runs by schedule begin in SWEEPER_WINDOW alone, %s %s, %s", cfg.Window, cfg.Timezone, text)
+	}
 	for _, c := range p.Plan.Categories() {
 		for i, s := range p.States[c.Policy.Name] {
 			a.say("%s: %s takes what started up to %s (%s)", c.Policy.Name, s.Disposition, shown(s.Cutoff), period(c.Policy, s))
 			for _, line := range details(s, p.Details[c.Policy.Name][i]) {
 				a.say("%s: %s: %s", c.Policy.Name, s.Disposition, line)
 			}
+		}
+		for _, line := range restraints(c.Policy, p.Restraints[c.Policy.Name]) {
+			a.say("%s: %s", c.Policy.Name, line)
 		}
 		if !c.Covered {
 			a.say("%s: awaiting coverage, so nothing goes yet; the owner of %s runs: %s", c.Policy.Name, c.Table.Name, c.Publish)
@@ -199,6 +236,7 @@ func (a *app) tellPlan(p *sweeper.Preview) {
 	for _, w := range p.Warnings {
 		a.say("warning: %s", w.Reason)
 	}
+	return nil
 }
 
 // period is the retention that a disposition counts.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,8 @@ func TestPlan(t *testing.T) {
 	got := s.must(t, "plan", "-o", "json")
 	rows := objects(t, got)
 	want := "category relation disposition due held blocked not_started future scheduled partitions children batches walk coverage plan_hash " +
-		"scheduled_estimated held_by blocked_by child_tables dropped_partitions kept_partitions walk_reason wal_bytes seconds rows_per_second rate_from"
+		"scheduled_estimated held_by blocked_by child_tables dropped_partitions kept_partitions walk_reason wal_bytes seconds rows_per_second rate_from " +
+		"mode paused awaits_approval limits"
 	if got.stderr != "" || len(rows) != 1 || keys(rows[0]) != fields(want) {
 		t.Fatalf("%+v", got)
 	}
@@ -38,6 +41,8 @@ func TestPlan(t *testing.T) {
 		"scheduled_estimated": false, "held_by": []any{map[string]any{"hold_id": 1.0, "rows": held}}, "blocked_by": []any{}, "child_tables": []any{},
 		"dropped_partitions": []any{}, "kept_partitions": []any{}, "walk_reason": `start: index "events_at_idx" is in the order of "at"`,
 		"seconds": 0.006, "rows_per_second": 50000.0, "rate_from": "default",
+		"mode": "enforce", "paused": nil, "awaits_approval": "278 of 1002 rows would go, more than max_share 0.2 allows",
+		"limits": map[string]any{"rows_per_second": 0.0, "max_rows_per_run": 0.0, "max_share": 0.2, "max_dead_share": 0.0, "window": ""},
 	}
 	if diff := cmp.Diff(wantRow, rows[0]); diff != "" {
 		t.Error(diff)
@@ -101,6 +106,65 @@ func TestPlanOfRestricted(t *testing.T) {
 	if diff := cmp.Diff(before, s.fingerprint(t)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestPlanRestraints has everything that keeps a run from beginning or slows it:
+// the plan tells of each, and of none that is not there.
+func TestPlanRestraints(t *testing.T) {
+	t.Parallel()
+	limited := strings.Replace(eventsPolicy, "    delete:", "    limits: {rows_per_second: 50, max_rows_per_run: 100, max_dead_share: 0.25}\n    delete:", 1)
+	s := installed(t, eventsDDL, limited)
+	plan := func(want map[string]any, words []string, extra ...string) {
+		t.Helper()
+		row := objects(t, s.try(t, []string{"plan", "-o", "json"}, extra...))[0]
+		for key, value := range want {
+			if diff := cmp.Diff(value, row[key]); diff != "" {
+				t.Errorf("%s: %s", key, diff)
+			}
+		}
+		people := s.try(t, []string{"plan"}, extra...).stderr
+		for _, word := range []string{"paused", "approval", "SWEEPER_WINDOW", "limits:", "observe"} {
+			told := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, word) })
+			if strings.Contains(people, word) != told {
+				t.Errorf("%q is told of: %v, want %v\n%s", word, !told, told, people)
+			}
+		}
+		for _, w := range words {
+			if !strings.Contains(people, "sweeper: "+w) {
+				t.Errorf("%q is missing:\n%s", w, people)
+			}
+		}
+	}
+	waits := fmt.Sprintf("%d of 1000 rows would go, more than max_share 0.2 allows", eventsDue)
+	limits := func(rate float64, window string) map[string]any {
+		return map[string]any{"rows_per_second": rate, "max_rows_per_run": 100.0, "max_share": 0.2, "max_dead_share": 0.25, "window": window}
+	}
+	plan(map[string]any{"limits": limits(50, ""), "rows_per_second": 50.0, "rate_from": "limit", "seconds": float64(eventsDue) / 50, "paused": nil, "awaits_approval": waits},
+		[]string{
+			"events: a run would wait for approval: " + waits + "\n",
+			"events: limits: 50 rows a second, 100 rows a run, a pause while more than 0.25 of the rows are dead\n",
+			"events: delete: about 5.6s and ",
+		}, "SWEEPER_ROWS_PER_SECOND=400")
+	// The smaller rate counts; the window is told with its zone.
+	now := time.Now().UTC()
+	closed := now.Add(2*time.Hour).Format("15:00") + "-" + now.Add(3*time.Hour).Format("15:00")
+	s.db.Exec(t, `select sweeper.set_paused('events', true, 'jane', 'month-end')`)
+	plan(map[string]any{"limits": limits(20, closed), "rows_per_second": 20.0, "awaits_approval": nil},
+		[]string{
+			"runs by schedule begin in SWEEPER_WINDOW alone, " + closed + " UTC, which opens at " + now.Add(2*time.Hour).Format("2006-01-02 15:00:00 UTC"),
+			"events: paused by jane since " + now.Format("2006-01-02T"), "events: limits: 20 rows a second, ",
+		}, "SWEEPER_ROWS_PER_SECOND=20", "SWEEPER_WINDOW="+closed, "SWEEPER_APPROVE=auto")
+	s.db.Exec(t, `select sweeper.set_paused('events', false, 'jane', 'done')`)
+	// What was approved waits no longer, and what only observes never does.
+	waiting := objects(t, s.try(t, []string{"sweep", "-o", "json"}))
+	if waiting[0]["state"] != "awaiting_approval" {
+		t.Fatalf("%v", waiting)
+	}
+	hash := objects(t, s.must(t, "plan", "-o", "json"))[0]["plan_hash"].(string)
+	s.must(t, "approve", "events", "--plan", hash, "--actor", "a", "--reason", "r")
+	plan(map[string]any{"awaits_approval": nil, "paused": nil, "mode": "enforce"}, []string{"events: limits: "})
+	s.env = append([]string{"SWEEPER_POLICIES=" + policyFile(t, eventsPolicy+"    mode: observe\n")}, s.env...)
+	plan(map[string]any{"awaits_approval": nil, "mode": "observe"}, []string{"events: mode is observe, so nothing goes\n"})
 }
 
 func TestPlanStatements(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper"
+	"github.com/pgsweeper/sweeper/sweeper/policy"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -39,10 +40,42 @@ func details(s purge.States, d sweeper.Account) []string {
 	}
 	if s.Due > 0 {
 		rate := "no run of this database tells how fast it is"
-		if d.Estimate.Measured {
+		switch {
+		case d.Estimate.Limited:
+			rate = "as fast as the limits of rows a second allow"
+		case d.Estimate.Measured:
 			rate = "as fast as the last runs"
 		}
 		add("about %s and %s of write-ahead log, at %.0f rows/s (%s)", duration(d.Estimate.Seconds), size(d.Estimate.WALBytes), d.Estimate.RowsPerSecond, rate)
+	}
+	return lines
+}
+
+// restraints are the lines about what keeps runs of a category from beginning,
+// and about the limits that they keep to.
+func restraints(c policy.Category, r sweeper.Restraint) []string {
+	var lines []string
+	if c.Mode == "observe" {
+		lines = append(lines, "mode is observe, so nothing goes")
+	}
+	if r.Paused != "" {
+		lines = append(lines, "paused "+r.Paused+", so nothing goes before that is ended with sweeper.set_paused")
+	}
+	if r.Approval != "" {
+		lines = append(lines, "a run would wait for approval: "+r.Approval)
+	}
+	var limits []string
+	if n := r.Limits.RowsPerSecond; n > 0 {
+		limits = append(limits, fmt.Sprintf("%d rows a second", n))
+	}
+	if n := r.Limits.MaxRowsPerRun; n > 0 {
+		limits = append(limits, fmt.Sprintf("%d rows a run", n))
+	}
+	if share := r.Limits.MaxDeadShare; share > 0 {
+		limits = append(limits, fmt.Sprintf("a pause while more than %g of the rows are dead", share))
+	}
+	if len(limits) > 0 {
+		lines = append(lines, "limits: "+strings.Join(limits, ", "))
 	}
 	return lines
 }

@@ -21,19 +21,25 @@ type progress interface {
 	Done()
 }
 
-// newProgress shows rows on w: a bar if it is a terminal, else lines, at most
-// one a second and the last.
-func newProgress(w io.Writer, terminal bool, now func() time.Time) progress {
+// newProgress shows things of a kind, such as rows, on w: a bar if it is a
+// terminal, else lines, at most one a second and the last.
+func newProgress(w io.Writer, kind string, terminal bool, now func() time.Time) progress {
 	if terminal {
-		return &bar{w: w, now: now}
+		return &bar{w: w, kind: kind, now: now}
 	}
-	return &lines{w: w, now: now}
+	return &lines{w: w, kind: kind, now: now}
+}
+
+// progress is newProgress on stderr.
+func (a *app) progress(kind string) progress {
+	return newProgress(a.stderr, kind, isTerminal(a.stderr), a.now)
 }
 
 // lines is progress for logs and pipes.
 type lines struct {
 	mu      sync.Mutex
 	w       io.Writer
+	kind    string // what is counted
 	now     func() time.Time
 	printed time.Time // of the last line
 	pending string    // the last state, while it is not printed
@@ -49,9 +55,9 @@ func (l *lines) Update(done, total int64, note string) {
 	if l.done {
 		return
 	}
-	l.pending = fmt.Sprintf("%d rows", done)
+	l.pending = fmt.Sprintf("%d %s", done, l.kind)
 	if total > 0 {
-		l.pending = fmt.Sprintf("%d of %d rows (%d %%)", done, total, percent(done, total))
+		l.pending = fmt.Sprintf("%d of %d %s (%d %%)", done, total, l.kind, percent(done, total))
 	}
 	if note != "" {
 		l.pending = sweeper.Printable(note) + ": " + l.pending
@@ -86,14 +92,15 @@ func percent(done, total int64) int64 {
 
 // bar is progress for people.
 type bar struct {
-	mu          sync.Mutex
-	w           io.Writer
-	now         func() time.Time
-	bar         *progressbar.ProgressBar
-	drawn       time.Time // when the bar was last drawn
-	rows, total int64     // the last state
-	note        string
-	done        bool
+	mu           sync.Mutex
+	w            io.Writer
+	kind         string // what is counted
+	now          func() time.Time
+	bar          *progressbar.ProgressBar
+	drawn        time.Time // when the bar was last drawn
+	count, total int64     // the last state
+	note         string
+	done         bool
 }
 
 // redrawEvery is the shortest time between two drawings of a bar. The library
@@ -107,7 +114,7 @@ func (b *bar) Update(done, total int64, note string) {
 		return
 	}
 	b.fit(done, total)
-	b.rows, b.note = done, sweeper.Printable(note)
+	b.count, b.note = done, sweeper.Printable(note)
 	if now := b.now(); now.Sub(b.drawn) >= redrawEvery {
 		b.drawn = now
 		b.draw()
@@ -137,14 +144,14 @@ func (b *bar) fit(done, total int64) {
 		b.bar.ChangeMax64(total)
 	case b.bar != nil:
 		b.end()
-		b.bar = newBar(b.w, total)
+		b.bar = newBar(b.w, b.kind, total)
 	default:
-		b.bar = newBar(b.w, total)
+		b.bar = newBar(b.w, b.kind, total)
 	}
 	b.total = total
 }
 
-func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
+func newBar(w io.Writer, kind string, total int64) *progressbar.ProgressBar {
 	if total <= 0 {
 		total = -1 // a spinner
 	}
@@ -153,7 +160,7 @@ func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("rows"),
+		progressbar.OptionSetItsString(kind),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(true),
 		// Without an interval the spinner needs no goroutine of its own, which
@@ -165,7 +172,7 @@ func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 // draw shows the state. Where that fails, whoever reads stderr has gone.
 func (b *bar) draw() {
 	b.bar.Describe(b.note)
-	_ = b.bar.Set64(b.rows)
+	_ = b.bar.Set64(b.count)
 }
 
 // end leaves the bar with the last state and begins a new line.

@@ -14,7 +14,7 @@ func TestProgressLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	clock := time.Unix(0, 0)
-	p := newProgress(&out, false, func() time.Time { return clock })
+	p := newProgress(&out, "rows", false, func() time.Time { return clock })
 	for i := range int64(7) {
 		p.Update(i*100, 700, "sweep \x1b[2J")
 		clock = clock.Add(400 * time.Millisecond)
@@ -36,16 +36,25 @@ last: 699 of 700 rows (99 %)
 func TestProgressLinesWithoutTotal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	p := newProgress(&out, false, time.Now)
+	p := newProgress(&out, "rows", false, time.Now)
 	p.Done()
 	if out.Len() > 0 {
 		t.Errorf("nothing was done: %q", out.String())
 	}
-	p = newProgress(&out, false, time.Now)
+	p = newProgress(&out, "rows", false, time.Now)
 	p.Update(5, 0, "")
 	p.Done()
 	if out.String() != "5 rows\n" {
 		t.Errorf("%q", out.String())
+	}
+	for _, terminal := range []bool{false, true} {
+		out.Reset()
+		p = newProgress(&out, "entries", terminal, time.Now)
+		p.Update(5, 10, "verify")
+		p.Done()
+		if text := out.String(); strings.Contains(text, "rows") || !terminal && text != "verify: 5 of 10 entries (50 %)\n" {
+			t.Errorf("terminal %v: %q", terminal, text)
+		}
 	}
 }
 
@@ -67,7 +76,7 @@ func TestProgressBar(t *testing.T) {
 		for _, step := range []time.Duration{0, time.Second} {
 			var out bytes.Buffer
 			clock := time.Unix(1, 0)
-			p := newProgress(&out, true, func() time.Time { clock = clock.Add(step); return clock })
+			p := newProgress(&out, "rows", true, func() time.Time { clock = clock.Add(step); return clock })
 			for _, u := range tc.updates {
 				p.Update(u[0], u[1], "kyc.\x1b[2Japplicants")
 			}
@@ -90,7 +99,7 @@ func TestProgressConcurrently(t *testing.T) {
 	t.Parallel()
 	for _, terminal := range []bool{false, true} {
 		var out bytes.Buffer
-		p := newProgress(&out, terminal, time.Now)
+		p := newProgress(&out, "rows", terminal, time.Now)
 		var group sync.WaitGroup
 		for range 4 {
 			group.Go(func() {

@@ -77,6 +77,7 @@ func TestRefusedServer(t *testing.T) {
 		want    string
 	}{
 		"wal_level": {pgserver.Options{Settings: map[string]string{"wal_level": "replica"}}, `wal_level is "replica", so the write-ahead log would not show what was deleted; run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL`},
+		"minimal":   {pgserver.Options{Settings: map[string]string{"wal_level": "minimal", "max_wal_senders": "0"}}, `wal_level is "minimal", so the write-ahead log would not show what was deleted; run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL`},
 		"standby":   {pgserver.Options{Standby: true, Sources: []pgserver.Source{pgserver.Binaries, pgserver.Download}}, `database "postgres" is on a standby, which can only be read; connect to the primary`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,13 +91,33 @@ func TestRefusedServer(t *testing.T) {
 			}
 			before := sum()
 			env := everywhere(server.URL("postgres", pgserver.Superuser), "SWEEPER_ALLOW_SUPERUSER=true", "SWEEPER_POLICIES="+policyFile(t, eventsPolicy))
-			refused(t, env, exitSetup, tc.want, "install", "install --print", "plan", "sweep", "status", "hold list", "hold apply --subject u1 --reason r --actor a")
+			refused(t, env, exitSetup, tc.want, "install", "install --print", "plan", "sweep", "explain app.events 1", "forecast", "status",
+				"hold list", "hold apply --subject u1 --reason r --actor a", "hold release 1 --reason r --actor a", "approve events --plan x --actor a --reason r")
+			if got := try(t, append([]string{"SWEEPER_HTTP_ADDR=off"}, env...), []string{"run"}); got.code != exitSetup || !strings.Contains(got.stderr, "\nsweeper: "+tc.want) {
+				t.Errorf("run: %+v", got)
+			}
 			refused(t, env, exitSetup, "sweeper is not installed in database \"postgres\"", "log tail", "log verify")
 			if diff := cmp.Diff(before, sum()); diff != "" {
 				t.Errorf("the database has changed:\n%s", diff)
 			}
 		})
 	}
+}
+
+// TestRefusedBeforeInstall is the first hour of a new user: the URLs name roles
+// that only install makes.
+func TestRefusedBeforeInstall(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Server(t, pgserver.Options{Settings: map[string]string{"wal_level": "logical"}})
+	as := func(user string) []string {
+		return everywhere(server.URL("postgres", user), "SWEEPER_POLICIES="+policyFile(t, eventsPolicy), "SWEEPER_HTTP_ADDR=off")
+	}
+	all := append([]string{"lint", "sweep", "explain app.events 1", "forecast", "log export " + t.TempDir() + "/x"}, readers...)
+	refused(t, as("sweeper_daemon"), exitSetup, `role "sweeper_daemon" does not exist (SQLSTATE 28000); run sweeper install first, as a role that may create roles (SWEEPER_INSTALL_URL): it makes this one`, all...)
+	if got := try(t, as("sweeper_daemon"), []string{"run"}); got.code != exitSetup || !strings.Contains(got.stderr, "run sweeper install first") {
+		t.Errorf("run: %+v", got)
+	}
+	refused(t, as("sweeper_deamon"), exitUnreachable, `role "sweeper_deamon" does not exist (SQLSTATE 28000)`, "lint", "plan")
 }
 
 func TestRefusedNotInstalled(t *testing.T) {
@@ -115,6 +136,8 @@ func TestRefusedRoles(t *testing.T) {
 	s := installed(t, eventsDDL, eventsPolicy)
 	plain := s.db.Role(t, "plain", "login in role sweeper_logger")
 	stranger := s.db.Role(t, "stranger", "login")
+	auditor, operator := s.db.Role(t, "auditor", "login in role sweeper_auditor"), s.db.Role(t, "operator", "login in role sweeper_operator")
+	replicates := s.db.Role(t, "replicates", "login replication")
 	blind := s.db.Role(t, "blind", "login")
 	s.db.Exec(t, `grant usage on schema sweeper to `+blind+`; grant select on sweeper.schema_version to `+blind)
 	before := s.fingerprint(t)
@@ -124,8 +147,22 @@ func TestRefusedRoles(t *testing.T) {
 	refused(t, with("SWEEPER_DATABASE_URL", ""), exitSetup, "is a superuser, whom no privilege keeps from purging the wrong table", "sweep")
 	refused(t, with("SWEEPER_DATABASE_URL", blind), exitSetup, "run GRANT pg_read_all_stats TO \""+blind+"\"; or set SWEEPER_MAX_REPLICA_LAG=0s", "sweep")
 	refused(t, with("SWEEPER_REPLICATION_URL", plain), exitSetup, `role "`+plain+`" may not replicate; set SWEEPER_REPLICATION_URL to sweeper_logger`, "sweep")
-	refused(t, with("SWEEPER_DATABASE_URL", stranger), exitSetup, "permission denied for schema sweeper (SQLSTATE 42501)", append([]string{"sweep"}, readers...)...)
-	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, "(SQLSTATE 42501)", "install")
+	unused := `role "` + stranger + `" may not use schema sweeper of database "` + s.db.Name + `"; run GRANT `
+	for role, lines := range map[string][]string{
+		"sweeper_daemon":   {"sweep", "plan", "explain app.events 1", "forecast"},
+		"sweeper_auditor":  {"status", "log tail", "log verify", "log prove --table app.events --key 1 --since 2020-01-01"},
+		"sweeper_operator": {"hold list", "hold release 1 --reason r --actor a", "approve events --plan x --actor a --reason r"},
+	} {
+		refused(t, with("SWEEPER_DATABASE_URL", stranger), exitSetup, unused+role+` TO "`+stranger+`"; or connect as a role that has it`, lines...)
+	}
+	refused(t, with("SWEEPER_INSTALL_URL", stranger), exitSetup, unused+`sweeper_owner TO "`, "install", "install --print", "uninstall --yes")
+	refused(t, with("SWEEPER_REPLICATION_URL", replicates), exitSetup, `role "`+replicates+`" may not use schema sweeper of database "`+s.db.Name+`"; run GRANT sweeper_logger TO`, "sweep")
+	refused(t, with("SWEEPER_DATABASE_URL", "sweeper_auditor"), exitSetup, `role "sweeper_auditor" is not permitted to log in (SQLSTATE 28000); sweeper install makes it without a login: run GRANT sweeper_auditor TO a role that may log in`, "status", "lint", "log verify")
+	// A role that has some of it, and not what the verb needs.
+	refused(t, with("SWEEPER_DATABASE_URL", auditor), exitSetup, "permission denied for schema app (SQLSTATE 42501); SWEEPER_DATABASE_URL needs a role that has sweeper_daemon, to which sweeper install grants", "plan", "explain app.events 1", "forecast")
+	refused(t, with("SWEEPER_DATABASE_URL", auditor), exitSetup, "(SQLSTATE 42501); run GRANT sweeper_operator TO", "hold apply --subject u1 --reason r --actor a", "approve events --plan x --actor a --reason r")
+	refused(t, with("SWEEPER_DATABASE_URL", operator), exitSetup, "(SQLSTATE 42501); run GRANT sweeper_auditor TO", "log verify")
+	refused(t, with("SWEEPER_INSTALL_URL", auditor), exitSetup, "(SQLSTATE 42501); SWEEPER_INSTALL_URL needs a role that may create schema", "install")
 	noSlot := append([]string{"SWEEPER_SLOT=" + s.db.Name + "_other"}, s.env...)
 	refused(t, noSlot, exitSetup, "does not exist, so nothing would witness a purge; run: sweeper install", "sweep")
 	noKey := slices.DeleteFunc(slices.Clone(s.env), func(entry string) bool { return strings.HasPrefix(entry, "SWEEPER_HMAC_KEY=") })
@@ -134,6 +171,10 @@ func TestRefusedRoles(t *testing.T) {
 	refused(t, s.env, exitSetup, "--plan needs --category", "sweep --plan x")
 	refused(t, s.env, exitSetup, `--as-of "noon" is not a time`, "plan --as-of noon")
 	refused(t, s.env, exitSetup, `unknown flag: --form`, "plan --form x", "log verify --form x")
+	refused(t, s.env, exitSetup, `invalid argument "x" for "-n, --lines" flag: write a whole number (see: sweeper log tail --help)`, "log tail -n x")
+	refused(t, s.env, exitSetup, `"--from" flag: the number is too large (see: `, "log verify --from 99999999999999999999")
+	refused(t, s.env, exitSetup, `"--all" flag: write true or false (see: `, "hold list --all=maybe")
+	refused(t, s.env, exitSetup, `"-o, --output" flag: write table, json or csv (see: `, "status -o xml")
 	refused(t, s.env, exitSetup, `sweeper has no verb "sweeep"; did you mean sweep`, "sweeep")
 	if diff := cmp.Diff(before, s.fingerprint(t)); diff != "" {
 		t.Errorf("the database has changed:\n%s", diff)

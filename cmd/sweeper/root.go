@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +44,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err != nil && !began {
 		err = &exitError{exitSetup, fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
 	}
+	err = withPrivilege(cmd, err)
 	printError(ctx, a.stderr, err)
 	return exitCode(err)
 }
@@ -58,6 +61,7 @@ func (a *app) root() *cobra.Command {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(flagError)
 	for _, verb := range a.verbs {
 		root.AddCommand(verb(a))
 	}
@@ -67,6 +71,23 @@ func (a *app) root() *cobra.Command {
 		group(completion)
 	}
 	return group(root)
+}
+
+// flagError says in words what the value of a flag is to be, where the parser
+// speaks of the functions that it calls.
+func flagError(_ *cobra.Command, err error) error {
+	var number *strconv.NumError
+	if !errors.As(err, &number) {
+		return err
+	}
+	want := "write a whole number"
+	switch {
+	case number.Func == "ParseBool":
+		want = "write true or false"
+	case errors.Is(number, strconv.ErrRange):
+		want = "the number is too large"
+	}
+	return errors.New(strings.TrimSuffix(err.Error(), number.Error()) + want)
 }
 
 // group makes a command that only holds others refuse to run alone or with a

@@ -61,8 +61,6 @@ func (a *app) askDaemon(ctx context.Context, cfg sweeper.Config, l sweeper.LogSt
 	switch {
 	case err != nil || h.source != l.Source:
 		return "none for this log answers on this machine at " + cfg.HTTPAddr, false
-	case h.ready:
-		return "healthy", false
 	}
 	var failed []string
 	for line := range strings.Lines(h.checks) {
@@ -70,7 +68,14 @@ func (a *app) askDaemon(ctx context.Context, cfg sweeper.Config, l sweeper.LogSt
 			failed = append(failed, strings.TrimSpace(reason))
 		}
 	}
-	return strings.Join(failed, "; "), true
+	text = strings.Join(failed, "; ")
+	switch {
+	case !h.ready:
+		return text, true
+	case text != "":
+		return "purging may go on, and not all is well: " + text, false
+	}
+	return "healthy", false
 }
 
 // tellLog says how the purge log stands.

@@ -71,12 +71,21 @@ did something else than it reported, 4 the plan has changed or waits for approva
 
 // sweep sweeps with a progress display.
 func (a *app) sweep(ctx context.Context, cfg sweeper.Config, log *slog.Logger, set policy.Set, o sweeper.SweepOptions) ([]purge.Outcome, error) {
-	display := newProgress(a.stderr, isTerminal(a.stderr), a.now)
+	display := a.progress("rows")
 	defer display.Done()
 	o.Actor, o.Source, o.Now = actor(), cfg.Policies, a.now
 	o.Warn = func(warning string) { a.say("warning: %s", warning) }
-	o.Progress = func(p purge.Progress) { display.Update(p.Done, p.Total, p.Category) }
+	o.Progress = func(p purge.Progress) { display.Update(p.Done, p.Total, swept(p)) }
 	return sweeper.Sweep(ctx, cfg, log, set, o)
+}
+
+// swept names what the rows of a progress are counted over: a category, or the
+// sweep of several, and which of them has gone on.
+func swept(p purge.Progress) string {
+	if p.Of > 1 {
+		return fmt.Sprintf("sweep of %d categories, now %s", p.Of, p.Category)
+	}
+	return p.Category
 }
 
 // actor is whom the purge log names: the user of the operating system.

@@ -30,6 +30,10 @@ func TestSweepAndApprove(t *testing.T) {
 		t.Errorf("another plan: %+v", got)
 	}
 
+	if got := s.try(t, []string{"approve", "events", "--plan", "abc", "--actor", "dpo", "--reason", "looked at"}); got.code != exitSetup ||
+		!strings.Contains(got.stderr, fmt.Sprintf(`no run of category "events" waits for approval of plan abc; plan %s waits, of %d rows (SQLSTATE 22023)`, hash, eventsDue)) {
+		t.Errorf("approval of another plan: %+v", got)
+	}
 	approve := []string{"approve", "events", "--plan", hash, "--actor", "dpo", "--reason", "looked at"}
 	if got := s.must(t, approve...); got != (outcome{0, "", "sweeper: approved: plan " + hash + " of category events, for 7 days\n"}) {
 		t.Errorf("approve: %+v", got)
@@ -62,9 +66,9 @@ func TestApproveRefused(t *testing.T) {
 	s := installed(t, eventsDDL, eventsPolicy)
 	before := s.fingerprint(t)
 	for want, args := range map[string][]string{
-		`approve the run: approve_run: category "evnts" is not one of the policies`:                               {"evnts", "--plan", "x"},
-		`approve the run: approve_run: no run of category "events" waits for approval of plan x (SQLSTATE 22023)`: {"events", "--plan", "x"},
-		`approve the run: approve_run: plan_hash must not be empty (SQLSTATE 22023)`:                              {"events", "--plan", ""},
+		`approve the run: approve_run: category "evnts" is not one of the policies`: {"evnts", "--plan", "x"},
+		`approve the run: approve_run: no run of category "events" waits for approval of plan x; none has run yet, and none waits before a sweep has found more than its limits allow (SQLSTATE 22023)`: {"events", "--plan", "x"},
+		`approve the run: approve_run: plan_hash must not be empty (SQLSTATE 22023)`: {"events", "--plan", ""},
 	} {
 		args = append(append([]string{"approve"}, args...), "--actor", "a", "--reason", "r")
 		if got := s.try(t, args); got.code != exitSetup || got.stdout != "" || !strings.HasPrefix(got.stderr, "sweeper: "+want) || strings.Count(got.stderr, "\n") != 1 {
@@ -100,6 +104,31 @@ func TestSweepPartly(t *testing.T) {
 	}
 	if !strings.Contains(got.stderr, "\nsweeper: guarded: partial: 10 due rows stay, though nothing refuses: trigger \"keep\" of app.guarded keeps them\n") {
 		t.Errorf("the reason is missing: %s", got.stderr)
+	}
+}
+
+// TestSweepProgress sweeps several categories: what is counted over all of them is
+// not called one's, and what only observes is not waited for.
+func TestSweepProgress(t *testing.T) {
+	t.Parallel()
+	policies := "version: 1\ncategories:\n"
+	for _, name := range []string{"one", "two", "three"} {
+		policies += "  " + name + ":\n    table: app." + name + "\n    start_from: at\n    delete: {after: P30D}\n"
+	}
+	ddl := "create schema app"
+	for name, rows := range map[string]string{"one": "30", "two": "20", "three": "10"} {
+		ddl += "; create table app." + name + " (id int primary key, at timestamptz not null); insert into app." + name + " select i, '2020-01-01' from generate_series(1, " + rows + ") i"
+	}
+	s := installed(t, ddl, policies+"    mode: observe\n")
+	got := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto")
+	var lines []string
+	for line := range strings.Lines(got.stderr) {
+		if strings.Contains(line, " rows (") {
+			lines = append(lines, line)
+		}
+	}
+	if got.code != exitDone || len(lines) == 0 || !strings.HasPrefix(lines[0], "sweep of 2 categories, now ") || !strings.HasSuffix(lines[len(lines)-1], ": 50 of 50 rows (100 %)\n") {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -54,6 +54,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     planned bigint;
+    last record;
 begin
     perform sweeper.need('approve_run', 'category', category);
     perform sweeper.need('approve_run', 'plan_hash', plan_hash);
@@ -67,7 +68,13 @@ begin
      where r.category = approve_run.category and r.plan_hash = approve_run.plan_hash and r.state = 'awaiting_approval'
      order by r.started_at desc limit 1;
     if not found then
-        raise exception 'approve_run: no run of category "%" waits for approval of plan %', category, plan_hash using errcode = '22023';
+        select r.state, r.plan_hash, r.planned into last from sweeper.runs r
+         where r.category = approve_run.category and r.state <> 'running' order by r.started_at desc limit 1;
+        raise exception 'approve_run: no run of category "%" waits for approval of plan %; %', category, plan_hash,
+            case when not found then 'none has run yet, and none waits before a sweep has found more than its limits allow'
+                 when last.state = 'awaiting_approval' then format('plan %s waits, of %s rows', last.plan_hash, last.planned)
+                 else format('the last one ended as %s, so that nothing waits', last.state) end
+            using errcode = '22023';
     end if;
     insert into sweeper.approvals (category, plan_hash, max_rows, actor, reason)
     values (category, plan_hash, ceil(planned * 1.1), actor, reason);

@@ -56,6 +56,21 @@ func Refused(err error) bool {
 	return code != "" && Classify(err) == Fatal && !slices.Contains([]string{"0A", "25", "53", "54", "57", "58", "XX"}, code[:2])
 }
 
+// NoRole tells whether a connection was refused because there is no such role, or
+// because it may not log in. The text is in the server's language; other refusals
+// have the same code, and come from elsewhere in the server.
+func NoRole(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "28000" && e.Routine == "InitializeSessionUserId"
+}
+
+// Denied tells whether the server found a privilege missing, and not a function
+// or a trigger, whose text says more.
+func Denied(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "42501" && e.Routine != "exec_stmt_raise"
+}
+
 // ForeignKey tells whether a foreign key was violated.
 func ForeignKey(err error) bool { return SQLState(err) == "23503" }
 

@@ -77,7 +77,7 @@ func (l *linter) condition(key string, col catalog.Column, w policy.Condition) {
 		l.fail(key+".op", "column %q of %s is %s, whose values have no order; %s does not apply to it", col.Name, l.table.Name, col.Type, w.Op)
 	}
 	for i, v := range w.Values {
-		l.timeless(valueKey(key, w, i), col, v)
+		l.value(valueKey(key, w, i), col, v)
 	}
 }
 
@@ -93,6 +93,15 @@ var (
 	moving   = regexp.MustCompile(`(?i)\b(now|today|tomorrow|yesterday)\b`)
 	zoneless = regexp.MustCompile(`^\s*\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d*)?)?)?)?\s*$`)
 )
+
+// value refuses a value that would be another one than what is written. Whether
+// the type takes it is for the server to say.
+func (l *linter) value(key string, col catalog.Column, value any) {
+	l.timeless(key, col, value)
+	if _, fraction := value.(float64); fraction && col.Category == "S" {
+		l.fail(key, "column %q of %s is %s, and this is a number, of which 1.50 and 1.5 are the same; quote it, so that it is the text that is written", col.Name, l.table.Name, col.Type)
+	}
+}
 
 // timeless refuses dates and times that would mean something else at another
 // moment, or in another zone than the policy's.

@@ -56,7 +56,7 @@ func (l *linter) redaction() {
 		case policy.HMAC:
 			l.token(key, col, r.Format)
 		case policy.SetValue:
-			l.timeless(key, col, r.Value)
+			l.value(key, col, r.Value)
 			l.constant(key, col)
 		case policy.Truncate, policy.Mask, policy.JSON:
 			l.coarse(key, col, r)
@@ -66,7 +66,7 @@ func (l *linter) redaction() {
 	for _, s := range l.writes.set {
 		key := l.inside(s.Column)
 		if col, ok := l.column(key, s.Column); ok && l.writable(key, col) {
-			l.timeless(key, col, s.Value)
+			l.value(key, col, s.Value)
 			l.constant(key, col)
 			l.pointer(key, col)
 		}

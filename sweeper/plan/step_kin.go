@@ -29,6 +29,11 @@ type Kin struct {
 	// left to whoever has them.
 	Lock Query
 
+	// Left finds without locks what Lock would find with $4 NULL, which is no limit:
+	// how many rows there are, and their places and leaves where others are below
+	// them.
+	Left Query
+
 	// Batch is the work and its report: $1, $2 and $3 are what Lock has returned,
 	// $4 is the run. It returns how many rows went, and in how many of them there is
 	// as much to do as before, since a trigger has brought back what was there. Report
@@ -56,7 +61,7 @@ WHERE sweeper_n NOT IN (SELECT sweeper_n FROM sweeper_bad)`)
 	index := map[*kin]int{nil: -1}
 	for i, k := range all {
 		index[k] = i
-		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k) || below(k), Lock: w.lockKin(k)}
+		next := Kin{Relation: k.table.Text, Of: index[k.up], Kind: k.kind(), Itself: k.itself(), Bears: w.bears(k) || below(k), Lock: w.lockKin(k), Left: w.leftKin(k)}
 		if ruled(k.table, k.kind()) {
 			b, reported := bindHeld(3), bind(2)
 			next.Batch, next.Report = b.query(w.workKin(b, k)), reported.query(w.reportKin(reported, k, returned, "$2", "0::int8"))
@@ -178,16 +183,31 @@ func leafOf(t *catalog.Table) string {
 	return "0::oid"
 }
 
-// lockKin takes rows that belong to the rows given, which are locked.
-func (w *walk) lockKin(k *kin) Query {
-	b := bind(5)
+// wantedKin are the rows that belong to the rows given, sweeper_wanted.
+func (w *walk) wantedKin(b *binder, k *kin) []string {
 	ups := w.given(k.of)
 	var ctes []string
 	if ups.cte != "" {
 		ctes = append(ctes, ups.cte)
 	}
 	ctes = append(ctes, fmt.Sprintf("sweeper_given AS MATERIALIZED (SELECT %s AS sweeper_tenant%s FROM %s AS t WHERE %s)", ups.tenant(), carried(k.of, []*kin{k}), k.of.Name.Quoted(), ups.at()))
-	ctes = append(ctes, k.wanted(b)...)
+	return append(ctes, k.wanted(b)...)
+}
+
+// leftKin counts rows that belong to the rows given.
+func (w *walk) leftKin(k *kin) Query {
+	b := bind(5)
+	places, leaves := "'{}'::text[]", "'{}'::text[]"
+	if len(k.below) > 0 {
+		places, leaves = "coalesce(array_agg(place::text), '{}')", "coalesce(array_agg(leaf::text), '{}')"
+	}
+	return b.query("WITH RECURSIVE " + strings.Join(w.wantedKin(b, k), ",\n") + fmt.Sprintf("\nSELECT %s, %s, count(*) FROM sweeper_wanted", places, leaves))
+}
+
+// lockKin takes rows that belong to the rows given, which are locked.
+func (w *walk) lockKin(k *kin) Query {
+	b := bind(5)
+	ctes := w.wantedKin(b, k)
 	ctes = append(ctes, "sweeper_rows AS MATERIALIZED (SELECT place, leaf, min(tenant) AS tenant FROM sweeper_wanted GROUP BY 1, 2)")
 	found := w.listing(k.table, "sweeper_found", "sweeper_rows")
 	if found.cte != "" {

@@ -118,6 +118,18 @@ var badTogether = map[string]bad{
 			`p.yaml:3:82: column "done_at" is the start column of category b over the same table; without it its rows would never be due`,
 		},
 	},
+	"where of another category": {
+		bothOver("start_from: at, redact: {after: P1D, columns: {n: zero}, set: {state: done}}", "start_from: at, where: [{column: state, op: ne, value: open}], delete: {after: P2D}"),
+		[]string{
+			`p.yaml:3:82: column "state" is read by where of category b over the same table; redacting it would hide the row from the category`,
+		},
+	},
+	"where of both categories": {
+		bothOver("start_from: at, where: [{column: state, op: ne, value: open}], redact: {after: P1D, columns: {state: keep}, set: {n: 1}}", "start_from: at, where: [{column: state, op: ne, value: open}], redact: {after: P1D, columns: {n: {set: 1}}, set: {state: done}}"),
+		[]string{
+			`p.yaml:4:133: "state" is read by where; redacting it would hide the row from the category`,
+		},
+	},
 	"start elsewhere of another category": {
 		bothOver("start_from: at, redact: {after: P1D, columns: {cid: zero}}", "start_from: {table: x.z, column: at, match: {id: cid}}, delete: {after: P2D}"),
 		[]string{

@@ -39,8 +39,8 @@ func contradictions(all []*Category) []*Error {
 					continue
 				}
 				errs = append(errs, twoMinds(b, a)...)
-				errs = append(errs, overStart(a, b)...)
-				errs = append(errs, overStart(b, a)...)
+				errs = append(errs, overJudged(a, b)...)
+				errs = append(errs, overJudged(b, a)...)
 			}
 		}
 	}
@@ -91,8 +91,9 @@ func twoMinds(a, b *Category) []*Error {
 	return errs
 }
 
-// overStart refuses that one category overwrites what another counts from.
-func overStart(a, b *Category) []*Error {
+// overJudged refuses that one category overwrites what another counts from or
+// asks for.
+func overJudged(a, b *Category) []*Error {
 	var errs []*Error
 	if !a.Enabled || !b.Enabled {
 		return nil
@@ -104,9 +105,16 @@ func overStart(a, b *Category) []*Error {
 			errs = append(errs, a.Fail(o.key, "column %q is the start column of category %s over the same table; without it its rows would never be due", o.column, b.Name))
 		case b.Start.From != nil && matches(b.Start.From.Match, Match.own, o.column):
 			errs = append(errs, a.Fail(o.key, "column %q leads to the start of category %s over the same table; without it its rows would never be due", o.column, b.Name))
+		case b.reads(o.column) && !a.reads(o.column):
+			errs = append(errs, a.Fail(o.key, "column %q is read by where of category %s over the same table; redacting it would hide the row from the category", o.column, b.Name))
 		}
 	}
 	return errs
+}
+
+// reads tells whether where asks for a column.
+func (c *Category) reads(column string) bool {
+	return slices.ContainsFunc(c.Where, func(w Condition) bool { return w.Column == column })
 }
 
 // overlapWarnings are what several categories over one table have, and what may
@@ -126,9 +134,6 @@ func overlapWarnings(all []*Category) []*Error {
 				warnings = append(warnings, overKept(b, a)...)
 			}
 		}
-	}
-	for _, c := range all {
-		warnings = append(warnings, c.overWhere()...)
 	}
 	return append(warnings, childWarnings(all)...)
 }
@@ -181,20 +186,6 @@ func overKept(a, b *Category) []*Error {
 	for _, o := range a.outcomes() {
 		if o.what != kept && keeps[o.column] {
 			warnings = append(warnings, a.Fail(o.key, "column %q is redacted here, and category %s over the same table keeps it: rows of both lose it", o.column, b.Name))
-		}
-	}
-	return warnings
-}
-
-// overWhere tells of a redaction that may take a row out of its own category.
-func (c *Category) overWhere() []*Error {
-	if c.Delete == nil {
-		return nil
-	}
-	var warnings []*Error
-	for _, o := range c.outcomes() {
-		if o.what != kept && slices.ContainsFunc(c.Where, func(w Condition) bool { return w.Column == o.column }) {
-			warnings = append(warnings, c.Fail(o.key, "column %q is overwritten here and asked for by where: a redacted row may no longer belong to the category, and then it is never deleted", o.column))
 		}
 	}
 	return warnings

@@ -32,7 +32,7 @@ categories:
     subject: id
     tenant: Workspace
     where:
-      - {column: a, op: in, value: [1, 2.5, true, abc, "5", 1e3, 2024-01-01, -7, yes, "null"]}
+      - {column: e, op: in, value: [1, 2.5, true, abc, "5", 1e3, 2024-01-01, -7, yes, "null"]}
       - {column: b, op: ne, value: ""}
       - {column: c, op: is_null}
     start_from: {event: relationship_end, column: ended_at}
@@ -69,7 +69,7 @@ func TestParse(t *testing.T) {
 			Name: "first", Description: "Two\nlines\n", Notes: "it's", Basis: "gdpr", Timezone: "Europe/Berlin",
 			Table: `"KYC"."a.b ""c"""`, Schema: "KYC", Relation: `a.b "c"`, Subject: "id", Tenant: "Workspace",
 			Where: []Condition{
-				{"a", "in", []any{int64(1), 2.5, true, "abc", "5", 1000.0, "2024-01-01", int64(-7), "yes", "null"}},
+				{"e", "in", []any{int64(1), 2.5, true, "abc", "5", 1000.0, "2024-01-01", int64(-7), "yes", "null"}},
 				{"b", "ne", []any{""}},
 				{"c", "is_null", nil},
 			},
@@ -188,7 +188,7 @@ func TestTenThousandCategories(t *testing.T) {
 		b.WriteString("version: 1\ncategories:\n")
 		for i := range 2000 {
 			fmt.Fprintf(&b, "  c%d_%d:\n    table: s.t%d\n    start_from: {column: at, event: end}\n    where: [{column: a, op: in, value: [1, x]}]\n"+
-				"    redact: {after: P90D, columns: {a: zero}}\n    delete: {after: P5Y}\n", f, i, i)
+				"    redact: {after: P90D, columns: {z: zero}}\n    delete: {after: P5Y}\n", f, i, i)
 		}
 		files = append(files, File{Path: fmt.Sprintf("%d.yaml", f), Source: []byte(b.String())})
 	}

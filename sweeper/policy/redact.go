@@ -135,6 +135,8 @@ func (r *reader) untouchable(path string, c *Category, redact *node) {
 			r.judge(path, e.at, "%s is the tenant column; without it holds and windows of the tenant would no longer apply", quote(e.key))
 		case c.Start.From != nil && matches(c.Start.From.Match, Match.own, e.key):
 			r.judge(path, e.at, "%s leads to the start in %s; without it the row would never be due again", quote(e.key), c.Start.From.Table)
+		case c.reads(e.key):
+			r.judge(path, e.at, "%s is read by where; redacting it would hide the row from the category", quote(e.key))
 		default:
 			for i := range c.Children {
 				if matches(c.Children[i].Match, Match.own, e.key) {

@@ -114,10 +114,6 @@ func TestWarnings(t *testing.T) {
 			bothOver("start_from: at, redact: {after: P1D, columns: {x: zero}}", "start_from: at, redact: {after: P1D, columns: {x: keep, y: zero}}"),
 			[]string{`p.yaml:3:66: column "x" is redacted here, and category b over the same table keeps it: rows of both lose it`},
 		},
-		"where overwritten": {
-			category("where: [{column: state, op: eq, value: open}]", "redact: {after: P1D, columns: {x: zero}, set: {state: redacted}}", "delete: {after: P1Y}"),
-			[]string{`p.yaml:7:52: column "state" is overwritten here and asked for by where: a redacted row may no longer belong to the category, and then it is never deleted`},
-		},
 		"child with a longer life": {
 			"version: 1\ncategories:\n  p: {table: x.p, start_from: at, delete: {after: P1Y}, children: [{table: x.c, match: {p: id}}]}\n  c: {table: x.c, start_from: at, delete: {after: P2Y}}\n",
 			[]string{

@@ -57,11 +57,17 @@ func NewDocument(checkpoint []byte) *Document {
 // mostDocument is the longest proof in bytes.
 const mostDocument = 16 << 20
 
+// ErrNoDocument: the file does not say that it is a proof.
+var ErrNoDocument = errors.New("the file is no proof of version 1")
+
 // ReadDocument reads a proof as JSON.
 func ReadDocument(r io.Reader) (*Document, error) {
 	b, err := io.ReadAll(io.LimitReader(r, mostDocument+1))
 	if err != nil {
 		return nil, err
+	}
+	if !bytes.Contains(b, []byte(documentFormat)) {
+		return nil, fmt.Errorf("read a proof: %w", ErrNoDocument)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()

@@ -35,6 +35,9 @@ type ExportReport struct {
 // ErrPruned: what was asked of lies in the part of the log that was pruned.
 var ErrPruned = errors.New("that part of the log was pruned")
 
+// ErrNoExport: none of an export's files is there, so that nothing is said of any log.
+var ErrNoExport = errors.New("the folder has no file of an export in it")
+
 // mostProblems is how many problems an export's report has at most.
 const mostProblems = 20
 
@@ -42,7 +45,7 @@ const mostProblems = 20
 // row commitments and their counts, checkpoints, the record of a prune, the
 // readable forms byte by byte against the leaves, and the manifest, whose every
 // part is computed again. It reads each file once, in memory that does not grow.
-// The error is of a file that cannot be read, or ErrPruned; what is wrong with
+// The error is of a file that cannot be read, ErrPruned or ErrNoExport; what is wrong with
 // the export is in the report.
 //
 // An export that was forged whole, by somebody who knows the format, has no
@@ -132,6 +135,9 @@ func (v *exportVerifier) begin(fsys fs.FS) (ok bool, err error) {
 		return false, err
 	}
 	due := append([]string{ManifestFile}, contentFiles...)
+	if !slices.ContainsFunc(have, func(f fs.DirEntry) bool { return slices.Contains(due, f.Name()) }) {
+		return false, ErrNoExport
+	}
 	for _, f := range have {
 		if !slices.Contains(due, f.Name()) || !f.Type().IsRegular() {
 			v.found("file %s does not belong to an export", f.Name())

@@ -33,12 +33,31 @@ type family struct {
 type known struct {
 	hold int64           // the newest hold there was
 	rows map[string]bool // by their identities
+
+	pieces int   // batches that took some of what belongs to these very rows, and none of the rows
+	looked int   // at how many of them it was counted what is left
+	left   int64 // what that was
 }
 
 func (k *known) keep(good members) {
-	k.hold, k.rows = good.hold, make(map[string]bool, len(good.identities))
+	same := len(k.rows) == len(good.identities)
+	rows := make(map[string]bool, len(good.identities))
 	for _, id := range good.identities {
-		k.rows[id] = true
+		same = same && k.rows[id]
+		rows[id] = true
+	}
+	if !same {
+		k.pieces, k.looked = 0, 0
+	}
+	k.hold, k.rows = good.hold, rows
+}
+
+// went notes what a batch has done, when it is committed.
+func (k *known) went(d done) {
+	if d.more && d.rows == 0 {
+		k.pieces++
+	} else {
+		k.pieces, k.looked = 0, 0
 	}
 }
 
@@ -76,8 +95,9 @@ func (f *family) take(ctx context.Context, places []string, most int) ([]string,
 	f.fit(most)
 	if f.done.more {
 		f.known.keep(good)
+		err = f.headway(ctx, good)
 	}
-	return good.places, nil
+	return good.places, err
 }
 
 // lockAll locks what goes along with rows, and returns the rows. Those whose start

@@ -85,9 +85,10 @@ type Ended func(ctx context.Context, tx pgx.Tx, o Outcome) error
 
 // Progress is how far a sweep is.
 type Progress struct {
-	Category string
-	Done     int64 // rows purged so far in the whole sweep
-	Total    int64 // rows that were due when it began
+	Category string // the one that has gone on
+	Of       int    // categories of the sweep that have something due
+	Done     int64  // rows purged so far in the whole sweep
+	Total    int64  // rows that were due in it when it began
 }
 
 // Outcome is what one run of one category did.

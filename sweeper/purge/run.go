@@ -47,23 +47,28 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 
 // meter adds up the progress of all steps.
 type meter struct {
-	mu     sync.Mutex
-	done   int64
-	total  int64
-	report func(Progress)
+	mu         sync.Mutex
+	done       int64
+	total      int64
+	categories int // that have something due
+	report     func(Progress)
 }
 
-// expect counts what is due, for the display alone; the run counts again.
+// expect counts what is due and may go, for the display alone; the run counts again.
 func (m *meter) expect(ctx context.Context, q Querier, c *plan.Category) {
-	if m.report == nil {
+	if m.report == nil || !c.Covered || c.Policy.Mode == "observe" {
 		return
 	}
 	states, err := Count(ctx, q, c)
 	if err != nil {
 		return // the run will say it
 	}
+	before := m.total
 	for _, s := range states {
 		m.total += s.Due
+	}
+	if m.total > before {
+		m.categories++
 	}
 }
 
@@ -73,7 +78,7 @@ func (m *meter) note(category string) func(int64) {
 		defer m.mu.Unlock()
 		m.done += rows
 		if m.report != nil {
-			m.report(Progress{Category: category, Done: m.done, Total: m.total})
+			m.report(Progress{Category: category, Of: m.categories, Done: m.done, Total: m.total})
 		}
 	}
 }

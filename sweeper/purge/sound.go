@@ -50,5 +50,5 @@ func (f *family) torn(places []string) bool {
 
 // refused tells whether the server, or what came of the batch, refuses some row.
 func refused(err error) bool {
-	return pg.Refused(err) || errors.Is(err, errTorn) || errors.Is(err, errUndone)
+	return pg.Refused(err) || errors.Is(err, errTorn) || errors.Is(err, errUndone) || errors.Is(err, errReturns)
 }

@@ -183,6 +183,7 @@ func (s *stepper) purge(ctx context.Context, at span) (again bool, err error) {
 		case err == nil:
 			s.adapt(took)
 			s.weigh(d)
+			s.known.went(d)
 			s.rows += d.rows
 			s.kin += d.kin
 			s.got(at, d.locked)

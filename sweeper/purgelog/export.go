@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -111,6 +112,18 @@ type folder struct {
 	files []*os.File
 }
 
+// ErrFolder is a folder that an export cannot be written into.
+var ErrFolder = errors.New("name a new folder or an empty one, where this user may write")
+
+// refuse is the error of a folder that will not do, without its path a second time.
+func (f *folder) refuse(err error) error {
+	var bad *fs.PathError
+	if errors.As(err, &bad) {
+		err = bad.Err
+	}
+	return fmt.Errorf("export into %s: %w; %w", f.dir, err, ErrFolder)
+}
+
 // newFolder makes the folder, or takes an empty one.
 func newFolder(dir string) (*folder, error) {
 	f := &folder{dir: dir}
@@ -119,14 +132,14 @@ func newFolder(dir string) (*folder, error) {
 		return f, nil
 	}
 	if !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("make the folder of the export: %w", err)
+		return nil, f.refuse(err)
 	}
 	have, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("look into the folder of the export: %w", err)
+		return nil, f.refuse(err)
 	}
 	if len(have) > 0 {
-		return nil, fmt.Errorf("export into %s: it is not empty; name a new folder or an empty one", dir)
+		return nil, f.refuse(errors.New("it is not empty"))
 	}
 	return f, nil
 }
@@ -134,7 +147,7 @@ func newFolder(dir string) (*folder, error) {
 func (f *folder) file(name string) (io.Writer, error) {
 	file, err := os.OpenFile(filepath.Join(f.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("make a file of the export: %w", err)
+		return nil, f.refuse(err)
 	}
 	f.files = append(f.files, file)
 	return file, nil
