@@ -118,8 +118,12 @@ func Pool(ctx context.Context, url, name string, size int, ready ...func(context
 		return nil, fmt.Errorf("parse the connection URL: not a valid PostgreSQL URL or keyword string")
 	}
 	// A generic plan of a statement over a partitioned table opens and locks every
-	// partition there is, which the server's table of locks need not hold.
-	conn.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	// partition there is, which the server's table of locks need not hold, and knows
+	// no range. So statements have no name, and are planned with their values each
+	// time. The setting that does so would go for the application's triggers and
+	// foreign keys too, and have each row's check planned anew.
+	conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	conn.RuntimeParams["plan_cache_mode"] = "auto" // whatever the role's is
 	cfg.ConnConfig = conn
 	cfg.MaxConns = int32(size)
 	cfg.MaxConnIdleTime = time.Minute // between two runs it holds nothing

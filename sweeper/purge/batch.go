@@ -51,13 +51,11 @@ func (l *licence) refuses() error {
 var errStopped = fmt.Errorf("stopped between two batches: %w", context.Canceled)
 
 const (
-	// A generic plan knows neither the range nor the leaf: it would lock every
-	// partition, and could read a whole table for each batch. To the planner rows
-	// that are given by their places, or by their keys, are as many pages from
-	// anywhere on a disk, and it would rather read all of a table or of an index;
-	// but they lie together, and the batch has just read them.
-	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('plan_cache_mode', 'force_custom_plan', true),
-       set_config('random_page_cost', '0.1', true), current_setting('transaction_isolation')`
+	// To the planner rows that are given by their places, or by their keys, are as
+	// many pages from anywhere on a disk, and it would rather read all of a table or
+	// of an index; but they lie together, and the batch has just read them.
+	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('random_page_cost', '0.1', true),
+       current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int), (` + plan.KeysVersionSQL + `)::text`
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
@@ -238,7 +236,7 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, qu
 		b.Queue(helperSQL, pg.LockSpace, pg.RunLock(r.id)).QueryRow(func(row pgx.Row) error { return row.Scan(&welcome) })
 	}
 	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(nil, nil, nil, nil, &isolation)
+		return row.Scan(nil, nil, nil, &isolation)
 	})
 	b.Queue(licenceSQL, r.id, r.category.Policy.Name).QueryRow(l.scan)
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)

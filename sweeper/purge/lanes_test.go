@@ -74,7 +74,11 @@ func TestLanes(t *testing.T) {
 func TestNoLanes(t *testing.T) {
 	t.Parallel()
 	b := setup(t, laneTable(`create table app.counts (n int); insert into app.counts values (0); create index on app.events (at);
-		create function app.count() returns trigger language plpgsql security definer as $$ begin update app.counts set n = n + 1; return null; end $$;
+		create table app.modes (mode text unique);
+		create function app.count() returns trigger language plpgsql security definer as $$ begin
+			update app.counts set n = n + 1;
+			insert into app.modes values (current_setting('plan_cache_mode')) on conflict do nothing;
+			return null; end $$;
 		create trigger count after delete on app.events for each row execute function app.count();`), one("UTC", "    delete: {after: P5Y}\n"))
 	for _, s := range b.plan(t, in2026).Categories()[0].Steps {
 		if s.Lanes {
@@ -89,6 +93,11 @@ func TestNoLanes(t *testing.T) {
 	}
 	if o := end(); o.State != purge.Succeeded || o.Deleted != laneRows || b.text(t, `select n from app.counts`) != fmt.Sprint(laneRows) {
 		t.Errorf("got %+v", o)
+	}
+	// What a batch asks of the planner for itself is not for the triggers: each row's
+	// statements would be planned anew.
+	if got := b.text(t, `select string_agg(mode, ' ') from app.modes`); got != "auto" {
+		t.Errorf("the trigger ran with plan_cache_mode %s", got)
 	}
 }
 

@@ -760,8 +760,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $8 = '25'
 --   $9 = 'epochs'
 --   $10 = '1000'
---   $11 = 'the version of the set of held keys'
---   $12 = 'the bits of that set'
+--   $11 = (the version of the set of held keys)
+--   $12 = (the bits of that set)
 
 -- delete of kyc.epochs, walk start, scattered: batch
 WITH gone AS (DELETE
@@ -825,8 +825,8 @@ SELECT 'report', $14::text, $10::text, $15::text, NULL, $3::uuid, coalesce(sum(n
 --   $9 = '25'
 --   $10 = 'epochs'
 --   $11 = '1000'
---   $12 = 'the version of the set of held keys'
---   $13 = 'the bits of that set'
+--   $12 = (the version of the set of held keys)
+--   $13 = (the bits of that set)
 --   $14 = 'delete'
 --   $15 = 'kyc.epochs'
 

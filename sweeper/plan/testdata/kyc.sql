@@ -409,8 +409,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $6 = '25'
 --   $7 = 'audit_logs'
 --   $8 = '4000'
---   $9 = 'the version of the set of held keys'
---   $10 = 'the bits of that set'
+--   $9 = (the version of the set of held keys)
+--   $10 = (the bits of that set)
 
 -- delete of kyc.audit_events, walk start, scattered: batch
 WITH gone AS (DELETE
@@ -468,8 +468,8 @@ SELECT 'report', $12::text, $8::text, $13::text, NULL, $3::uuid, coalesce(sum(n)
 --   $7 = '25'
 --   $8 = 'audit_logs'
 --   $9 = '4000'
---   $10 = 'the version of the set of held keys'
---   $11 = 'the bits of that set'
+--   $10 = (the version of the set of held keys)
+--   $11 = (the bits of that set)
 --   $12 = 'delete'
 --   $13 = 'kyc.audit_events'
 
@@ -4837,8 +4837,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $11 = '90 days'
 --   $12 = 'rejected_applicants'
 --   $13 = '1000'
---   $14 = 'the version of the set of held keys'
---   $15 = 'the bits of that set'
+--   $14 = (the version of the set of held keys)
+--   $15 = (the bits of that set)
 --   $16 = '2950'
 
 -- delete of kyc.applicants, walk start, scattered: batch
@@ -4984,8 +4984,8 @@ SELECT 'report', $18::text, $8::text, $19::text, NULL, $3::uuid, coalesce(sum(n)
 --   $12 = '90 days'
 --   $13 = 'rejected_applicants'
 --   $14 = '1000'
---   $15 = 'the version of the set of held keys'
---   $16 = 'the bits of that set'
+--   $15 = (the version of the set of held keys)
+--   $16 = (the bits of that set)
 --   $17 = '2950'
 --   $18 = 'delete'
 --   $19 = 'kyc.applicants'
@@ -5963,8 +5963,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 --   $16 = 'rejected'
 --   $17 = 'rejected_applicants'
 --   $18 = '1000'
---   $19 = 'the version of the set of held keys'
---   $20 = 'the bits of that set'
+--   $19 = (the version of the set of held keys)
+--   $20 = (the bits of that set)
 --   $21 = '2950'
 
 -- redact of kyc.applicants, walk start, scattered: batch
@@ -6134,8 +6134,8 @@ SELECT 'report', $25::text, $13::text, $26::text, NULL, $3::uuid, coalesce(sum(n
 --   $19 = 'rejected'
 --   $20 = 'rejected_applicants'
 --   $21 = '1000'
---   $22 = 'the version of the set of held keys'
---   $23 = 'the bits of that set'
+--   $22 = (the version of the set of held keys)
+--   $23 = (the bits of that set)
 --   $24 = '2950'
 --   $25 = 'redact'
 --   $26 = 'kyc.applicants'
