@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper"
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -220,4 +221,27 @@ func TestShorterWindowThatFoundNothing(t *testing.T) {
 	if o := b.runs(t, one); o.State != purge.Succeeded || o.Deleted != 4 {
 		t.Errorf("approved: %+v", o)
 	}
+}
+
+// TestShortenedWindowWaitsInDaemon reloads a shorter window under a daemon.
+func TestShortenedWindowWaitsInDaemon(t *testing.T) {
+	t.Parallel()
+	five := guarded("delete: {after: P5Y}")
+	b := daemon(t, events, five)
+	b.cfg.Approve = sweeper.ApproveManual
+	b.fill(t, 0, 10)
+	d := b.start(t, b.cfg)
+	b.until(t, "the schedule is stored", `select count(*) = 1 from sweeper.schedules`)
+	b.due(t, "true")
+	b.until(t, "the first run purges", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and deleted = 10`)
+	b.aged(t, 4, "2 years")
+	write(t, b.cfg.Policies, guarded("delete: {after: P1Y}"))
+	pgtest.Eventually(t, "the set is taken", func() bool { return strings.Contains(d.log.String(), "policies reloaded") })
+	b.due(t, "true")
+	b.until(t, "the run waits", `select count(*) = 1 from sweeper.runs where state = 'awaiting_approval' and deleted = 0 and stop_reason like 'delete.after was P5Y when it ran on %, and is P1Y now: 4 rows would go; %'`)
+	actor, reason := "jane", "seen"
+	if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select plan_hash from sweeper.runs where state = 'awaiting_approval'`), &actor, &reason); err != nil {
+		t.Fatal(err)
+	}
+	b.until(t, "the approved run purges", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and deleted = 4`)
 }
