@@ -70,6 +70,39 @@ func TestTidyForgetsWhatIsOver(t *testing.T) {
 	}
 }
 
+// TestTidyKeepsFormerWindows has runs by which a category's windows are compared:
+// the last that purged, and since then the last of each version. They stay,
+// however old they are.
+func TestTidyKeepsFormerWindows(t *testing.T) {
+	t.Parallel()
+	db := installed(t)
+	admin, daemon := db.Conn(t, ""), db.Conn(t, "sweeper_daemon")
+	for i, r := range []struct {
+		category, version, state string
+		deleted                  int
+	}{
+		{"a", "1", "succeeded", 5}, // goes
+		{"a", "1", "succeeded", 0}, // goes
+		{"a", "2", "failed", 5},    // the last that purged
+		{"a", "2", "failed", 0},    // goes
+		{"a", "3", "succeeded", 0}, // goes
+		{"a", "3", "partial", 0},   // the last of its version
+		{"a", "3", "failed", 0},    // goes
+		{"a", "4", "succeeded", 0}, // the last good one of all
+		{"b", "1", "succeeded", 0}, // nothing ever went, and it is the last of its version
+		{"b", "2", "succeeded", 0}, // the last of all
+	} {
+		id := fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
+		db.Exec(t, `insert into sweeper.runs (run_id, sweep_id, category, state, reason, actor, as_of, policy_sha256, plan_hash, started_at, finished_at, deleted)
+			values ($1, $1, $2, $3, 'manual', 'x', now(), $4::text::bytea, '', now() - (200 - $5::int) * interval '1 day', now() - (200 - $5::int) * interval '1 day', $6)`, id, r.category, r.state, r.version, i, r.deleted)
+		db.Exec(t, `insert into sweeper.purges (run_id, category, reason, logged_at) values ($1, $2, 'manual', now() - interval '100 days')`, id, r.category)
+	}
+	texts(t, daemon, `select what from sweeper.tidy()`)
+	if got := strings.Join(texts(t, admin, `select right(run_id::text, 1) from sweeper.runs order by 1`), ""); got != "25789" {
+		t.Errorf("runs: %s", got)
+	}
+}
+
 // TestSubjectsAreForgotten: a subject stands in clear only while its hold needs
 // it. All else of the hold stays, and nobody forgets one that is in force.
 func TestSubjectsAreForgotten(t *testing.T) {

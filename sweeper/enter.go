@@ -62,16 +62,14 @@ func keepsLocks(ctx context.Context, conn *pgx.Conn, cfg Config, set policy.Set)
 	var refused []error
 	said := map[string]bool{}
 	for _, v := range versions {
-		var files []policy.File
 		locks := false
-		for path, source := range v.files {
-			files = append(files, policy.File{Path: path, Source: []byte(source)})
+		for _, source := range v.files {
 			locks = locks || bytes.Contains([]byte(source), []byte("lock"))
 		}
 		if !locks {
 			continue // most have none, and need not be readable for ever
 		}
-		former, err := policy.Parse(files, policy.Defaults{Timezone: cfg.Timezone, AllowRawSQL: true, Former: true})
+		former, err := parseFormer(v.files, cfg.Timezone)
 		if err != nil {
 			refused = append(refused, &SetupError{
 				fmt.Sprintf("policy version %.12s, which was in force and may have locked categories, cannot be read any more: %s", v.sha256, headOf(err)),

@@ -44,6 +44,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		return nil, err
 	}
 	preview := &Preview{Plan: p, States: map[string][]purge.States{}, Details: map[string][]Account{}, Restricted: map[string]purge.States{}, Restraints: map[string]Restraint{}}
+	former := newFormers(cfg)
 	for _, c := range p.Categories() {
 		preview.Warnings = append(preview.Warnings, plan.Warnings(m.fitting(set), cat, c.Policy.Name)...)
 		states, err := purge.Count(ctx, conn, c)
@@ -61,7 +62,7 @@ func Plan(ctx context.Context, cfg Config, set policy.Set, asOf time.Time, only 
 		if hidden.Disposition != "" {
 			preview.Restricted[c.Policy.Name] = hidden
 		}
-		if preview.Restraints[c.Policy.Name], err = restrain(ctx, conn, cfg, c, states); err != nil {
+		if preview.Restraints[c.Policy.Name], err = restrain(ctx, conn, cfg, former, p, c, states); err != nil {
 			return nil, err
 		}
 		if preview.Details[c.Policy.Name], err = detail(ctx, conn, cfg, c, states); err != nil {

@@ -41,7 +41,7 @@ func limitsOf(cfg Config, c *plan.Category) Limits {
 }
 
 // restrain tells what is in the way of a run that would take the due rows of all.
-func restrain(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category, all []purge.States) (r Restraint, err error) {
+func restrain(ctx context.Context, conn *pgx.Conn, cfg Config, f *formers, p *plan.Plan, c *plan.Category, all []purge.States) (r Restraint, err error) {
 	r.Limits = limitsOf(cfg, c)
 	err = conn.QueryRow(ctx, `
 		select coalesce((select format('by %s since %s', x.actor, to_char(timezone('UTC', x.paused_at), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
@@ -56,7 +56,7 @@ func restrain(ctx context.Context, conn *pgx.Conn, cfg Config, c *plan.Category,
 	for _, s := range all {
 		due += s.Due
 	}
-	r.Approval, err = purge.Approval(ctx, conn, c, due)
+	r.Approval, err = purge.Approval(ctx, conn, p, c, due, f.shortened)
 	return r, err
 }
 

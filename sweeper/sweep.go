@@ -268,7 +268,7 @@ func (c Config) purging(log *slog.Logger, self instance, now func() time.Time) p
 		BatchRows: c.BatchRows, BatchTarget: c.BatchTarget, Workers: c.Workers, RowsPerSecond: c.RowsPerSecond,
 		LockTimeout: c.LockTimeout, StatementTimeout: c.StatementTimeout, AutoApprove: c.Approve == ApproveAuto,
 		MaxReplicaLag: c.MaxReplicaLag, MaxSlotLag: int64(c.MaxSlotLag), Slot: c.Slot,
-		Instance: string(self), Log: log, Now: now, Holder: stepHolder(log),
+		Instance: string(self), Log: log, Now: now, Holder: stepHolder(log), Shortened: newFormers(c).shortened,
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -58,6 +60,45 @@ func TestSweepAndApprove(t *testing.T) {
 	entries := objects(t, s.must(t, "log", "tail", "-o", "json"))
 	if last := entries[len(entries)-1]; last["kind"] != "delete" || last["row_count"] != float64(eventsDue) || last["actor"] != actor() || last["reason"] != "manual" {
 		t.Errorf("the last entry: %v", last)
+	}
+}
+
+// TestSweepShortened has a window become shorter between two sweeps: the second
+// waits, however few rows it would take, and an approval is of its plan alone.
+func TestSweepShortened(t *testing.T) {
+	t.Parallel()
+	s := installed(t, eventsDDL, eventsPolicy)
+	if got := s.try(t, []string{"sweep"}, "SWEEPER_APPROVE=auto"); got.code != exitDone {
+		t.Fatalf("%+v", got)
+	}
+	s.env = append([]string{"SWEEPER_POLICIES=" + policyFile(t, strings.Replace(eventsPolicy, "P30D", "P29D", 1))}, s.env...)
+	admin := s.db.Conn(t, "")
+	rows := func() int { return pgtest.QueryOne[int](t, admin, `select count(*) from app.events`) }
+	before := rows()
+	waits := s.try(t, []string{"sweep"})
+	t.Logf("\n%s%s", waits.stdout, waits.stderr)
+	hash := objects(t, s.must(t, "plan", "-o", "json"))[0]["plan_hash"].(string)
+	told := "delete.after was P30D when it ran on " + time.Now().UTC().Format(time.DateOnly) + ", and is P29D now: 24 rows would go"
+	if waits.code != exitApproval || !strings.HasPrefix(waits.stderr, "sweeper: events: awaiting_approval: "+told+"; approve with: sweeper approve events --plan "+hash) {
+		t.Errorf("a shorter window: %+v", waits)
+	}
+	if got := rows(); got != before {
+		t.Errorf("%d rows of %d are left", got, before)
+	}
+	if got := s.must(t, "plan").stderr; !strings.Contains(got, "sweeper: events: a run would wait for approval: "+told+"\n") {
+		t.Errorf("the plan says %s", got)
+	}
+	s.must(t, "approve", "events", "--plan", hash, "--actor", "dpo", "--reason", "looked at")
+	// What was approved is one text of the policies, and another has another plan.
+	other := "SWEEPER_POLICIES=" + policyFile(t, strings.Replace(eventsPolicy, "P30D", "P28D", 1))
+	if got := s.try(t, []string{"sweep", "--category", "events", "--plan", hash}, other); got.code != exitApproval {
+		t.Errorf("the approved hash of another window: %+v", got)
+	}
+	if got := s.try(t, []string{"sweep"}, other); got.code != exitApproval {
+		t.Errorf("another window: %+v", got)
+	}
+	if got := objects(t, s.must(t, "sweep", "-o", "json"))[0]; got["state"] != "succeeded" || got["deleted"] != 24.0 {
+		t.Errorf("%v", got)
 	}
 }
 

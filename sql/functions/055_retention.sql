@@ -93,9 +93,16 @@ begin
     return query select 'batches', n;
 
     -- A run that purged nothing has nothing in the log. The last run of each
-    -- category stays, and the last good one: status and the clock go by them.
+    -- category stays, and the last good one: status and the clock go by them. So
+    -- does the last one that purged, and of those since the last one of each
+    -- version of the policies: a run by a shorter window than theirs is approved.
     delete from sweeper.runs r
-     where r.finished_at < now() - interval '90 days' and r.state <> 'running'
+     using (select q.category, max(q.started_at) filter (where q.deleted + q.redacted + q.children + q.partitions_dropped > 0) as purged_at
+              from sweeper.runs q group by 1) w
+     where w.category = r.category and r.started_at is distinct from w.purged_at
+       and (r.started_at < w.purged_at or r.state not in ('succeeded', 'partial')
+            or exists (select from sweeper.runs q where q.category = r.category and q.policy_sha256 = r.policy_sha256 and q.state in ('succeeded', 'partial') and q.started_at > r.started_at))
+       and r.finished_at < now() - interval '90 days' and r.state <> 'running'
        and not exists (select from sweeper.batches b where b.run_id = r.run_id)
        and (exists (select from sweeper.purges p where p.run_id = r.run_id and p.logged_at < now() - interval '90 days')
             or r.state in ('observed', 'awaiting_approval', 'paused'))

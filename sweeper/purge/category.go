@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -196,10 +195,7 @@ func (r *run) triggers() string {
 }
 
 // guard tells whether the run may purge at all; a state other than "" ends it.
-// No estimate of the table's size lets a run pass: the rows are counted, up to
-// as many as make the due ones a small enough share.
 func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, reason string, err error) {
-	share := r.category.Policy.Limits.MaxShare
 	var l licence
 	if err := l.scan(pool.QueryRow(ctx, licenceSQL, r.id, r.category.Policy.Name)); err != nil {
 		return "", "", pg.Wrap("look for a pause", err)
@@ -212,21 +208,14 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, 
 		return Failed, "awaiting coverage: nothing of the table is in the publication yet, so a purge would leave no evidence; its owner runs: " + r.category.Publish, nil
 	case r.category.Policy.Mode == "observe":
 		return Observed, fmt.Sprintf("mode is observe: %d rows would go", due), nil
-	case r.AutoApprove || share == 0 || due == 0:
+	case r.AutoApprove:
 		return "", "", nil
 	}
-	total, err := atLeast(ctx, pool, r.category, int64(math.Ceil(float64(due)/share))+1)
-	if err != nil || float64(due) <= share*float64(total) {
+	why, err := Approval(ctx, pool, r.plan, r.category, due, r.Shortened)
+	if err != nil || why == "" {
 		return "", "", err
 	}
-	var approved bool
-	err = pool.QueryRow(ctx, `select exists (select from sweeper.approvals where category = $1 and plan_hash = $2 and expires_at > now() and max_rows >= $3)`,
-		r.category.Policy.Name, r.category.Hash, due).Scan(&approved)
-	if err != nil || approved {
-		return "", "", pg.Wrap("look for an approval", err)
-	}
-	return AwaitingApproval, fmt.Sprintf("%d of %d rows would go, more than max_share %g allows; approve with: sweeper approve %s --plan %s --actor … --reason …",
-		due, total, share, r.category.Policy.Name, r.category.Hash), nil
+	return AwaitingApproval, fmt.Sprintf("%s; approve with: sweeper approve %s --plan %s --actor … --reason …", why, r.category.Policy.Name, r.category.Hash), nil
 }
 
 // begin writes the run down before anything is purged.

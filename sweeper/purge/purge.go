@@ -63,6 +63,7 @@ type Options struct {
 	Batched       func(Batch)                                      // told of each commit, from several goroutines; nil: nobody
 	Waited        func(category, cause string, took time.Duration) // told of each pause that has ended, likewise
 	Holder        Holder                                           // nil: every other holder of a step is a stranger
+	Shortened     Shortened                                        // nil: windows are not compared
 }
 
 // Batch is a committed batch, or a partition that went whole.
@@ -78,6 +79,10 @@ type Batch struct {
 // held a moment ago, is in the hands of a living process of ours, or free now. It
 // ends one that is frozen.
 type Holder func(ctx context.Context, conn *pgx.Conn, key int32) (ours bool, err error)
+
+// Shortened tells how the windows of a category of a plan are shorter than when
+// it ran before; "" they are not.
+type Shortened func(ctx context.Context, q Querier, p *plan.Plan, c *plan.Category) (why string, err error)
 
 // Ended is called in the transaction that records how a run ended. Its error
 // undoes that record.
