@@ -6,3 +6,6 @@ var HandOver = handOver
 
 // Trusted looks whether an as-of can be judged by.
 var Trusted = trusted
+
+// Beating shows that the process behind a connection lives, until quiet.
+var Beating = beating

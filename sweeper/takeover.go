@@ -108,10 +108,11 @@ func stepHolder(log *slog.Logger) purge.Holder {
 }
 
 // beat shows the server, until ctx ends, that the process behind conn lives.
-// What goes wrong goes to lost, once.
+// What goes wrong goes to lost, once. A sign that is under way when ctx ends comes
+// to its end: cut off, it would take the connection along.
 func beat(ctx context.Context, conn *pgx.Conn, every time.Duration, lost func(error)) {
 	for sleep(ctx, every) == nil {
-		if err := signOfLife(ctx, conn); err != nil {
+		if err := signOfLife(context.WithoutCancel(ctx), conn); err != nil {
 			if ctx.Err() == nil {
 				lost(err)
 			}
