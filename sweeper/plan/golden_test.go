@@ -130,7 +130,7 @@ func steps(b *strings.Builder, s plan.Step) {
 	statement(b, what+": probe", 0, s.Probe)
 	statement(b, what+": drop", 5, s.Drop)
 	statement(b, what+": first", 0, s.First)
-	statement(b, what+": next", 2, s.Next)
+	statement(b, what+": next", 3, s.Next)
 	run := 1 // is a parameter of the statements that report themselves
 	if s.Total.SQL != "" {
 		run = 0

@@ -275,10 +275,10 @@ func (w walk) first() Query {
 }
 
 func (w walk) next() Query {
-	b := bind(2)
-	start := w.start()
-	return b.query(fmt.Sprintf("SELECT %[1]s::text FROM %[2]s AS t WHERE %[1]s >= $1::%[3]s AND %[4]s%[5]s ORDER BY %[1]s OFFSET $2 LIMIT 1",
-		column(start.Name), w.from(), start.Plain, w.early(b, w.category, w.disposition), w.inLeaf(b, w.leaf)))
+	b := bind(3)
+	start := column(w.start().Name)
+	return b.query(fmt.Sprintf("SELECT %[1]s::text FROM %[2]s AS t WHERE %[3]s AND %[4]s%[5]s ORDER BY %[1]s OFFSET $3 LIMIT 1",
+		start, w.from(), w.between(), w.early(b, w.category, w.disposition), w.inLeaf(b, w.leaf)))
 }
 
 func (w walk) split() Query {

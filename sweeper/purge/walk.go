@@ -30,16 +30,17 @@ type cursor interface {
 // follow purges the spans of a source.
 func (s *stepper) follow(ctx context.Context, c source) error {
 	for ctx.Err() == nil {
-		at, again, ok, err := c.next(ctx, s)
+		at, large, ok, err := c.next(ctx, s)
 		if !ok || err != nil {
 			return err
 		}
-		if before := s.rows; !again {
+		again := large
+		if before := s.rows; !large {
 			again, err = s.purge(ctx, at)
 			s.learn(at, s.rows-before)
 		}
 		if err == nil && again {
-			err = s.followWithin(ctx, at)
+			err = s.followWithin(ctx, at, large)
 		}
 		if err != nil {
 			return err
@@ -48,10 +49,15 @@ func (s *stepper) follow(ctx context.Context, c source) error {
 	return context.Cause(ctx)
 }
 
-// followWithin purges a span in smaller ones.
-func (s *stepper) followWithin(ctx context.Context, at span) error {
-	if s.step.Walk == plan.WalkBlocks {
+// followWithin purges a span in smaller ones. A range of starts whose rows did not
+// go is gone through as the step is: with the first of them all others may go. Only
+// one start that many rows have is cut by places.
+func (s *stepper) followWithin(ctx context.Context, at span, large bool) error {
+	switch {
+	case s.step.Walk == plan.WalkBlocks:
 		return s.follow(ctx, &blocks{at: at.from, end: at.to})
+	case !large && at.first == "":
+		return s.follow(ctx, &starts{lo: &at.lo, end: at.hi})
 	}
 	parts, err := s.split(ctx, at)
 	if err != nil {
@@ -79,7 +85,7 @@ func (s *stepper) choose(ctx context.Context) error {
 // spans is the cursor of the whole step.
 func (s *stepper) spans(ctx context.Context) (cursor, error) {
 	if s.step.Walk == plan.WalkStart {
-		c := &starts{}
+		c := &starts{end: "infinity"} // the condition itself ends the last range
 		err := s.conn.QueryRow(ctx, s.step.First.SQL, s.step.First.Args...).Scan(&c.lo)
 		return c, pg.Wrap("find the first due row of "+s.step.Relation, err)
 	}
@@ -90,9 +96,10 @@ func (s *stepper) spans(ctx context.Context) (cursor, error) {
 
 func (s *stepper) relation() uint32 { return cmp.Or(s.step.Leaf, s.step.Root) }
 
-// starts goes through the start column.
+// starts goes through the start column, up to an end.
 type starts struct {
-	lo *string // where the next span begins; nil: there is none
+	lo  *string // where the next span begins; nil: there is none
+	end string
 }
 
 func (c *starts) more() bool { return c.lo != nil }
@@ -101,11 +108,11 @@ func (c *starts) next(ctx context.Context, s *stepper) (at span, large, ok bool,
 	if !c.more() {
 		return at, false, false, nil
 	}
-	hi, large, err := s.nextBound(ctx, *c.lo)
+	hi, large, err := s.nextBound(ctx, *c.lo, c.end)
 	if err != nil {
 		return at, false, false, err
 	}
-	at = span{lo: *c.lo, hi: "infinity"} // the condition itself ends the last range
+	at = span{lo: *c.lo, hi: c.end}
 	if hi != nil {
 		at.hi = *hi
 	}
@@ -113,11 +120,11 @@ func (c *starts) next(ctx context.Context, s *stepper) (at span, large, ok bool,
 	return at, large, true, nil
 }
 
-// nextBound finds where the range that begins at lo ends; nil: it is the last.
-// equal tells that lo is the start of more rows than a batch takes.
-func (s *stepper) nextBound(ctx context.Context, lo string) (hi *string, equal bool, err error) {
+// nextBound finds where the range that begins at lo ends; nil: at end. equal tells
+// that lo is the start of more rows than a batch takes.
+func (s *stepper) nextBound(ctx context.Context, lo, end string) (hi *string, equal bool, err error) {
 	for skip := s.share(); ; skip *= 4 {
-		err := s.conn.QueryRow(ctx, s.step.Next.SQL, append([]any{lo, skip}, s.step.Next.Args...)...).Scan(&hi)
+		err := s.conn.QueryRow(ctx, s.step.Next.SQL, append([]any{lo, end, skip}, s.step.Next.Args...)...).Scan(&hi)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, equal, nil
 		}

@@ -375,13 +375,14 @@ SELECT min(t."at")::text
 -- delete of kyc.epochs, walk start: next
 SELECT t."at"::text
   FROM ONLY "kyc"."epochs" AS t
-  WHERE t."at" >= $1::bigint
+  WHERE t."at" >= $1::int8
+  AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
   AND t."at" < (extract(epoch
-      FROM GREATEST($3::timestamptz - $4::interval, $3::timestamptz - $5::interval, $3::timestamptz - $6::interval) + interval '4 days') * 1000)::int8 ORDER BY t."at" OFFSET $2 LIMIT 1;
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '5 years'
---   $5 = '7 years'
---   $6 = '3 mons'
+      FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8 ORDER BY t."at" OFFSET $3 LIMIT 1;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
+--   $6 = '7 years'
+--   $7 = '3 mons'
 
 -- delete of kyc.epochs, walk start: batch
 WITH gone AS (DELETE

@@ -64,9 +64,10 @@ SELECT min(t."logged_at")::text
 SELECT t."logged_at"::text
   FROM ONLY "kyc"."audit_events" AS t
   WHERE t."logged_at" >= $1::timestamp with time zone
-  AND t."logged_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."logged_at" OFFSET $2 LIMIT 1;
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '7 years'
+  AND t."logged_at" < $2::timestamp with time zone
+  AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."logged_at" OFFSET $3 LIMIT 1;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '7 years'
 
 -- delete of kyc.audit_events, walk start: batch
 WITH gone AS (DELETE
@@ -4036,9 +4037,10 @@ SELECT min(t."relationship_ended_at")::text
 SELECT t."relationship_ended_at"::text
   FROM ONLY "kyc"."applicants" AS t
   WHERE t."relationship_ended_at" >= $1::timestamp with time zone
-  AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $2 LIMIT 1;
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '5 years'
+  AND t."relationship_ended_at" < $2::timestamp with time zone
+  AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $3 LIMIT 1;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '5 years'
 
 -- delete of kyc.applicants, walk start: batch
 WITH gone AS (DELETE
@@ -5015,9 +5017,10 @@ SELECT min(t."relationship_ended_at")::text
 SELECT t."relationship_ended_at"::text
   FROM ONLY "kyc"."applicants" AS t
   WHERE t."relationship_ended_at" >= $1::timestamp with time zone
-  AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $2 LIMIT 1;
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '90 days'
+  AND t."relationship_ended_at" < $2::timestamp with time zone
+  AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $3 LIMIT 1;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '90 days'
 
 -- redact of kyc.applicants, walk start: batch
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($4::text || sweeper.redaction_token(t."email"::text, $6::bytea, $7::bytea) || $5::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $8::text

@@ -42,9 +42,10 @@ SELECT min(t."last_seen_at")::text
 SELECT t."last_seen_at"::text
   FROM ONLY "public"."sessions" AS t
   WHERE t."last_seen_at" >= $1::timestamp with time zone
-  AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days' ORDER BY t."last_seen_at" OFFSET $2 LIMIT 1;
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '90 days'
+  AND t."last_seen_at" < $2::timestamp with time zone
+  AND t."last_seen_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."last_seen_at" OFFSET $3 LIMIT 1;
+--   $4 = '2026-03-01 00:00:00Z'
+--   $5 = '90 days'
 
 -- delete of public.sessions, walk start: batch
 DELETE
