@@ -50,6 +50,9 @@ func (w *walk) family() {
 		return
 	}
 	b := bindHeld(1)
+	if slices.ContainsFunc(all, (*kin).itself) {
+		b = bind(1) // a lookup for each row of a chain would have the chain read anew for each of them
+	}
 	columns := ", t.ctid AS sweeper_place, " + w.identity(all) + " AS sweeper_identity" + w.tenant()
 	due := func(b *binder) string { return and(locked+w.inLeaf(b, w.leaf), w.full(b, w.disposition)) }
 	with, _ := w.rule.family(b, all, columns, due(b))

@@ -54,7 +54,7 @@ const (
 	// To the planner rows that are given by their places, or by their keys, are as
 	// many pages from anywhere on a disk, and it would rather read all of a table or
 	// of an index; but they lie together, and the batch has just read them.
-	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('random_page_cost', '0.1', true),
+	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('random_page_cost', '1', true),
        current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int), (` + plan.KeysVersionSQL + `)::text`
