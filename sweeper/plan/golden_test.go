@@ -143,8 +143,11 @@ func steps(b *strings.Builder, s plan.Step) {
 	statement(b, what+": total", 2, s.Total)
 	statement(b, what+": scattered", 1, s.Scattered)
 	if s.Heap != nil {
-		statement(b, what+", scattered: lock", 2, s.Heap.Lock)
-		statement(b, what+", scattered: batch", 2+run, s.Heap.Batch)
+		if s.Heap.Batch.SQL != "" { // of which Lock says the same
+			statement(b, what+", scattered: batch", 2+run, s.Heap.Batch)
+		} else {
+			statement(b, what+", scattered: lock", 2, s.Heap.Lock)
+		}
 	}
 	if s.Rows != nil {
 		steps(b, *s.Rows)

@@ -72,6 +72,7 @@ type span struct {
 	first, last string // places; "" the whole range
 	from, to    place  // of blocks, lo and hi
 	aim         int64  // of blocks: how many rows they should have at most
+	large       bool   // more rows than a batch takes: to be cut further
 	skip        bool   // rows that others have locked are left
 	pieces      bool   // of rows with more below them than fit, some of that may go before
 	lock        int32  // second key of the lock that its batch takes

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
 )
 
 // spare are the slots that no step waits for, and connections for them.
@@ -62,17 +64,17 @@ func (c *crew) walk(ctx context.Context) error {
 }
 
 // next draws a span. While there are more the first lane asks for company.
-func (c *crew) next(ctx context.Context, s *stepper) (at span, large, ok bool, err error) {
+func (c *crew) next(ctx context.Context, s *stepper) (at span, ok bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return at, false, false, nil
+		return at, false, nil
 	}
-	at, large, ok, err = c.all.next(ctx, s)
+	at, ok, err = c.all.next(ctx, s)
 	if s == c.first && err == nil && c.all.more() {
 		c.recruit(ctx)
 	}
-	return at, large, ok, err
+	return at, ok, err
 }
 
 func (c *crew) recruit(ctx context.Context) {
@@ -102,7 +104,8 @@ func (c *crew) end(err error) {
 	c.err = cmp.Or(c.err, err)
 }
 
-// lane is one that goes along.
+// lane is one that goes along. One that gets no connection stays away, which ends
+// nothing.
 type lane struct {
 	*crew
 	has bool // its slot
@@ -112,13 +115,13 @@ type lane struct {
 func (l *lane) walk(ctx context.Context, n int) error {
 	conn, err := l.spare.pool.Acquire(ctx)
 	if err != nil {
-		return err
+		return l.stayAway(ctx, n, pg.Wrap("take a connection", err))
 	}
 	defer conn.Release()
 	s := l.first.newStepper(conn.Conn(), l.first.step, n, l.first.note)
 	calm, err := s.patience(ctx)
 	if err != nil {
-		return err
+		return l.stayAway(ctx, n, err)
 	}
 	defer calm()
 	err = s.follow(ctx, l)
@@ -126,16 +129,20 @@ func (l *lane) walk(ctx context.Context, n int) error {
 	defer l.mu.Unlock()
 	l.done = append(l.done, s)
 	if errors.Is(err, ErrStepBusy) {
-		s.Log.DebugContext(ctx, "lane left", slog.String("step", s.step.Name()), slog.Int("lane", n), slog.Any("err", err))
-		l.back, err = append(l.back, l.at), nil
+		l.back, err = append(l.back, l.at), l.stayAway(ctx, n, err)
 	}
 	return err
 }
 
-func (l *lane) next(ctx context.Context, s *stepper) (at span, large, ok bool, err error) {
+func (l *lane) stayAway(ctx context.Context, n int, why error) error {
+	l.first.Log.DebugContext(ctx, "lane left", slog.String("step", l.first.step.Name()), slog.Int("lane", n), slog.Any("err", why))
+	return nil
+}
+
+func (l *lane) next(ctx context.Context, s *stepper) (at span, ok bool, err error) {
 	if l.has = l.spare.keep(); !l.has {
-		return at, false, false, nil
+		return at, false, nil
 	}
-	l.at, large, ok, err = l.crew.next(ctx, s)
-	return l.at, large, ok, err
+	l.at, ok, err = l.crew.next(ctx, s)
+	return l.at, ok, err
 }

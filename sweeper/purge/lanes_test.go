@@ -137,22 +137,30 @@ func TestLaneGivesWay(t *testing.T) {
 }
 
 // TestLaneIsTaken has the session of a process that has died hold the lock of the
-// second lane still: what that lane would have done is done nevertheless.
+// second lane still: what that lane would have done is done nevertheless, and in
+// batches that are no larger, though each start has more rows than one takes.
 func TestLaneIsTaken(t *testing.T) {
 	t.Parallel()
-	b := setup(t, laneTable(`create index on app.events (at);`), one("UTC", "    delete: {after: P5Y}\n"))
-	dead := b.db.Conn(t, "")
-	if _, err := dead.Exec(context.WithoutCancel(t.Context()), `select pg_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.StepLock("events/delete/app.events/#1")); err != nil {
-		t.Fatal(err)
-	}
-	var log buffer
-	if o := b.run(t, in2026, func(o *purge.Options) { o.BatchRows = 100 }, logTo(&log))["events"]; o.State != purge.Succeeded || o.Deleted != laneRows {
-		t.Errorf("got %+v", o)
-	}
-	if !strings.Contains(log.String(), "lane left") {
-		t.Error("no lane found its lock taken")
-	}
-	if got := b.text(t, `select sum(row_count) from sweeper.batches where fact = 'report'`); got != fmt.Sprint(laneRows) {
-		t.Errorf("reports say %s rows", got)
+	for name, per := range map[string]int{"starts of their own": 1, "equal starts": 250} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, laneTable(fmt.Sprintf(`create index on app.events (at);
+				create function app.equal() returns trigger language plpgsql as $$ begin new.at := '2015-01-01'::timestamptz + (new.id / %d) * interval '1 minute'; return new; end $$;
+				create trigger equal before insert on app.events for each row execute function app.equal();`, per)), one("UTC", "    delete: {after: P5Y}\n"))
+			dead := b.db.Conn(t, "")
+			if _, err := dead.Exec(context.WithoutCancel(t.Context()), `select pg_advisory_lock($1::int, $2::int)`, pg.LockSpace, pg.StepLock("events/delete/app.events/#1")); err != nil {
+				t.Fatal(err)
+			}
+			var log buffer
+			if o := b.run(t, in2026, func(o *purge.Options) { o.BatchRows = 100 }, logTo(&log))["events"]; o.State != purge.Succeeded || o.Deleted != laneRows {
+				t.Errorf("got %+v", o)
+			}
+			if !strings.Contains(log.String(), "lane left") {
+				t.Error("no lane found its lock taken")
+			}
+			if got := b.text(t, `select concat_ws(' ', sum(row_count), max(row_count)) from sweeper.batches where fact = 'report'`); got != fmt.Sprintf("%d 100", laneRows) {
+				t.Errorf("reports say %s rows, and the most in one", got)
+			}
+		})
 	}
 }

@@ -16,9 +16,8 @@ import (
 // source cuts a step, or a span that was too large, into spans of about a batch
 // each. Those of one source have no row in common.
 type source interface {
-	// next is the span after the last one; false: there is none. It is large when
-	// it holds more than a batch takes, and has to be cut further.
-	next(ctx context.Context, s *stepper) (at span, large, ok bool, err error)
+	// next is the span after the last one; false: there is none.
+	next(ctx context.Context, s *stepper) (at span, ok bool, err error)
 }
 
 // cursor is the source of a whole step.
@@ -30,17 +29,17 @@ type cursor interface {
 // follow purges the spans of a source.
 func (s *stepper) follow(ctx context.Context, c source) error {
 	for ctx.Err() == nil {
-		at, large, ok, err := c.next(ctx, s)
+		at, ok, err := c.next(ctx, s)
 		if !ok || err != nil {
 			return err
 		}
-		again := large
-		if before := s.rows; !large {
+		again := at.large
+		if before := s.rows; !again {
 			again, err = s.purge(ctx, at)
 			s.learn(at, s.rows-before)
 		}
 		if err == nil && again {
-			err = s.followWithin(ctx, at, large)
+			err = s.followWithin(ctx, at)
 		}
 		if err != nil {
 			return err
@@ -52,11 +51,11 @@ func (s *stepper) follow(ctx context.Context, c source) error {
 // followWithin purges a span in smaller ones. A range of starts whose rows did not
 // go is gone through as the step is: with the first of them all others may go. Only
 // one start that many rows have is cut by places.
-func (s *stepper) followWithin(ctx context.Context, at span, large bool) error {
+func (s *stepper) followWithin(ctx context.Context, at span) error {
 	switch {
 	case s.step.Walk == plan.WalkBlocks:
 		return s.follow(ctx, &blocks{at: at.from, end: at.to})
-	case !large && at.first == "":
+	case !at.large && at.first == "":
 		return s.follow(ctx, &starts{lo: &at.lo, end: at.hi})
 	}
 	parts, err := s.split(ctx, at)
@@ -104,20 +103,20 @@ type starts struct {
 
 func (c *starts) more() bool { return c.lo != nil }
 
-func (c *starts) next(ctx context.Context, s *stepper) (at span, large, ok bool, err error) {
+func (c *starts) next(ctx context.Context, s *stepper) (at span, ok bool, err error) {
 	if !c.more() {
-		return at, false, false, nil
+		return at, false, nil
 	}
 	hi, large, err := s.nextBound(ctx, *c.lo, c.end)
 	if err != nil {
-		return at, false, false, err
+		return at, false, err
 	}
-	at = span{lo: *c.lo, hi: c.end}
+	at = span{lo: *c.lo, hi: c.end, large: large}
 	if hi != nil {
 		at.hi = *hi
 	}
 	c.lo = hi
-	return at, large, true, nil
+	return at, true, nil
 }
 
 // nextBound finds where the range that begins at lo ends; nil: at end. equal tells
@@ -148,6 +147,7 @@ func (s *stepper) split(ctx context.Context, at span) ([]span, error) {
 	}
 	parts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (span, error) {
 		part := at
+		part.large = false
 		return part, row.Scan(&part.first, &part.last)
 	})
 	return parts, pg.Wrap("split a range of "+s.step.Relation, err)
@@ -172,13 +172,13 @@ const smallestRow = 24
 
 func (c *blocks) more() bool { return c.at.before(c.end) }
 
-func (c *blocks) next(ctx context.Context, s *stepper) (at span, large, ok bool, err error) {
+func (c *blocks) next(ctx context.Context, s *stepper) (at span, ok bool, err error) {
 	if !c.more() {
-		return at, false, false, nil
+		return at, false, nil
 	}
 	if s.perBlock == 0 {
 		if s.perBlock, s.items, err = s.density(ctx); err != nil {
-			return at, false, false, err
+			return at, false, err
 		}
 	}
 	size := int64(s.share())
@@ -193,7 +193,7 @@ func (c *blocks) next(ctx context.Context, s *stepper) (at span, large, ok bool,
 	}
 	at = span{lo: c.at.String(), hi: to.String(), from: c.at, to: to, aim: size}
 	c.at = to
-	return at, false, true, nil
+	return at, true, nil
 }
 
 // density is how many rows lie in a block, by the server's estimate, and how many
@@ -216,10 +216,10 @@ func (s *stepper) learn(at span, rows int64) {
 // queue is a list of spans.
 type queue struct{ spans []span }
 
-func (c *queue) next(context.Context, *stepper) (at span, large, ok bool, err error) {
+func (c *queue) next(context.Context, *stepper) (at span, ok bool, err error) {
 	if len(c.spans) == 0 {
-		return at, false, false, nil
+		return at, false, nil
 	}
 	at, c.spans = c.spans[0], c.spans[1:]
-	return at, false, true, nil
+	return at, true, nil
 }

@@ -204,38 +204,6 @@ WHERE c.oid = $2::oid
 --   $2 = '5000'
 --   $3 = 'last_seen_at'
 
--- delete of public.sessions, walk start, scattered: lock
-WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
-    FROM ONLY "public"."sessions" AS t
-    WHERE t.ctid >= $1::tid
-    AND t.ctid < $2::tid
-    AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
-    AND (timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz
-      AND t."last_seen_at" > '-infinity')
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      WHERE h.subject IS NULL
-      AND h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $6::text)
-      AND (h.relation IS NULL
-        OR h.relation = $7::oid))),
-taken AS (SELECT t.ctid AS place
-    FROM ONLY "public"."sessions" AS t
-    WHERE t.ctid = ANY (ARRAY(SELECT place
-        FROM wanted)) FOR UPDATE OF t SKIP LOCKED)
-SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
-    FROM wanted) - count(*)
-  FROM taken;
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '90 days'
---   $5 = 'UTC'
---   $6 = 'sessions'
---   $7 = '5000'
-
 -- delete of public.sessions, walk start, scattered: batch
 DELETE
   FROM ONLY "public"."sessions" AS t
