@@ -152,6 +152,18 @@ func Pool(ctx context.Context, url, name string, size int, ready ...func(context
 	return pool, nil
 }
 
+// Keep has a connection of a pool keep the plans of statements that any plan
+// serves, those without ranges, and that are executed again and again: to plan
+// them costs more than they do. Once kept, it asks the server nothing.
+func Keep(ctx context.Context, conn *pgx.Conn, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := conn.Prepare(ctx, sql, sql); err != nil {
+			return Wrap("prepare a statement", err)
+		}
+	}
+	return nil
+}
+
 // registerTypes teaches pgx the types that it has no binary form for: COPY
 // into pg_lsn and xid8 fails with 22P03 without it.
 func registerTypes(m *pgtype.Map) {

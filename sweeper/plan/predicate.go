@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
@@ -101,7 +102,19 @@ func (r rule) reached(b *binder, k clock, c policy.Category, disposition string)
 	if k.unit != "" {
 		return "(" + plain + ")"
 	}
+	if _, byTenant := r.table.Column(c.Tenant); !byTenant && c.Start.From == nil && !b.literal {
+		plain = fmt.Sprintf("(%s OR %s)", r.long(b, k, c, disposition), plain)
+	}
 	return fmt.Sprintf("(%s AND %s)", plain, k.known())
+}
+
+// long is true only of starts that are due by so much that no calendar brings them
+// back: the arithmetic of months and zones, which costs more than to find the row,
+// is for the last days alone. By as many days as [rule.early] is late, a start
+// between two others may be due before the earlier of them; and by as many adding
+// a period may miss what subtracting it gave. The subquery is computed once.
+func (r rule) long(b *binder, k clock, c policy.Category, disposition string) string {
+	return fmt.Sprintf("%s < (SELECT %s - %s - interval '%d days')", k.name, k.of(r.asOf(b)), b.text(period(c, disposition).Interval(), "interval"), int(2*Slack/(24*time.Hour)))
 }
 
 // early is the prefilter that lets an index serve: later than any due start,

@@ -54,8 +54,13 @@ const (
 	// To the planner rows that are given by their places, or by their keys, are as
 	// many pages from anywhere on a disk, and it would rather read all of a table or
 	// of an index; but they lie together, and the batch has just read them.
+	//
+	// Unless the run is paced a batch does not wait until it is on the disk. After a
+	// crash the rows are there again, and due; the log reads only what is on the disk,
+	// and what a run reports at its end is committed after them. With a rate the disk
+	// has time, and the log should not wait for the server's next round.
 	settingsSQL = `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), set_config('random_page_cost', '1', true),
-       current_setting('transaction_isolation')`
+       set_config('synchronous_commit', case when $3::bool then current_setting('synchronous_commit') else 'off' end, true), current_setting('transaction_isolation')`
 	fenceSQL    = `select pg_advisory_xact_lock_shared($1::int, $2::int)`
 	stepLockSQL = `select pg_try_advisory_xact_lock($1::int, $2::int), (` + plan.KeysVersionSQL + `)::text`
 	helperSQL   = `select pg_try_advisory_xact_lock_shared($1::int, $2::int)`
@@ -236,8 +241,8 @@ func (r *run) begun(ctx context.Context, tx pgx.Tx, step *plan.Step, at span, qu
 	if r.helping {
 		b.Queue(helperSQL, pg.LockSpace, pg.RunLock(r.id)).QueryRow(func(row pgx.Row) error { return row.Scan(&welcome) })
 	}
-	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(nil, nil, nil, &isolation)
+	b.Queue(settingsSQL, milliseconds(r.LockTimeout), milliseconds(r.StatementTimeout), r.paced()).QueryRow(func(row pgx.Row) error {
+		return row.Scan(nil, nil, nil, nil, &isolation)
 	})
 	b.Queue(licenceSQL, r.id, r.category.Policy.Name).QueryRow(l.scan)
 	b.Queue(fenceSQL, pg.LockSpace, pg.LockFence)

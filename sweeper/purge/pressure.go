@@ -168,8 +168,17 @@ func (p *pressure) find(ctx context.Context) (found *Pause, err error) {
 			return err
 		})
 	}
-	if err := p.pool.SendBatch(ctx, b).Close(); err != nil {
-		return nil, pg.Wrap("look at standbys, the slot and lock waits", err)
+	const op = "look at standbys, the slot and lock waits"
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, pg.Wrap(op, err)
+	}
+	defer conn.Release()
+	if err := pg.Keep(ctx, conn.Conn(), standbysSQL, slotLagSQL, blockedSQL, deadSQL); err != nil {
+		return nil, err
+	}
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return nil, pg.Wrap(op, err)
 	}
 	return found, nil
 }

@@ -22,6 +22,9 @@ func (o *Options) evenly(ofCategory int) int {
 	return rows
 }
 
+// paced is whether there is a rate.
+func (r *run) paced() bool { return r.RowsPerSecond > 0 || r.category.Policy.Limits.RowsPerSecond > 0 }
+
 // share is how many rows of the step the next batch aims at: no more than the run
 // may still purge.
 func (s *stepper) share() int {

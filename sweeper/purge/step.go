@@ -105,11 +105,25 @@ func (s *stepper) patience(ctx context.Context) (calm func(), err error) {
 	if _, err := s.conn.Exec(ctx, `select set_config('lock_timeout', $1, false)`, milliseconds(s.LockTimeout)); err != nil {
 		return nil, pg.Wrap("take step "+s.step.Name(), err)
 	}
+	if err := s.keep(ctx); err != nil {
+		return nil, err
+	}
 	return func() {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_, _ = s.conn.Exec(undo, `select set_config('lock_timeout', reset_val, false) from pg_settings where name = 'lock_timeout'`)
 	}, nil
+}
+
+// keep prepares what each batch asks beside its work, whatever its range.
+func (s *stepper) keep(ctx context.Context) error {
+	statements := []string{settingsSQL, licenceSQL, fenceSQL, stepLockSQL, stampSQL}
+	for _, q := range []plan.Query{s.step.Total, s.step.Same} {
+		if q.SQL != "" {
+			statements = append(statements, q.SQL)
+		}
+	}
+	return pg.Keep(ctx, s.conn, statements...)
 }
 
 // walkRows walks by rows. A plan that was made without the key has no statement.

@@ -47,21 +47,25 @@ func (s *stream) send(m pgproto3.FrontendMessage) error {
 // transaction, is read and dropped: a connection that is closed with unread
 // data in it is reset, and the status goes with it.
 func (s *stream) goodbye() {
-	s.setBulk(false)
 	if s.status(false) != nil || s.send(&pgproto3.CopyDone{}) != nil {
 		return
 	}
-	if s.net.SetReadDeadline(s.o.Now().Add(patience)) != nil {
-		return
-	}
-	for {
-		msg, err := s.front.Receive()
-		if err != nil {
+	for end := s.o.Now().Add(patience); s.o.Now().Before(end); {
+		if s.net.SetReadDeadline(s.o.Now().Add(linger)) != nil {
 			return
 		}
-		switch msg.(type) {
-		case *pgproto3.ReadyForQuery, *pgproto3.ErrorResponse:
-			return
+		for {
+			msg, err := s.front.Receive()
+			if isTimeout(err) {
+				break // a bulk read gives what there is only then
+			}
+			if err != nil {
+				return
+			}
+			switch msg.(type) {
+			case *pgproto3.ReadyForQuery, *pgproto3.ErrorResponse:
+				return
+			}
 		}
 	}
 }

@@ -21,7 +21,7 @@ const (
 	// 2000 rows or about 256 KiB at most, mostly far less.
 	queueLength = 32
 	// linger is how long a bulk read waits for more bytes.
-	linger = 10 * time.Millisecond
+	linger = 20 * time.Millisecond
 	// pingLimit is how many requests for a status, one right after the other,
 	// show that the server shuts down.
 	pingLimit = 10
@@ -51,6 +51,7 @@ type stream struct {
 	idle       pglogrepl.LSN // a position that waits for room in the queue
 	queued     pglogrepl.LSN // the newest position in the queue
 	heard      bool          // something came since the deadline was set
+	heardAt    time.Time     // when the last message came that was not read in bulk
 	alive      bool          // something came since the last status
 	silent     time.Duration // how long nothing came
 	nextStatus time.Time
@@ -81,7 +82,7 @@ func (s *stream) receive(ctx context.Context) error {
 		msg, err := s.front.Receive()
 		switch {
 		case err == nil:
-			s.heard = true
+			s.hear()
 			err = s.handle(ctx, msg)
 		case isTimeout(err):
 			err = s.tick(ctx)
@@ -108,6 +109,22 @@ func (s *stream) arm(ctx context.Context) error {
 		return s.wrap(err)
 	}
 	return ctx.Err()
+}
+
+// hear notes that a message came. One that comes within linger of the one before
+// it shows a server with much to say, if only positions, one for each commit of
+// somebody: woken for each of them we would take more of a core than the server
+// takes to commit.
+func (s *stream) hear() {
+	s.heard = true
+	if s.bulk {
+		return
+	}
+	now := s.o.Now()
+	if now.Sub(s.heardAt) < linger {
+		s.setBulk(true)
+	}
+	s.heardAt = now
 }
 
 // tick does what is due when a read deadline has passed.
@@ -177,7 +194,9 @@ func (s *stream) keepalive(ctx context.Context, end pglogrepl.LSN, reply bool) e
 	s.received = max(s.received, end)
 	if s.asm.open == nil {
 		s.idle = max(s.idle, end)
-		if err := s.offer(ctx); err != nil {
+		if s.bulk {
+			// The next tick offers the newest of many.
+		} else if err := s.offer(ctx); err != nil {
 			return err
 		}
 	}
@@ -216,11 +235,7 @@ func (s *stream) emit(ctx context.Context, e event) error {
 		return s.offer(ctx)
 	case committed:
 		s.received, s.queued = max(s.received, e.lsn), max(s.queued, e.lsn)
-	case changed:
-		if e.change.full() {
-			s.setBulk(true)
-		}
-	case began:
+	case began, changed:
 	}
 	select {
 	case s.events <- e:

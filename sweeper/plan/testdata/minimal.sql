@@ -6,7 +6,8 @@ FROM (SELECT 0::oid AS leaf, t."last_seen_at" AS start, CASE
     WHEN (t."last_seen_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."last_seen_at" > $1::timestamptz THEN 'future'
     WHEN (t."last_seen_at" < $1::timestamptz - $2::interval + interval '4 days'
-      AND (timezone($3::text, timezone($3::text, t."last_seen_at") + $2::interval) <= $1::timestamptz
+      AND ((t."last_seen_at" < (SELECT $1::timestamptz - $2::interval - interval '8 days')
+          OR timezone($3::text, timezone($3::text, t."last_seen_at") + $2::interval) <= $1::timestamptz)
         AND t."last_seen_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
@@ -53,7 +54,8 @@ DELETE
   WHERE t."last_seen_at" >= $1::timestamp with time zone
   AND t."last_seen_at" < $2::timestamp with time zone
   AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
-  AND (timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz
+  AND ((t."last_seen_at" < (SELECT $3::timestamptz - $4::interval - interval '8 days')
+      OR timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz)
     AND t."last_seen_at" > '-infinity')
   AND NOT EXISTS (SELECT
     FROM sweeper.legal_holds h
@@ -80,7 +82,8 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     AND t.ctid >= $3::tid
     AND t.ctid <= $4::tid
     AND t."last_seen_at" < $5::timestamptz - $6::interval + interval '4 days'
-    AND (timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz
+    AND ((t."last_seen_at" < (SELECT $5::timestamptz - $6::interval - interval '8 days')
+        OR timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz)
       AND t."last_seen_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -111,7 +114,8 @@ WITH gone AS (DELETE
     FROM ONLY "public"."sessions" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
     AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
-    AND (timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz
+    AND ((t."last_seen_at" < (SELECT $3::timestamptz - $4::interval - interval '8 days')
+        OR timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz)
       AND t."last_seen_at" > '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
@@ -148,7 +152,8 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t.ctid >= $4::tid
     AND t.ctid <= $5::tid
     AND t."last_seen_at" < $6::timestamptz - $7::interval + interval '4 days'
-    AND (timezone($8::text, timezone($8::text, t."last_seen_at") + $7::interval) <= $6::timestamptz
+    AND ((t."last_seen_at" < (SELECT $6::timestamptz - $7::interval - interval '8 days')
+        OR timezone($8::text, timezone($8::text, t."last_seen_at") + $7::interval) <= $6::timestamptz)
       AND t."last_seen_at" > '-infinity')) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
@@ -163,7 +168,8 @@ DELETE
   AND t.ctid >= $3::tid
   AND t.ctid <= $4::tid
   AND t."last_seen_at" < $5::timestamptz - $6::interval + interval '4 days'
-  AND (timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz
+  AND ((t."last_seen_at" < (SELECT $5::timestamptz - $6::interval - interval '8 days')
+      OR timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz)
     AND t."last_seen_at" > '-infinity')
   AND NOT EXISTS (SELECT
     FROM sweeper.legal_holds h
@@ -210,7 +216,8 @@ DELETE
   WHERE t.ctid >= $1::tid
   AND t.ctid < $2::tid
   AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
-  AND (timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz
+  AND ((t."last_seen_at" < (SELECT $3::timestamptz - $4::interval - interval '8 days')
+      OR timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz)
     AND t."last_seen_at" > '-infinity')
   AND NOT EXISTS (SELECT
     FROM sweeper.legal_holds h
