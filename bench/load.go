@@ -143,6 +143,13 @@ func (all *beside) measure(ctx context.Context, s *site, file string, rate float
 	if err != nil {
 		return err
 	}
+	if k.policies != "" {
+		// A sidecar reads along all the time: what the load wrote before is not the
+		// sweep's to read.
+		if _, err := s.sweeper(ctx, "sweep", "--category", "quiet"); err != nil {
+			return err
+		}
+	}
 	type result struct {
 		began, ended time.Time
 		took         float64

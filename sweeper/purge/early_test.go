@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/plan"
 	"github.com/pgsweeper/sweeper/sweeper/policy"
 )
 
@@ -50,6 +51,26 @@ func TestNeverEarly(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestLongDue holds the shortcut for what has long been due against the formula,
+// where months, leap days and zones are at their worst: Apia left out a day.
+func TestLongDue(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, `create schema app; create table app.events (id text primary key, at timestamptz, who text)`, one("UTC", "    delete: {after: P1Y1M3D}\n"), nil)
+	const early = `select count(*)
+		from unnest(array['1 mon', '1 year 1 mon 3 days', '11 mons 30 days', '1 mon 365 days', '4 years 1 mon 31 days']::interval[]) period,
+		     unnest(array['UTC', 'America/New_York', 'Pacific/Apia', 'Europe/Berlin']) zone,
+		     generate_series('2011-12-01'::timestamptz, '2012-04-03', '11 hours') as_of,
+		     generate_series(0, 40 * 24, 7) hours,
+		     lateral (select as_of - period - $1::interval - interval '1 microsecond' - hours * interval '1 hour' as at) s
+		where not timezone(zone, timezone(zone, at) + period) <= as_of`
+	if n := pgtest.QueryOne[int](t, b.admin, early, "0 days"); n == 0 {
+		t.Error("without its days no start would be early: the test shows nothing")
+	}
+	if n := pgtest.QueryOne[int](t, b.admin, early, fmt.Sprintf("%d days", 2*int(plan.Slack.Hours()/24))); n > 0 {
+		t.Errorf("%d starts would go before they are due", n)
 	}
 }
 

@@ -30,6 +30,12 @@ type fake struct {
 func play(t *testing.T, change func(*stream)) *fake {
 	t.Helper()
 	ours, theirs := net.Pipe()
+	return playOn(t, ours, theirs, ours, change)
+}
+
+// playOn is play over a connection, whose bytes it takes from in.
+func playOn(t *testing.T, ours, theirs net.Conn, in io.Reader, change func(*stream)) *fake {
+	t.Helper()
 	if err := theirs.SetDeadline(time.Now().Add(time.Minute)); err != nil { // a test that waits longer has failed
 		t.Fatal(err)
 	}
@@ -38,7 +44,7 @@ func play(t *testing.T, change func(*stream)) *fake {
 		t.Fatal(err)
 	}
 	o.Log = slog.New(slog.DiscardHandler)
-	c := &pgconn.HijackedConn{Conn: ours, Frontend: pgproto3.NewFrontend(ours, ours)}
+	c := &pgconn.HijackedConn{Conn: ours, Frontend: pgproto3.NewFrontend(in, ours)}
 	r := newReader(o, c, "1", 1000, 0)
 	if change != nil {
 		change(r.s)
