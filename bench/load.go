@@ -33,6 +33,8 @@ select payload from bench.rows where id = :id;
 const (
 	warmUp  = 5  // seconds, in which the backlog of pgbench's start is drained
 	seconds = 20 // of the load alone, before a sweep and after it
+
+	pacedSeconds = 60 // that the paced sweep takes: its start is not what lasts
 )
 
 // load puts a pgbench load of a third of the machine's capacity beside a sweep that
@@ -58,25 +60,32 @@ func load(ctx context.Context, b *bench) error {
 	if err := s.drop(ctx); err != nil {
 		return err
 	}
-	due := b.rows / 2
-	sweep := func(ctx context.Context, s *site) (float64, error) {
-		t, err := s.swept(ctx, "rows", int64(due))
-		return t.deleted, err
-	}
 	paced, pace, err := b.paced()
 	if err != nil {
 		return err
 	}
+	whole, few := b.rows/2, min(b.rows/2, pacedSeconds*pace)
+	if err := b.template(ctx, "paced", fmt.Sprintf(rowsDDL, b.rows, "i"), fmt.Sprintf(`delete from bench.rows where id <= %d`, whole-few)); err != nil {
+		return err
+	}
+	sweep := func(due int) func(context.Context, *site) (float64, error) {
+		return func(ctx context.Context, s *site) (float64, error) {
+			t, err := s.swept(ctx, "rows", int64(due))
+			return t.deleted, err
+		}
+	}
 	kinds := []struct {
 		name, policies string
+		template       string
+		due            int
 		env            []string
 		seconds        int // that it takes at most
 		work           func(context.Context, *site) (float64, error)
 		beside
 	}{
-		{name: "paced", policies: rowsPolicies, env: paced, seconds: 20 + due*6/5/pace, work: sweep},
-		{name: "unpaced", policies: rowsPolicies, seconds: 20 + due/20000, work: sweep},
-		{name: "bare", seconds: 20 + due/20000, work: func(ctx context.Context, s *site) (float64, error) { return s.exec(ctx, bareDelete) }},
+		{name: "paced", template: "paced", due: few, policies: rowsPolicies, env: paced, seconds: 20 + few*6/5/pace, work: sweep(few)},
+		{name: "unpaced", template: "timeorder", due: whole, policies: rowsPolicies, seconds: 20 + whole/20000, work: sweep(whole)},
+		{name: "bare", template: "timeorder", due: whole, seconds: 20 + whole/20000, work: func(ctx context.Context, s *site) (float64, error) { return s.exec(ctx, bareDelete) }},
 	}
 	for range b.runs {
 		for i := range kinds {
@@ -84,11 +93,11 @@ func load(ctx context.Context, b *bench) error {
 			if k.name == "unpaced" && !b.wants("load-p99-unpaced") || k.name == "bare" && !b.wants("load-p99-bare-delete") {
 				continue
 			}
-			s, err := b.site(ctx, "timeorder", k.policies, k.env...)
+			s, err := b.site(ctx, k.template, k.policies, k.env...)
 			if err != nil {
 				return err
 			}
-			if err := k.measure(ctx, s, file, rate, k.seconds, k.work); err != nil {
+			if err := k.measure(ctx, s, file, rate, k.seconds, k.policies != "", k.work); err != nil {
 				return fmt.Errorf("%s, beside a load of %.0f transactions/s: %w", k.name, rate, err)
 			}
 			if err := s.drop(ctx); err != nil {
@@ -102,7 +111,7 @@ func load(ctx context.Context, b *bench) error {
 		}
 		p99, alone := middle(k.p99), middle(k.alone99)
 		against := fmt.Sprintf("p99 %.2f ms of pgbench at %.0f transactions/s alone", alone, rate)
-		speed := float64(due) / middle(k.took)
+		speed := float64(k.due) / middle(k.took)
 		switch k.name {
 		case "paced":
 			b.add("load-p99", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep with %s, which ends at %.0f rows/s", against, b.pace, speed), atMost(1.25))
@@ -138,12 +147,12 @@ func (b *bench) paced() (env []string, rows int, err error) {
 // ms of the load while it was under way, and before and after it.
 type beside struct{ took, p99, p50, alone99, alone50 []float64 }
 
-func (all *beside) measure(ctx context.Context, s *site, file string, rate float64, atMost int, work func(context.Context, *site) (float64, error)) error {
+func (all *beside) measure(ctx context.Context, s *site, file string, rate float64, atMost int, follows bool, work func(context.Context, *site) (float64, error)) error {
 	alone, err := s.pgbench(ctx, file, rate, seconds)
 	if err != nil {
 		return err
 	}
-	if k.policies != "" {
+	if follows {
 		// A sidecar reads along all the time: what the load wrote before is not the
 		// sweep's to read.
 		if _, err := s.sweeper(ctx, "sweep", "--category", "quiet"); err != nil {

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) (err error) {
 	list := flags.Bool("list", false, "print the names of the lines and measure nothing")
 	flags.IntVar(&b.rows, "rows", 2_000_000, "rows of a table, of which half are due; targets are for 2000000")
 	flags.IntVar(&b.runs, "runs", 5, "runs of which the median is taken")
-	flags.StringVar(&b.pace, "pace", "SWEEPER_ROWS_PER_SECOND=10000 SWEEPER_BATCH_ROWS=500", "settings of the sweep that is paced, beside a load")
+	flags.StringVar(&b.pace, "pace", "SWEEPER_ROWS_PER_SECOND=500 SWEEPER_BATCH_TARGET=1s", "settings of the sweep that is paced, beside a load")
 	flags.StringVar(&b.dir, "dir", "", "where the server's folder is made")
 	if err := flags.Parse(args); err != nil {
 		return err
