@@ -357,3 +357,25 @@ func TestDeadRows(t *testing.T) {
 		})
 	}
 }
+
+// TestWaitsForTheDisk has batches of a run under a rate wait for the disk, and
+// those of another not.
+func TestWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	for rate, want := range map[int]string{0: "off", 100_000: "on"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz not null, who text); create index on app.events (at);
+				create table app.said (what text);
+				insert into app.events select i, '2010-01-01', 'u' || i from generate_series(1, 300) i;
+				create function app.say() returns trigger language plpgsql security definer as $$ begin insert into app.said values (current_setting('synchronous_commit')); return null; end $$;
+				create trigger say after delete on app.events for each statement execute function app.say();`, one("UTC", "    delete: {after: P5Y}\n"))
+			if o := b.run(t, in2026, func(o *purge.Options) { o.RowsPerSecond = rate })["events"]; o.State != purge.Succeeded || o.Deleted != 300 {
+				t.Fatalf("got %+v", o)
+			}
+			if got := b.text(t, `select string_agg(distinct what, ', ') from app.said`); got != want {
+				t.Errorf("synchronous_commit was %s under a rate of %d, want %s", got, rate, want)
+			}
+		})
+	}
+}
