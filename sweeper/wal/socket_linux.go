@@ -30,12 +30,19 @@ func detectDeadPeer(network, _ string, raw syscall.RawConn) error {
 // bulkBytes is how many bytes a bulk read waits for.
 const bulkBytes = 32 << 10
 
+// layer is a connection over another, such as TLS.
+type layer interface{ NetConn() net.Conn }
+
 // setBulk makes reads wait for many bytes, or for any again. The server sends
 // each row on its own; over TCP a reader that wakes for each of them makes the
 // server pay for it, and halves its speed. The read deadline bounds the wait: a
 // read after it takes what is there.
 func (s *stream) setBulk(on bool) {
-	tcp, ok := s.net.(*net.TCPConn)
+	conn := s.net
+	for over, ok := conn.(layer); ok; over, ok = conn.(layer) {
+		conn = over.NetConn()
+	}
+	tcp, ok := conn.(*net.TCPConn)
 	if !ok || s.bulk == on {
 		return
 	}
