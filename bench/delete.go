@@ -155,6 +155,9 @@ func (b *bench) limitLoop(ctx context.Context, template string, due int64) (floa
 	if err != nil {
 		return 0, err
 	}
+	if _, err := s.admin.Exec(ctx, `set synchronous_commit = off`); err != nil { // as in our batches
+		return 0, err
+	}
 	began, deleted := time.Now(), int64(0)
 	for time.Since(began) < patience {
 		tag, err := s.admin.Exec(ctx, `delete from bench.rows where id in (select id from bench.rows where at <= now() - interval '5 years' limit 1000)`)

@@ -16,7 +16,7 @@ import (
 )
 
 var loadGroup = group{
-	lines:   []string{"load-p99", "load-p50", "load-sweep-rate", "load-p99-unpaced", "load-p99-bare-delete"},
+	lines:   []string{"load-p99", "load-p99.9", "load-p50", "load-sweep-rate", "load-p99-unpaced", "load-p99-bare-delete"},
 	measure: load,
 }
 
@@ -115,6 +115,7 @@ func load(ctx context.Context, b *bench) error {
 		switch k.name {
 		case "paced":
 			b.add("load-p99", p99/alone, "x its p99", fmt.Sprintf("%s; beside a sweep with %s, which ends at %.0f rows/s", against, b.pace, speed), atMost(1.25))
+			b.add("load-p99.9", middle(k.p999)/middle(k.alone999), "x its p99.9", fmt.Sprintf("the same, p99.9 %.2f ms", middle(k.alone999)), figure)
 			b.add("load-p50", middle(k.p50)/middle(k.alone50), "x its p50", fmt.Sprintf("the same, p50 %.2f ms", middle(k.alone50)), figure)
 			b.add("load-sweep-rate", speed, "rows/s of that sweep", b.pace, figure)
 		case "unpaced":
@@ -145,7 +146,7 @@ func (b *bench) paced() (env []string, rows int, err error) {
 
 // beside is what each run of something showed: its own seconds, and latencies in
 // ms of the load while it was under way, and before and after it.
-type beside struct{ took, p99, p50, alone99, alone50 []float64 }
+type beside struct{ took, p999, p99, p50, alone999, alone99, alone50 []float64 }
 
 func (all *beside) measure(ctx context.Context, s *site, file string, rate float64, atMost int, follows bool, work func(context.Context, *site) (float64, error)) error {
 	alone, err := s.pgbench(ctx, file, rate, seconds)
@@ -198,6 +199,7 @@ func (all *beside) measure(ctx context.Context, s *site, file string, rate float
 		return fmt.Errorf("no transaction of the load ended within the %s that it took; give -rows more", r.ended.Sub(r.began))
 	}
 	all.took = append(all.took, r.took)
+	all.p999, all.alone999 = append(all.p999, percentile(with, 0.999)), append(all.alone999, percentile(without, 0.999))
 	all.p99, all.p50 = append(all.p99, percentile(with, 0.99)), append(all.p50, percentile(with, 0.5))
 	all.alone99, all.alone50 = append(all.alone99, percentile(without, 0.99)), append(all.alone50, percentile(without, 0.5))
 	return nil

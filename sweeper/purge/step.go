@@ -105,9 +105,7 @@ func (s *stepper) patience(ctx context.Context) (calm func(), err error) {
 	if _, err := s.conn.Exec(ctx, `select set_config('lock_timeout', $1, false)`, milliseconds(s.LockTimeout)); err != nil {
 		return nil, pg.Wrap("take step "+s.step.Name(), err)
 	}
-	if err := s.keep(ctx); err != nil {
-		return nil, err
-	}
+	s.keep(ctx)
 	return func() {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -115,15 +113,20 @@ func (s *stepper) patience(ctx context.Context) (calm func(), err error) {
 	}, nil
 }
 
-// keep prepares what each batch asks beside its work, whatever its range.
-func (s *stepper) keep(ctx context.Context) error {
+// keep prepares what each batch asks beside its work, whatever its range. What
+// cannot be prepared now, say since a table of ours is locked, the batch asks
+// without, and tells what it meets.
+func (s *stepper) keep(ctx context.Context) {
+	if s.step.Walk == plan.WalkPartition {
+		return
+	}
 	statements := []string{settingsSQL, licenceSQL, fenceSQL, stepLockSQL, stampSQL}
 	for _, q := range []plan.Query{s.step.Total, s.step.Same} {
 		if q.SQL != "" {
 			statements = append(statements, q.SQL)
 		}
 	}
-	return pg.Keep(ctx, s.conn, statements...)
+	_ = pg.Keep(ctx, s.conn, statements...)
 }
 
 // walkRows walks by rows. A plan that was made without the key has no statement.

@@ -130,7 +130,7 @@ func (s *stream) hear() {
 // tick does what is due when a read deadline has passed.
 func (s *stream) tick(ctx context.Context) error {
 	s.alive = s.alive || s.heard
-	if s.bulk && !s.heard {
+	if s.bulk && !s.heard && s.idle <= s.queued {
 		s.setBulk(false)
 	}
 	if !s.o.Now().Before(s.nextStatus) {
