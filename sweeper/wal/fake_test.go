@@ -163,6 +163,27 @@ func TestStatusTellsReceivedAndAckedApart(t *testing.T) {
 	}
 }
 
+// A sweep that waits for the log goes by what the server was told, so it is told
+// soon: the next status would come in an hour.
+func TestServerHearsOfMuchThatIsDurable(t *testing.T) {
+	t.Parallel()
+	f := play(t, nil)
+	const far = 2000 + tellAfter
+	f.send(xlog(beginAt(2000)), xlog(relation(1, "id*")), xlog(row(Delete, 1, tuple('K', "1"))), xlog(commitAt(2000, far)))
+	tx, err := f.r.Next(t.Context())
+	if err == nil {
+		err = tx.Skip(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.r.Ack(far)
+	go f.send(xlog(beginAt(far+100)), xlog(row(Delete, 1, tuple('K', "2"))), xlog(commitAt(far+100, far+200)))
+	if got, want := f.status(), (heard{written: far + 200, flushed: far, applied: far}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestStatusesWhileTheConsumerIsSlow(t *testing.T) {
 	t.Parallel()
 	f := play(t, func(s *stream) { s.every = 20 * time.Millisecond })

@@ -28,6 +28,7 @@ func (s *stream) status(ask bool) error {
 		b = append(b, 0)
 	}
 	s.alive = false
+	s.told = acked
 	s.nextStatus = now.Add(s.every)
 	return s.send(&pgproto3.CopyData{Data: b})
 }

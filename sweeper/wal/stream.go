@@ -22,6 +22,10 @@ const (
 	queueLength = 32
 	// linger is how long a bulk read waits for more bytes.
 	linger = 20 * time.Millisecond
+	// tellAfter is after how many bytes of WAL that became durable the server hears of
+	// them with the next commit: a sweep judges by the slot's position how far behind
+	// the log is, and would wait for the next status.
+	tellAfter = 32 << 20
 	// pingLimit is how many requests for a status, one right after the other,
 	// show that the server shuts down.
 	pingLimit = 10
@@ -55,8 +59,9 @@ type stream struct {
 	alive      bool          // something came since the last status
 	silent     time.Duration // how long nothing came
 	nextStatus time.Time
-	bulk       bool // reads wait for 32 KiB
-	pings      int  // requests in a row that came without a pause
+	told       uint64 // what the server was told to be durable
+	bulk       bool   // reads wait for 32 KiB
+	pings      int    // requests in a row that came without a pause
 	pingAt     time.Time
 }
 
@@ -235,6 +240,11 @@ func (s *stream) emit(ctx context.Context, e event) error {
 		return s.offer(ctx)
 	case committed:
 		s.received, s.queued = max(s.received, e.lsn), max(s.queued, e.lsn)
+		if s.acked.Load() >= s.told+tellAfter {
+			if err := s.status(false); err != nil {
+				return err
+			}
+		}
 	case began, changed:
 	}
 	select {
