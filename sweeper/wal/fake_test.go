@@ -64,12 +64,20 @@ func playOn(t *testing.T, ours, theirs net.Conn, in io.Reader, change func(*stre
 
 func (f *fake) send(messages ...pgproto3.BackendMessage) {
 	f.t.Helper()
+	if err := f.write(messages...); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// write is send for other goroutines than the test's own.
+func (f *fake) write(messages ...pgproto3.BackendMessage) error {
 	for _, m := range messages {
 		f.backend.Send(m)
 		if err := f.backend.Flush(); err != nil {
-			f.t.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 func data(parts ...any) *pgproto3.CopyData { return &pgproto3.CopyData{Data: cat(parts...)} }
@@ -178,9 +186,15 @@ func TestServerHearsOfMuchThatIsDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.r.Ack(far)
-	go f.send(xlog(beginAt(far+100)), xlog(row(Delete, 1, tuple('K', "2"))), xlog(commitAt(far+100, far+200)))
+	written := make(chan error, 1) // the pipe takes nothing more while the status waits to be read
+	go func() {
+		written <- f.write(xlog(beginAt(far+100)), xlog(row(Delete, 1, tuple('K', "2"))), xlog(commitAt(far+100, far+200)))
+	}()
 	if got, want := f.status(), (heard{written: far + 200, flushed: far, applied: far}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
 	}
 }
 
