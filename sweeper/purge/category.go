@@ -29,7 +29,7 @@ const (
 
 // purge runs one category: count, guard, walk its steps, count again. Its
 // errors stay in the outcome: one failure is one failure.
-func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, note func(int64)) Outcome {
+func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}, m *meter) Outcome {
 	o := Outcome{RunID: r.id, Category: r.category.Policy.Name, State: Running, AsOf: r.plan.AsOf, PlanHash: r.category.Hash}
 	before, err := r.count(ctx, pool)
 	if err != nil {
@@ -57,6 +57,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		o.State, o.StopReason = state, reason
 		return r.finish(ctx, pool, o, err)
 	}
+	m.expect(due)
 	defer r.watch(ctx, pool)()
 	limit := passes
 	if r.category.SelfReferencing() {
@@ -66,7 +67,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 	stayed := false
 	for pass := 0; pass < limit && o.due() > 0; pass++ {
 		remaining, done := o.Remaining, o.Deleted+o.Redacted
-		t, err = r.steps(ctx, pool, slots, note, &o)
+		t, err = r.steps(ctx, pool, slots, m.note(o.Category), &o)
 		cerr := r.recount(ctx, pool, &o, o.Deleted+o.Redacted-done, err != nil)
 		if err = cmp.Or(err, cerr); err != nil {
 			return r.finish(ctx, pool, o, err)

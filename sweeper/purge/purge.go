@@ -91,9 +91,9 @@ type Ended func(ctx context.Context, tx pgx.Tx, o Outcome) error
 // Progress is how far a sweep is.
 type Progress struct {
 	Category string // the one that has gone on
-	Of       int    // categories of the sweep that have something due
+	Of       int    // categories that the sweep may purge
 	Done     int64  // rows purged so far in the whole sweep
-	Total    int64  // rows that were due in it when it began
+	Total    int64  // rows that were due in the categories that have begun
 }
 
 // Outcome is what one run of one category did.

@@ -20,10 +20,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 	if slots == nil {
 		slots = make(chan struct{}, o.Workers)
 	}
-	meter := &meter{report: o.Progress}
-	for _, c := range p.Categories() {
-		meter.expect(ctx, pool, c)
-	}
+	meter := &meter{report: o.Progress, categories: purgeable(p)}
 	var all []Outcome
 	var ran []*run
 	for _, level := range p.Levels {
@@ -33,7 +30,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 			r := newRun(p, c, sweep, o)
 			ran = append(ran, r)
 			wg.Go(func() {
-				outcomes[i] = r.purge(ctx, pool, slots, meter.note(c.Policy.Name))
+				outcomes[i] = r.purge(ctx, pool, slots, meter)
 			})
 		}
 		wg.Wait()
@@ -45,31 +42,30 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 	return all
 }
 
+// purgeable are how many categories of the plan a sweep may take rows of.
+func purgeable(p *plan.Plan) (n int) {
+	for _, c := range p.Categories() {
+		if c.Covered && c.Policy.Mode != "observe" {
+			n++
+		}
+	}
+	return n
+}
+
 // meter adds up the progress of all steps.
 type meter struct {
 	mu         sync.Mutex
 	done       int64
 	total      int64
-	categories int // that have something due
+	categories int
 	report     func(Progress)
 }
 
-// expect counts what is due and may go, for the display alone; the run counts again.
-func (m *meter) expect(ctx context.Context, q Querier, c *plan.Category) {
-	if m.report == nil || !c.Covered || c.Policy.Mode == "observe" {
-		return
-	}
-	states, err := Count(ctx, q, c)
-	if err != nil {
-		return // the run will say it
-	}
-	before := m.total
-	for _, s := range states {
-		m.total += s.Due
-	}
-	if m.total > before {
-		m.categories++
-	}
+// expect adds what a category is about to purge.
+func (m *meter) expect(rows int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total += rows
 }
 
 func (m *meter) note(category string) func(int64) {

@@ -7,13 +7,16 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"golang.org/x/sys/unix"
 
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
@@ -38,12 +41,15 @@ func (c *counted) Read(b []byte) (int, error) {
 // them took a tenth of a core beside a busy application.
 func TestManyMessagesWakeItSeldom(t *testing.T) {
 	t.Parallel()
-	t.Run("tcp", func(t *testing.T) {
-		t.Parallel()
-		ours, theirs := connected(t)
-		in := &counted{Conn: ours}
-		seldom(t, playOn(t, ours, theirs, in, nil), in)
-	})
+	for name, near := range map[string]bool{"near": true, "far": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ours, theirs := connected(t)
+			ours.near = near
+			in := &counted{Conn: ours}
+			seldom(t, playOn(t, ours, theirs, in, nil), in)
+		})
+	}
 	t.Run("tls", func(t *testing.T) {
 		t.Parallel()
 		ours, theirs := connected(t)
@@ -53,18 +59,24 @@ func TestManyMessagesWakeItSeldom(t *testing.T) {
 	})
 }
 
-func connected(t *testing.T) (ours, theirs net.Conn) {
+// connected are the ends of a connection as Open makes it.
+func connected(t *testing.T) (ours *tcpConn, theirs net.Conn) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	if ours, err = net.Dial("tcp", listener.Addr().String()); err == nil {
+	conn, err := dialer(time.Minute)(t.Context(), "tcp", listener.Addr().String())
+	if err == nil {
 		theirs, err = listener.Accept()
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	ours, ok := conn.(*tcpConn)
+	if !ok || !ours.near {
+		t.Fatalf("%T: a loopback is not near", conn)
 	}
 	return ours, theirs
 }
@@ -104,5 +116,54 @@ func seldom(t *testing.T, f *fake, in *counted) {
 	pgtest.Eventually(t, "the last position has come", func() bool { return f.r.Position() == pglogrepl.LSN(2000+messages-1) })
 	if n := in.n.Load(); n > messages/4 {
 		t.Errorf("%d reads of %d messages", n, messages)
+	}
+}
+
+// A server on the same machine pays for each send that goes out on its own. What it
+// sends must not stand still either, as behind a window below a segment: what came
+// before the bulk has opened the window wide.
+func TestManyRowsComeInFewSegments(t *testing.T) {
+	t.Parallel()
+	ours, theirs := connected(t)
+	const before = 16 << 20
+	go func() { _, _ = theirs.Write(make([]byte, before)) }()
+	if _, err := io.CopyN(io.Discard, ours, before); err != nil {
+		t.Fatal(err)
+	}
+	f := playOn(t, ours, theirs, ours, nil)
+	const messages, size = 100_000, 200
+	one, err := xlog(row(Delete, 1, tuple('K', strings.Repeat("1", size)))).Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			if tx, err := f.r.Next(t.Context()); err != nil || tx.Skip(t.Context()) != nil {
+				return
+			}
+		}
+	}()
+	f.send(xlog(beginAt(2000)), xlog(relation(1, "id*")))
+	for range messages {
+		if _, err := theirs.Write(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.send(xlog(commitAt(2000, 2100)))
+	pgtest.Eventually(t, "all has come", func() bool { return f.r.Position() == 2100 })
+	var segments uint32
+	raw, err := theirs.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+				segments = info.Data_segs_out
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if segments == 0 || segments > messages/4 {
+		t.Errorf("%d sends made %d segments", messages, segments)
 	}
 }

@@ -88,11 +88,7 @@ func dial(ctx context.Context, o *Options) (*pgconn.PgConn, error) {
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 	}
-	cfg.DialFunc = (&net.Dialer{
-		Timeout:         cfg.ConnectTimeout,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 2, Interval: deadPeer / 6, Count: 3},
-		Control:         detectDeadPeer,
-	}).DialContext
+	cfg.DialFunc = dialer(cfg.ConnectTimeout)
 
 	wished := wish(cfg)
 	op := "connect for replication to " + pg.Target(cfg)
@@ -107,6 +103,22 @@ func dial(ctx context.Context, o *Options) (*pgconn.PgConn, error) {
 		return nil, connectError(op, err)
 	}
 	return conn, nil
+}
+
+// dialer makes connections that notice a dead peer, and can read in bulk.
+func dialer(timeout time.Duration) pgconn.DialFunc {
+	d := &net.Dialer{
+		Timeout:         timeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 2, Interval: deadPeer / 6, Count: 3},
+		Control:         prepare,
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+			return newConn(tcp)
+		}
+		return conn, err
+	}
 }
 
 // wish adds the wishes that the URL leaves open, and names them.

@@ -2,10 +2,15 @@
 
 package wal
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
-// detectDeadPeer is left to TCP keepalives.
-func detectDeadPeer(string, string, syscall.RawConn) error { return nil }
+// prepare leaves dead peers to TCP keepalives.
+func prepare(string, string, syscall.RawConn) error { return nil }
 
-// setBulk needs SO_RCVLOWAT together with a poller that honours it.
+// setBulk needs what Linux has.
 func (s *stream) setBulk(bool) {}
+
+func newConn(c *net.TCPConn) (net.Conn, error) { return c, nil }

@@ -1,0 +1,115 @@
+package wal
+
+import (
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// bulkBytes is how many bytes a bulk read of a server that is far waits for.
+	bulkBytes = 32 << 10
+	// nearBy is the round trip in microseconds below which a server is on this
+	// machine, or might as well be. One through a bridge takes about 20.
+	nearBy = 100
+	// nearBuffer is what the kernel holds of a near server's bytes, of which it takes
+	// twice as much for itself.
+	nearBuffer = 16 << 10
+	// nap is how long a bulk read of a near server sleeps before it looks for more.
+	// Within two thirds of it a server whose sends go out one by one fills the buffer.
+	nap = 12 * time.Millisecond
+	// napBytes is how many bytes come between two naps at most before they become
+	// shorter: of rows that are wide the kernels hold no more.
+	napBytes = 512 << 10
+)
+
+// layer is a connection over another, such as TLS.
+type layer interface{ NetConn() net.Conn }
+
+// setBulk makes reads wait for many bytes, or for any again. The server sends each
+// row on its own, and a reader that wakes for each of them makes the server pay for
+// it. The read deadline bounds the wait: a read after it takes what is there.
+func (s *stream) setBulk(on bool) {
+	conn := s.net
+	for over, ok := conn.(layer); ok; over, ok = conn.(layer) {
+		conn = over.NetConn()
+	}
+	tcp, ok := conn.(*tcpConn)
+	if !ok || s.bulk == on || tcp.setBulk(on) != nil {
+		return
+	}
+	s.bulk = on
+	if on {
+		// The deadline in force may be seconds away. If the connection is gone
+		// the next read says so.
+		_ = s.net.SetReadDeadline(s.o.Now().Add(linger))
+	}
+}
+
+// tcpConn is a connection whose reads can wait for many bytes.
+//
+// To a server on the same machine a send is also the way through the receiver's
+// half of the kernel: 5 us, four times what the server takes to decode a row. It
+// is spared where the receiver's buffer is full: then the bytes wait on the
+// server's side, where a send only adds to them, and all go over at once when
+// there is room. So the buffer is small, and reads nap until it has been full for
+// a while. A low-water mark (SO_RCVLOWAT) leaves it open, and is for servers that
+// are far: a small buffer would hold those up.
+type tcpConn struct {
+	*net.TCPConn
+	raw     syscall.RawConn
+	near    bool
+	napping bool // reads nap
+	since   int  // bytes that came since the last nap
+}
+
+func newConn(c *net.TCPConn) (*tcpConn, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	t := &tcpConn{TCPConn: c, raw: raw}
+	return t, raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		t.near = err == nil && info.Min_rtt < nearBy
+	})
+}
+
+func (c *tcpConn) setBulk(on bool) error {
+	name, value := unix.SO_RCVLOWAT, 1
+	switch {
+	case c.near:
+		c.napping = on
+		name, value = unix.SO_RCVBUF, nearBuffer
+	case on:
+		value = bulkBytes
+	}
+	return set(c.raw, unix.SOL_SOCKET, name, value)
+}
+
+// Read naps when nothing is there.
+func (c *tcpConn) Read(p []byte) (n int, err error) {
+	if c.napping {
+		if n, err = c.take(p); n > 0 || err != nil {
+			return n, err
+		}
+		time.Sleep(nap * napBytes / time.Duration(max(napBytes, c.since)))
+		c.since = 0
+	}
+	n, err = c.TCPConn.Read(p)
+	c.since += n
+	return n, err
+}
+
+// take reads what is there already.
+func (c *tcpConn) take(p []byte) (n int, err error) {
+	err = c.raw.Read(func(fd uintptr) bool {
+		n, _ = syscall.Read(int(fd), p) // what fails, and the end, the next read tells
+		return true
+	})
+	n = max(n, 0)
+	c.since += n
+	return n, err
+}
