@@ -55,14 +55,14 @@ func (s *stream) setBulk(on bool) {
 // is spared where the receiver's buffer is full: then the bytes wait on the
 // server's side, where a send only adds to them, and all go over at once when
 // there is room. So the buffer is small, and reads nap until it has been full for
-// a while. A low-water mark (SO_RCVLOWAT) leaves it open, and is for servers that
-// are far: a small buffer would hold those up.
+// a while. Of a server that is far a small buffer would hold up the sends, and the
+// low-water mark (SO_RCVLOWAT) alone keeps the reader asleep.
 type tcpConn struct {
 	*net.TCPConn
-	raw     syscall.RawConn
-	near    bool
-	napping bool // reads nap
-	since   int  // bytes that came since the last nap
+	raw   syscall.RawConn
+	near  bool
+	naps  bool // reads nap
+	since int  // bytes that came since the last nap
 }
 
 func newConn(c *net.TCPConn) (*tcpConn, error) {
@@ -78,20 +78,22 @@ func newConn(c *net.TCPConn) (*tcpConn, error) {
 }
 
 func (c *tcpConn) setBulk(on bool) error {
-	name, value := unix.SO_RCVLOWAT, 1
-	switch {
-	case c.near:
-		c.napping = on
-		name, value = unix.SO_RCVBUF, nearBuffer
-	case on:
-		value = bulkBytes
+	if c.near && on {
+		if err := set(c.raw, unix.SOL_SOCKET, unix.SO_RCVBUF, nearBuffer); err != nil {
+			return err
+		}
 	}
-	return set(c.raw, unix.SOL_SOCKET, name, value)
+	c.naps = c.near && on
+	least := 1
+	if on {
+		least = bulkBytes // of a small buffer the kernel makes it half of that
+	}
+	return set(c.raw, unix.SOL_SOCKET, unix.SO_RCVLOWAT, least)
 }
 
 // Read naps when nothing is there.
 func (c *tcpConn) Read(p []byte) (n int, err error) {
-	if c.napping {
+	if c.naps {
 		if n, err = c.take(p); n > 0 || err != nil {
 			return n, err
 		}
