@@ -31,6 +31,8 @@ type server struct {
 	user       string
 	encoding   string
 	walLevel   string
+	slots      int // max_replication_slots
+	senders    int // max_wal_senders
 	standby    bool
 	superuser  bool
 	replicates bool
@@ -44,14 +46,14 @@ func inspect(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var found, usable bool
 	err := conn.QueryRow(ctx, `
 		select current_setting('server_version_num')::int / 10000, current_database(), current_user::text,
-		       pg_encoding_to_char(d.encoding), current_setting('wal_level'), pg_is_in_recovery(),
+		       pg_encoding_to_char(d.encoding), current_setting('wal_level'), current_setting('max_replication_slots')::int, current_setting('max_wal_senders')::int, pg_is_in_recovery(),
 		       r.rolsuper, r.rolreplication or r.rolsuper, pg_has_role('pg_read_all_stats', 'usage'),
 		       v.oid is not null, coalesce(has_schema_privilege(v.relnamespace, 'usage') and has_table_privilege(v.oid, 'select'), false)
 		  from pg_database d, pg_roles r
 		  left join (select c.oid, c.relnamespace from pg_class c join pg_namespace n on n.oid = c.relnamespace
 		              where n.nspname = 'sweeper' and c.relname = 'schema_version') v on true
 		 where d.datname = current_database() and r.rolname = current_user`).
-		Scan(&s.version, &s.database, &s.user, &s.encoding, &s.walLevel, &s.standby, &s.superuser, &s.replicates, &s.stats, &found, &usable)
+		Scan(&s.version, &s.database, &s.user, &s.encoding, &s.walLevel, &s.slots, &s.senders, &s.standby, &s.superuser, &s.replicates, &s.stats, &found, &usable)
 	if err != nil {
 		return s, pg.Wrap("look at the server", err)
 	}
@@ -73,6 +75,10 @@ func (s server) fit() error {
 		return &SetupError{fmt.Sprintf("database %q is encoded in %s", s.database, s.encoding), "the purge log needs UTF8"}
 	case s.walLevel != "logical":
 		return &SetupError{fmt.Sprintf("wal_level is %q, so the write-ahead log would not show what was deleted", s.walLevel), "run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL"}
+	case s.slots == 0:
+		return &SetupError{"max_replication_slots is 0, so the purge log could have no slot", "run ALTER SYSTEM SET max_replication_slots = 10; and restart PostgreSQL"}
+	case s.senders == 0:
+		return &SetupError{"max_wal_senders is 0, so nobody could read the purge log's slot", "run ALTER SYSTEM SET max_wal_senders = 10; and restart PostgreSQL"}
 	}
 	return nil
 }

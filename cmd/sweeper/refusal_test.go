@@ -78,6 +78,8 @@ func TestRefusedServer(t *testing.T) {
 	}{
 		"wal_level": {pgserver.Options{Settings: map[string]string{"wal_level": "replica"}}, `wal_level is "replica", so the write-ahead log would not show what was deleted; run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL`},
 		"minimal":   {pgserver.Options{Settings: map[string]string{"wal_level": "minimal", "max_wal_senders": "0"}}, `wal_level is "minimal", so the write-ahead log would not show what was deleted; run ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL`},
+		"no slots":  {pgserver.Options{Settings: map[string]string{"max_replication_slots": "0"}}, `max_replication_slots is 0, so the purge log could have no slot; run ALTER SYSTEM SET max_replication_slots = 10; and restart PostgreSQL`},
+		"no sender": {pgserver.Options{Settings: map[string]string{"max_wal_senders": "0"}}, `max_wal_senders is 0, so nobody could read the purge log's slot; run ALTER SYSTEM SET max_wal_senders = 10; and restart PostgreSQL`},
 		"standby":   {pgserver.Options{Standby: true, Sources: []pgserver.Source{pgserver.Binaries, pgserver.Download}}, `database "postgres" is on a standby, which can only be read; connect to the primary`},
 	} {
 		t.Run(name, func(t *testing.T) {
