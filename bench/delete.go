@@ -78,7 +78,7 @@ func (b *bench) deletes(ctx context.Context, template, order string, names map[s
 	due := int64(b.rows / 2)
 	var bare, loop, bytes []float64
 	times := map[string][]sweepTimes{}
-	for i := range b.runs {
+	for range b.runs {
 		// Without sweeper.
 		s, err := b.site(ctx, template, "")
 		if err != nil {
@@ -111,7 +111,7 @@ func (b *bench) deletes(ctx context.Context, template, order string, names map[s
 				return err
 			}
 		}
-		if i < 3 && b.wants(names["loop"]) { // it takes long, and does not vary much
+		if b.wants(names["loop"]) {
 			took, err := b.limitLoop(ctx, template, due)
 			if err != nil {
 				return err
