@@ -29,14 +29,16 @@ func dialer(timeout time.Duration) *net.Dialer {
 
 // wishes have the server notice in turn when we have vanished, and give back
 // the locks of the session: while it sends or is idle by TCP, while it computes
-// or waits for a lock by looking at the socket. A server or a pooler may refuse
-// them. What the URL says about them goes first.
+// or waits for a lock by looking at the socket. Scans shall have no workers to help
+// them: those are the application's, and its cores with them. A server or a pooler
+// may refuse all that. What the URL says about them goes first.
 var wishes = map[string]string{
 	"tcp_keepalives_idle":              "10",    // seconds
 	"tcp_keepalives_interval":          "5",     // seconds
 	"tcp_keepalives_count":             "3",     // probes
 	"tcp_user_timeout":                 "20000", // milliseconds
 	"client_connection_check_interval": "5000",  // milliseconds
+	"max_parallel_workers_per_gather":  "0",
 }
 
 // wish adds the wishes that the URL leaves open, and names them.

@@ -33,8 +33,7 @@ const TimelineSQL = `case when not pg_is_in_recovery() then ('x' || substr(pg_wa
 // defaults nor the application's search_path can change what our statements
 // mean. JIT is off because the planner's costs for a batch statement with
 // sub-selects are far above the threshold at which compiling starts, and the
-// compilation then takes longer than the batch. Scans have no workers to help
-// them: those would be taken from the application, and its cores with them.
+// compilation then takes longer than the batch.
 var session = map[string]string{
 	"search_path":                         "pg_catalog, pg_temp",
 	"timezone":                            "UTC",
@@ -49,7 +48,6 @@ var session = map[string]string{
 	"default_transaction_deferrable":      "off",
 	"idle_in_transaction_session_timeout": "15000", // frees the locks of a process that stands still
 	"jit":                                 "off",
-	"max_parallel_workers_per_gather":     "0",
 }
 
 // Config parses url (or, when it is empty, libpq's PG* variables) and pins the

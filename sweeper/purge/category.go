@@ -57,7 +57,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 		o.State, o.StopReason = state, reason
 		return r.finish(ctx, pool, o, err)
 	}
-	m.expect(due)
+	m.expect(o.Category, due)
 	defer r.watch(ctx, pool)()
 	limit := passes
 	if r.category.SelfReferencing() {

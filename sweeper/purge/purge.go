@@ -93,7 +93,7 @@ type Progress struct {
 	Category string // the one that has gone on
 	Of       int    // categories that the sweep may purge
 	Done     int64  // rows purged so far in the whole sweep
-	Total    int64  // rows that were due in the categories that have begun
+	Total    int64  // rows that were due in it; 0: some category is not counted yet
 }
 
 // Outcome is what one run of one category did.

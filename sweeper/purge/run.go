@@ -20,7 +20,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 	if slots == nil {
 		slots = make(chan struct{}, o.Workers)
 	}
-	meter := &meter{report: o.Progress, categories: purgeable(p)}
+	meter := newMeter(p, o.Progress)
 	var all []Outcome
 	var ran []*run
 	for _, level := range p.Levels {
@@ -31,6 +31,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 			ran = append(ran, r)
 			wg.Go(func() {
 				outcomes[i] = r.purge(ctx, pool, slots, meter)
+				meter.expect(c.Policy.Name, 0) // one that purged nothing is not waited for
 			})
 		}
 		wg.Wait()
@@ -42,30 +43,33 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 	return all
 }
 
-// purgeable are how many categories of the plan a sweep may take rows of.
-func purgeable(p *plan.Plan) (n int) {
-	for _, c := range p.Categories() {
-		if c.Covered && c.Policy.Mode != "observe" {
-			n++
-		}
-	}
-	return n
-}
-
 // meter adds up the progress of all steps.
 type meter struct {
 	mu         sync.Mutex
 	done       int64
 	total      int64
 	categories int
+	waiting    map[string]bool // categories whose rows are not counted yet
 	report     func(Progress)
 }
 
+func newMeter(p *plan.Plan, report func(Progress)) *meter {
+	m := &meter{waiting: map[string]bool{}, report: report}
+	for _, c := range p.Categories() {
+		if c.Covered && c.Policy.Mode != "observe" {
+			m.waiting[c.Policy.Name] = true
+		}
+	}
+	m.categories = len(m.waiting)
+	return m
+}
+
 // expect adds what a category is about to purge.
-func (m *meter) expect(rows int64) {
+func (m *meter) expect(category string, rows int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.total += rows
+	delete(m.waiting, category)
 }
 
 func (m *meter) note(category string) func(int64) {
@@ -73,8 +77,13 @@ func (m *meter) note(category string) func(int64) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.done += rows
-		if m.report != nil {
-			m.report(Progress{Category: category, Of: m.categories, Done: m.done, Total: m.total})
+		if m.report == nil {
+			return
 		}
+		p := Progress{Category: category, Of: m.categories, Done: m.done}
+		if len(m.waiting) == 0 {
+			p.Total = m.total
+		}
+		m.report(p)
 	}
 }

@@ -1,7 +1,9 @@
 package wal
 
 import (
+	"errors"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -9,7 +11,8 @@ import (
 )
 
 const (
-	// bulkBytes is how many bytes a bulk read of a server that is far waits for.
+	// bulkBytes is how many bytes a bulk read waits for; of a small buffer the kernel
+	// makes it half of that.
 	bulkBytes = 32 << 10
 	// nearBy is the round trip in microseconds below which a server is on this
 	// machine, or might as well be. One through a bridge takes about 20.
@@ -63,6 +66,7 @@ type tcpConn struct {
 	near  bool
 	naps  bool // reads nap
 	since int  // bytes that came since the last nap
+	fresh int  // and since nothing was there
 }
 
 func newConn(c *net.TCPConn) (*tcpConn, error) {
@@ -73,45 +77,61 @@ func newConn(c *net.TCPConn) (*tcpConn, error) {
 	t := &tcpConn{TCPConn: c, raw: raw}
 	return t, raw.Control(func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		t.near = err == nil && info.Min_rtt < nearBy
+		if err != nil || info.Min_rtt == 0 || info.Min_rtt >= nearBy { // 0: the kernel does not say
+			return
+		}
+		segment, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		t.near = err == nil && segment <= largestSegment && unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, nearBuffer) == nil
 	})
 }
 
 func (c *tcpConn) setBulk(on bool) error {
-	if c.near && on {
-		if err := set(c.raw, unix.SOL_SOCKET, unix.SO_RCVBUF, nearBuffer); err != nil {
-			return err
-		}
-	}
-	c.naps = c.near && on
 	least := 1
 	if on {
-		least = bulkBytes // of a small buffer the kernel makes it half of that
+		least = bulkBytes
 	}
-	return set(c.raw, unix.SOL_SOCKET, unix.SO_RCVLOWAT, least)
+	if err := set(c.raw, unix.SOL_SOCKET, unix.SO_RCVLOWAT, least); err != nil {
+		return err
+	}
+	c.naps = c.near && on
+	return nil
 }
 
-// Read naps when nothing is there.
+// Read naps when nothing is there. What the server has kept comes while its reader
+// empties the buffer, if it is so near that this is one and the same; where the
+// kernels, or a proxy, take a moment for it there is about a buffer at a time, and
+// a nap after each would hold it up.
 func (c *tcpConn) Read(p []byte) (n int, err error) {
 	if c.naps {
 		if n, err = c.take(p); n > 0 || err != nil {
 			return n, err
 		}
+		if c.fresh >= nearBuffer/2 && c.fresh <= 3*nearBuffer {
+			c.fresh = 0
+			time.Sleep(nearBy * time.Microsecond)
+			if n, err = c.take(p); n > 0 || err != nil {
+				return n, err
+			}
+		}
 		time.Sleep(nap * napBytes / time.Duration(max(napBytes, c.since)))
-		c.since = 0
+		c.since, c.fresh = 0, 0
 	}
 	n, err = c.TCPConn.Read(p)
-	c.since += n
+	c.since, c.fresh = c.since+n, c.fresh+n
 	return n, err
 }
 
 // take reads what is there already.
 func (c *tcpConn) take(p []byte) (n int, err error) {
+	var failed error
 	err = c.raw.Read(func(fd uintptr) bool {
-		n, _ = syscall.Read(int(fd), p) // what fails, and the end, the next read tells
-		return true
+		n, failed = syscall.Read(int(fd), p)
+		return true // the end is told by the next read
 	})
 	n = max(n, 0)
-	c.since += n
+	c.since, c.fresh = c.since+n, c.fresh+n
+	if err == nil && failed != nil && !errors.Is(failed, syscall.EAGAIN) && !errors.Is(failed, syscall.EINTR) {
+		err = &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", failed)}
+	}
 	return n, err
 }

@@ -114,10 +114,16 @@ func dialer(timeout time.Duration) pgconn.DialFunc {
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := d.DialContext(ctx, network, address)
-		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
-			return newConn(tcp)
+		tcp, ok := conn.(*net.TCPConn)
+		if !ok || err != nil {
+			return conn, err
 		}
-		return conn, err
+		bulky, err := newConn(tcp)
+		if err != nil {
+			_ = tcp.Close()
+			return nil, err
+		}
+		return bulky, nil
 	}
 }
 

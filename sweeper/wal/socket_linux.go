@@ -21,11 +21,8 @@ func prepare(network, _ string, raw syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
 	}
-	err := set(raw, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds()))
-	if err == nil {
-		err = set(raw, unix.IPPROTO_TCP, unix.TCP_MAXSEG, largestSegment)
-	}
-	return err
+	_ = set(raw, unix.IPPROTO_TCP, unix.TCP_MAXSEG, largestSegment) // newConn looks
+	return set(raw, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds()))
 }
 
 func set(raw syscall.RawConn, level, option, value int) error {

@@ -51,6 +51,7 @@ func (s *stream) goodbye() {
 	if s.status(false) != nil || s.send(&pgproto3.CopyDone{}) != nil {
 		return
 	}
+	s.setBulk(false) // there are but two seconds for it
 	for end := s.o.Now().Add(patience); s.o.Now().Before(end); {
 		if s.net.SetReadDeadline(s.o.Now().Add(linger)) != nil {
 			return
@@ -58,7 +59,7 @@ func (s *stream) goodbye() {
 		for {
 			msg, err := s.front.Receive()
 			if isTimeout(err) {
-				break // a bulk read gives what there is only then
+				break
 			}
 			if err != nil {
 				return
