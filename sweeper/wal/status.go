@@ -11,6 +11,9 @@ import (
 // patience bounds each step of saying goodbye, and each write.
 const patience = 2 * time.Second
 
+// unread is for how long nothing is read before that, so that the room for it fills.
+const unread = 250 * time.Millisecond
+
 // status tells the server what was received and what is durable. Flushed and
 // applied come from Ack alone. ask makes the server answer at once.
 func (s *stream) status(ask bool) error {
@@ -51,7 +54,11 @@ func (s *stream) goodbye() {
 	if s.status(false) != nil || s.send(&pgproto3.CopyDone{}) != nil {
 		return
 	}
-	s.setBulk(false) // there are but two seconds for it
+	if s.asm.open != nil {
+		// A server in the midst of a transaction looks at what it is told when there
+		// is no room for what it sends.
+		time.Sleep(unread)
+	}
 	for end := s.o.Now().Add(patience); s.o.Now().Before(end); {
 		if s.net.SetReadDeadline(s.o.Now().Add(linger)) != nil {
 			return
@@ -59,7 +66,7 @@ func (s *stream) goodbye() {
 		for {
 			msg, err := s.front.Receive()
 			if isTimeout(err) {
-				break
+				break // a bulk read gives what there is only then
 			}
 			if err != nil {
 				return
