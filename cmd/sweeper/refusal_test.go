@@ -57,9 +57,9 @@ func TestRefusedUnreachable(t *testing.T) {
 	before := s.fingerprint(t)
 	all := append([]string{"install", "install --print", "uninstall --yes", "lint", "sweep"}, readers...)
 	for _, tc := range map[string]struct{ url, want string }{
-		"no server":        {"postgres://u:hunter2@" + closed + "/d", "connect to database \"d\" at " + closed + " as \"u\": dial tcp: connect: connection refused\n"},
-		"no such database": {strings.Replace(s.db.URL(""), "/"+s.db.Name, "/nowhere", 1), `database "nowhere" does not exist (SQLSTATE 3D000)`},
-		"wrong password":   {strings.Replace(s.db.URL(role), role+"@", role+":hunter2@", 1), `password authentication failed for user "` + role + `" (SQLSTATE 28P01)`},
+		"no server":        {"postgres://u:hunter2@" + closed + "/d", "connect to database \"d\" at " + closed + " as \"u\": dial tcp: connect: connection refused; check host and port in the URL, and that PostgreSQL listens there\n"},
+		"no such database": {strings.Replace(s.db.URL(""), "/"+s.db.Name, "/nowhere", 1), `database "nowhere" does not exist (SQLSTATE 3D000); check the database in the URL`},
+		"wrong password":   {strings.Replace(s.db.URL(role), role+"@", role+":hunter2@", 1), `password authentication failed for user "` + role + `" (SQLSTATE 28P01); give the right password in the URL, in PGPASSWORD or in the password file`},
 		"no password":      {s.db.URL(role), `as "` + role + `": `},
 		"no such role":     {s.db.URL("nobody_of_that_name"), `role "nobody_of_that_name" does not exist (SQLSTATE 28000)`},
 	} {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -168,10 +169,20 @@ func safe(err error) string {
 // under whatever code.
 var telling = []string{"08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"}
 
+// mends say what to do about a connection that the server refuses, by SQLSTATE.
+var mends = map[string]string{
+	"28P01": "give the right password in the URL, in PGPASSWORD or in the password file",
+	"3D000": "check the database in the URL",
+}
+
 // describe renders a server error.
 func describe(e *pgconn.PgError) string {
 	if e.Routine != "exec_stmt_raise" && slices.ContainsFunc(telling, func(class string) bool { return strings.HasPrefix(e.Code, class) }) {
-		return fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
+		text := fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
+		if mend := mends[e.Code]; mend != "" {
+			text += "; " + mend
+		}
+		return text
 	}
 	text := "refused by the server"
 	if e.ConstraintName != "" {
@@ -198,6 +209,8 @@ func transport(err error) string {
 		return "no answer"
 	case errors.As(err, &dns):
 		return fmt.Sprintf("host %q does not resolve", dns.Name)
+	case errors.As(err, &op) && errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("%s %s: %v; check host and port in the URL, and that PostgreSQL listens there", op.Op, op.Net, op.Err)
 	case errors.As(err, &op):
 		return fmt.Sprintf("%s %s: %v", op.Op, op.Net, op.Err)
 	case errors.Is(err, context.DeadlineExceeded):
