@@ -51,7 +51,7 @@ func TestSomebodyElseReadsTheSlot(t *testing.T) {
 	b.sweep(t)
 	b.fill(t, 0, 100)
 	reader, err := wal.Open(t.Context(), wal.Options{
-		URL: b.db.URL("sweeper_logger"), Slot: b.db.Slot(), Now: time.Now, Application: "somebody else",
+		URL: b.db.URL("sweeper_logger"), Slot: b.db.Slot(), Application: "somebody else",
 		Publications: []string{"sweeper", "sweeper_redact", "sweeper_stamp"},
 		Key:          func(_ context.Context, _, _ string, identity []string) ([]string, error) { return identity, nil },
 	})

@@ -145,7 +145,7 @@ func (s *stream) session(ctx context.Context) (err error) {
 	streaming, quiet := beating(ctx, conn, s.beatEvery())
 	defer func() { err = cmp.Or(quiet(), err) }()
 	reader, err := wal.Open(streaming, wal.Options{
-		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: s.resume(log), Key: log.KeyColumns, Log: s.log, Now: s.now,
+		URL: s.cfg.ReplicationURL.Reveal(), Slot: s.cfg.Slot, Start: s.resume(log), Key: log.KeyColumns, Log: s.log,
 		Publications: s.cfg.publications(), Application: s.instance.logger(),
 	})
 	if err != nil {

@@ -109,7 +109,7 @@ func (b *bundle) appendAll(t *testing.T, n int) {
 	}
 	defer log.Close(context.WithoutCancel(t.Context()))
 	reader, err := wal.Open(t.Context(), wal.Options{
-		URL: b.db.URL("sweeper_logger"), Slot: b.db.Slot(), Start: wal.LSN(log.Applied()), Key: log.KeyColumns, Now: time.Now,
+		URL: b.db.URL("sweeper_logger"), Slot: b.db.Slot(), Start: wal.LSN(log.Applied()), Key: log.KeyColumns,
 		Publications: []string{"sweeper", "sweeper_redact", "sweeper_stamp"},
 	})
 	if err != nil {

@@ -54,7 +54,7 @@ func (r rule) leaves(b *binder) string {
 func (r rule) full(b *binder, disposition string) string {
 	parts := []string{r.goes(b, disposition), notHeld(r.holds(b))}
 	if disposition == Delete && len(r.blocking()) > 0 {
-		parts = append(parts, notHeld(r.references(b)))
+		parts = append(parts, none(r.references(b)))
 	}
 	return and(parts...)
 }
@@ -94,11 +94,13 @@ func (r rule) count(disposition string) Count {
 // sort counts the rows of a span by their states.
 func (r rule) sort(disposition string, s span) Query {
 	b := bind(0)
+	inside := and(r.inside(b, s), r.where(b, r.category))
+	b.once = true
 	switch {
 	case s.kind == spanWaiting: // none of them has begun
-		return b.query(fmt.Sprintf("SELECT 0::oid, count(*), 0, 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.inside(b, s), r.where(b, r.category))))
+		return b.query(fmt.Sprintf("SELECT 0::oid, count(*), 0, 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), inside))
 	case s.kind == spanAhead && r.category.Start.Unit == "": // an integer can be no time
-		return b.query(fmt.Sprintf("SELECT 0::oid, 0, count(*), 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), and(r.inside(b, s), r.where(b, r.category))))
+		return b.query(fmt.Sprintf("SELECT 0::oid, 0, count(*), 0, 0, 0, 0, NULL::timestamptz FROM %s AS t WHERE %s", r.from(), inside))
 	}
 	blocked := "false"
 	if disposition == Delete {
@@ -129,7 +131,7 @@ FROM (SELECT %[11]s AS leaf, %[1]s AS start, CASE
     WHEN %[5]s THEN 'blocked'
     ELSE 'due' END AS state
   FROM %[6]s WHERE %[7]s OFFSET 0) s%[10]s`, // OFFSET 0: else every FILTER computes the state anew
-		k.name, k.of(r.asOf(b)), r.goes(b, disposition), r.heldUnder(b, disposition), blocked, from, and(r.inside(b, s), r.where(b, r.category)),
+		k.name, k.of(r.asOf(b)), r.goes(b, disposition), r.heldUnder(b, disposition), blocked, from, inside,
 		k.instant("min(start) FILTER (WHERE state = 'due')"), heldState, grouped, leaf, group, k.known())
 	return b.query(sql)
 }

@@ -20,7 +20,7 @@ func (p *Part) HeldBy() Query {
 	var shapes []string
 	for _, hold := range r.holds(b) {
 		shapes = append(shapes, fmt.Sprintf("SELECT sweeper_hold, count(*) AS n FROM %s AS t CROSS JOIN LATERAL (%s) AS h(sweeper_hold) WHERE %s GROUP BY 1",
-			r.from(), strings.Replace(hold, "SELECT FROM", "SELECT h.hold_id FROM", 1), and(p.rows(b), p.counted(b))))
+			r.from(), hold.ids(), and(p.rows(b), p.counted(b))))
 	}
 	// Of rows that no hold is on, those on what would go along.
 	var along []string

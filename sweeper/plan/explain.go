@@ -75,7 +75,7 @@ FROM %s AS t WHERE %s`,
 func (r rule) heldBy(b *binder, disposition string) string {
 	var ids []string
 	for _, h := range r.holds(b) {
-		ids = append(ids, "SELECT h.hold_id "+strings.TrimPrefix(h, "SELECT "))
+		ids = append(ids, h.ids())
 	}
 	for _, k := range top(r.kin(disposition)) {
 		ids = append(ids, k.heldBy(b, 1, column)...)

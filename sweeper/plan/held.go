@@ -10,8 +10,9 @@ import (
 // A set of held keys is a string of bits, a power of two of them. The bit of
 // each key that is on hold is set: the one at its hash, by the server, less what
 // the length does not need. A value whose bit is clear is on no hold of the set's
-// version. One whose bit is set may be, and so may every value once the version
-// is another one, since keys have come: then the holds themselves are looked up.
+// version; of an empty set, no value is. One whose bit is set may be, and so may every
+// value once the version is another one, since keys have come: then the holds
+// themselves are looked up.
 
 // KeysVersion and KeysBits are the types of arguments of a [Query] that stand for the
 // set of held keys: nil pointers, in the place of which [Query.With] puts a set. Left
@@ -74,18 +75,44 @@ func (b *binder) keys() (version, bits string) {
 	return b.version, b.bits
 }
 
-// unlessFree ends a subquery of the holds whose key is the value of a column of
-// the row t: it finds nothing, and looks for nothing, when the set shows that the
-// value is on no hold. NULL shows nothing. OFFSET 0 keeps the server from reading
-// all holds for the rows of one batch and has it look for those of each row,
-// through the index over the keys. Where texts do not tell, that would not serve.
-func (b *binder) unlessFree(part string, c catalog.Column) string {
+// hold is a shape of legal holds, which a row t may be under.
+type hold struct {
+	from string // and what follows it, in a query of the holds over the row, called h
+	free string // true only of a row that is on none of them, as the set of held keys shows; "": no set can
+}
+
+// ids are those of the holds.
+func (h hold) ids() string { return "SELECT h.hold_id " + h.from }
+
+// on is that the row is under one of them. What the set shows stands before the
+// subquery: to begin one costs as much as to look. OFFSET 0 keeps the server from
+// reading all holds for the rows of one batch and has it look for those of each row,
+// through the index over the keys.
+func (h hold) on() string {
+	if h.free == "" {
+		return "EXISTS (SELECT " + h.from + ")"
+	}
+	return fmt.Sprintf("((%s) IS NOT TRUE AND EXISTS (SELECT %s OFFSET 0))", h.free, h.from)
+}
+
+// off is that it is under none.
+func (h hold) off() string {
+	if h.free == "" {
+		return "NOT EXISTS (SELECT " + h.from + ")"
+	}
+	return fmt.Sprintf("((%s) IS TRUE OR NOT EXISTS (SELECT %s OFFSET 0))", h.free, h.from)
+}
+
+// free is that the set shows the value of a column of the row t to be on no hold: an
+// empty one shows it of all values, one with keys nothing of NULL. Where texts do not
+// tell, the index over the keys, and so the set, would not serve.
+func (b *binder) free(part string, c catalog.Column) string {
 	if !b.byKeys || !c.Textual {
 		return ""
 	}
 	version, bits := b.keys()
-	// The set stands in a sub-select, since a parameter's value would be copied into
-	// the plan wherever it stands.
-	return fmt.Sprintf(" AND ((%s) = %s AND get_bit((SELECT %s), %s & (octet_length(%[3]s)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0",
-		KeysVersionSQL, version, bits, keyHash("("+column(c.Name)+")::text", part))
+	// Each of the sub-selects is computed once. And a parameter's value would be
+	// copied into the plan wherever it stands.
+	return fmt.Sprintf("(SELECT version = %s FROM sweeper.hold_version) AND ((SELECT octet_length(%s) = 0) OR get_bit((SELECT %[2]s), %[3]s & (SELECT octet_length(%[2]s)::int8 * 8 - 1)) = 0)",
+		version, bits, keyHash("("+column(c.Name)+")::text", part))
 }

@@ -117,15 +117,15 @@ func (k *kin) pending(b *binder) string {
 	return "true"
 }
 
-// held are the conditions under which a row t is held, each to stand in an
-// EXISTS. A hold on the table alone needs no category, though a set of policies that
-// would leave it without one is not loaded.
-func (k *kin) held(b *binder) []string {
+// held are the shapes of hold that a row t may be under. A hold on the table alone
+// needs no category, though a set of policies that would leave it without one is not
+// loaded.
+func (k *kin) held(b *binder) []hold {
 	holders := k.holders
 	if len(holders) == 0 {
 		holders = []policy.Category{{}}
 	}
-	var all []string
+	var all []hold
 	for _, o := range holders {
 		for _, h := range k.rule.holdsOf(b, o, fmt.Sprintf("(h.category IS NULL OR h.category = %s)", b.text(o.Name, "text"))) {
 			if !slices.Contains(all, h) {
@@ -260,7 +260,7 @@ func (r rule) family(b *binder, all []*kin, more, where string) (with string, ke
 		keeps := k.keepers()
 		for _, from := range froms {
 			for _, h := range k.held(b) {
-				bad = append(bad, fmt.Sprintf("SELECT up.sweeper_n, 0 AS sweeper_why FROM %s WHERE %s", from, and(k.pending(b), "EXISTS ("+h+")")))
+				bad = append(bad, fmt.Sprintf("SELECT up.sweeper_n, 0 AS sweeper_why FROM %s WHERE %s", from, and(k.pending(b), h.on())))
 			}
 			for j, keep := range keeps {
 				bad = append(bad, fmt.Sprintf("SELECT up.sweeper_n, %d FROM %s WHERE %s", len(keepers)+j+1, from, keep.sql(b)))
@@ -366,7 +366,7 @@ func (k *kin) heldBy(b *binder, depth int, own func(column string) string) []str
 	var all []string
 	for _, h := range k.held(b) {
 		all = append(all, fmt.Sprintf("SELECT held.hold_id FROM (SELECT %s %s WHERE %s) AS t CROSS JOIN LATERAL (%s) AS held",
-			aliased(alias, names), from, k.matched(alias, own), strings.Replace(h, "SELECT FROM", "SELECT h.hold_id FROM", 1)))
+			aliased(alias, names), from, k.matched(alias, own), h.ids()))
 	}
 	for _, below := range k.below {
 		for _, sub := range below.heldBy(b, depth+1, func(name string) string { return alias + "." + catalog.Quote(name) }) {

@@ -18,6 +18,7 @@ type binder struct {
 	seen    map[string]string
 	literal bool // values stand in the text, and as-of is now(): of a view
 
+	once          bool   // no index is to serve a prefilter: its bound is computed once, and not for each row
 	byKeys        bool   // the statement may go by a set of held keys
 	version, bits string // its parameters; "": none as yet
 }
@@ -105,7 +106,9 @@ func (r rule) reached(b *binder, k clock, c policy.Category, disposition string)
 	if _, byTenant := r.table.Column(c.Tenant); !byTenant && c.Start.From == nil && !b.literal {
 		plain = fmt.Sprintf("(%s OR %s)", r.long(b, k, c, disposition), plain)
 	}
-	return fmt.Sprintf("(%s AND %s)", plain, k.known())
+	// Of what is due already, known says no more than this. A lower bound would have
+	// the planner look for the first start of all, past all that are dead by now.
+	return fmt.Sprintf("(%s AND %s <> '-infinity')", plain, k.name)
 }
 
 // long is true only of starts that are due by so much that no calendar brings them
@@ -123,7 +126,11 @@ func (r rule) long(b *binder, k clock, c policy.Category, disposition string) st
 // its own inside of due.
 func (r rule) early(b *binder, c policy.Category, disposition string) string {
 	k := r.clock(b, c)
-	return fmt.Sprintf("%s < %s", k.name, r.reach(b, k, c, disposition))
+	reach := r.reach(b, k, c, disposition)
+	if b.once {
+		reach = "(SELECT " + reach + ")"
+	}
+	return k.name + " < " + reach
 }
 
 // within is due and its prefilter.
@@ -199,14 +206,13 @@ func (r rule) agreed(b *binder) string {
 	return and(parts...)
 }
 
-// holds are the conditions under which a row is held, one for each shape of a
-// hold, each to stand in an EXISTS. What holds a row as one of another category
-// over the table keeps it from this one too. Which rows that one has is not asked
-// in raw SQL, whose names could be those of the joined holds, nor of a disabled
-// one, which nobody has held against the table: it is taken to have them all.
-func (r rule) holds(b *binder) []string {
+// holds are the shapes of hold that a row may be under. What holds a row as one of
+// another category over the table keeps it from this one too. Which rows that one has
+// is not asked in raw SQL, whose names could be those of the joined holds, nor of a
+// disabled one, which nobody has held against the table: it is taken to have them all.
+func (r rule) holds(b *binder) []hold {
 	own := "h.category IS NULL OR h.category = " + b.text(r.category.Name, "text")
-	var more []string
+	var more []hold
 	for _, o := range r.set.Categories {
 		if o.Name == r.category.Name || o.Schema != r.category.Schema || o.Relation != r.category.Relation {
 			continue
@@ -227,37 +233,37 @@ func (r rule) holds(b *binder) []string {
 // holdsOf are those of a category by its subjects and tenants. Both compare in
 // the column's own type, or by their canonical texts where that is the same; the
 // CASE keeps the cast from texts that another type's keys hold.
-func (r rule) holdsOf(b *binder, c policy.Category, named string) []string {
+func (r rule) holdsOf(b *binder, c policy.Category, named string) []hold {
 	active := fmt.Sprintf(`h.released_at IS NULL AND (h.expires_at IS NULL OR h.expires_at > now()) AND %s AND (h.relation IS NULL OR h.relation = %s)`,
 		named, b.text(fmt.Sprint(r.table.OID), "oid"))
-	found := []string{"SELECT FROM sweeper.legal_holds h WHERE h.subject IS NULL AND h.tenant IS NULL AND " + active}
+	found := []hold{{from: "FROM sweeper.legal_holds h WHERE h.subject IS NULL AND h.tenant IS NULL AND " + active}}
 	subject, hasSubject := r.table.Column(c.Subject)
 	tenant, hasTenant := r.table.Column(c.Tenant)
 	if hasTenant {
-		found = append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s%s",
-			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, column(tenant.Name), b), b.unlessFree("tenant", tenant)))
+		found = append(found, hold{fmt.Sprintf("FROM sweeper.legal_holds h %s WHERE h.subject IS NULL AND %s AND %s",
+			holdKey("k", "tenant", tenant, b), active, holdMatch("k", tenant, column(tenant.Name), b)), b.free("tenant", tenant)})
 	}
 	if !hasSubject {
 		return found
 	}
-	unlessFree := b.unlessFree("subject", subject)
+	free := b.free("subject", subject)
 	if !hasTenant {
-		return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE %s AND %s%s",
-			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b), unlessFree))
+		return append(found, hold{fmt.Sprintf("FROM sweeper.legal_holds h %s WHERE %s AND %s",
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b)), free})
 	}
 	found = append(found,
-		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NULL AND %s AND %s%s",
-			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b), unlessFree),
-		fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s %s WHERE %s AND %s AND %s%s",
-			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, column(subject.Name), b), holdMatch("n", tenant, column(tenant.Name), b), unlessFree))
+		hold{fmt.Sprintf("FROM sweeper.legal_holds h %s WHERE h.tenant IS NULL AND %s AND %s",
+			holdKey("k", "subject", subject, b), active, holdMatch("k", subject, column(subject.Name), b)), free},
+		hold{fmt.Sprintf("FROM sweeper.legal_holds h %s %s WHERE %s AND %s AND %s",
+			holdKey("k", "subject", subject, b), holdKey("n", "tenant", tenant, b), active, holdMatch("k", subject, column(subject.Name), b), holdMatch("n", tenant, column(tenant.Name), b)), free})
 	if tenant.NotNull {
 		return found
 	}
 	// A row of no tenant may be anybody's. It is a shape of its own: behind an OR
 	// the server looks through all holds again for each row.
 	anybodys := fmt.Sprintf("CASE WHEN %s IS NULL THEN %s END", column(tenant.Name), column(subject.Name))
-	return append(found, fmt.Sprintf("SELECT FROM sweeper.legal_holds h %s WHERE h.tenant IS NOT NULL AND %s AND %s%s",
-		holdKey("k", "subject", subject, b), active, holdMatch("k", subject, anybodys, b), unlessFree))
+	return append(found, hold{fmt.Sprintf("FROM sweeper.legal_holds h %s WHERE h.tenant IS NOT NULL AND %s AND %s",
+		holdKey("k", "subject", subject, b), active, holdMatch("k", subject, anybodys, b)), free})
 }
 
 func holdKey(alias, part string, c catalog.Column, b *binder) string {
@@ -275,18 +281,18 @@ func holdMatch(alias string, c catalog.Column, value string, b *binder) string {
 		alias, b.text(fmt.Sprint(c.TypeOID), "oid"), c.BaseType, value, operator(c, "="))
 }
 
-func notHeld(holds []string) string {
+func notHeld(holds []hold) string {
 	parts := make([]string, len(holds))
 	for i, h := range holds {
-		parts[i] = "NOT EXISTS (" + h + ")"
+		parts[i] = h.off()
 	}
-	return strings.Join(parts, " AND ")
+	return and(parts...)
 }
 
-func held(holds []string) string {
+func held(holds []hold) string {
 	parts := make([]string, len(holds))
 	for i, h := range holds {
-		parts[i] = "EXISTS (" + h + ")"
+		parts[i] = h.on()
 	}
 	return "(" + strings.Join(parts, " OR ") + ")"
 }
@@ -339,5 +345,13 @@ func any1(subqueries []string) string {
 	if len(subqueries) == 0 {
 		return "false"
 	}
-	return held(subqueries)
+	return "(EXISTS (" + strings.Join(subqueries, ") OR EXISTS (") + "))"
+}
+
+func none(subqueries []string) string {
+	parts := make([]string, len(subqueries))
+	for i, sub := range subqueries {
+		parts[i] = "NOT EXISTS (" + sub + ")"
+	}
+	return and(parts...)
 }

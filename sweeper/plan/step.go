@@ -181,6 +181,7 @@ func definition(b *binder, oid uint32, planned int64) string {
 // rows are judged by the batch that follows, whose snapshot is younger than the
 // locks.
 func (w walk) lock(b *binder, within string) Query {
+	b.once = within == inBlocks
 	return b.query(fmt.Sprintf(`WITH wanted AS MATERIALIZED (SELECT t.ctid AS place FROM %[1]s AS t WHERE %[2]s%[3]s AND %[4]s),
 taken AS (SELECT t.ctid AS place FROM %[1]s AS t WHERE t.ctid = ANY (ARRAY(SELECT place FROM wanted))%[3]s FOR UPDATE OF t SKIP LOCKED)
 SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*) FROM wanted) - count(*) FROM taken`,
@@ -216,6 +217,7 @@ func (w walk) work(b *binder, within string) string {
 
 // changes deletes or redacts what goes of the rows within.
 func (w walk) changes(b *binder, within string) string {
+	b.once = within == inBlocks || within == locked
 	var action string
 	if w.disposition == Delete {
 		action = fmt.Sprintf("DELETE FROM %s AS t", w.from())
@@ -277,7 +279,8 @@ func (w walk) first() Query {
 func (w walk) next() Query {
 	b := bind(3)
 	start := column(w.start().Name)
-	return b.query(fmt.Sprintf("SELECT %[1]s::text FROM %[2]s AS t WHERE %[3]s AND %[4]s%[5]s ORDER BY %[1]s OFFSET $3 LIMIT 1",
+	// The text is made of the one start that is left, not of those that are passed over.
+	return b.query(fmt.Sprintf("SELECT start::text FROM (SELECT %[1]s AS start FROM %[2]s AS t WHERE %[3]s AND %[4]s%[5]s ORDER BY %[1]s OFFSET $3 LIMIT 1) s",
 		start, w.from(), w.between(), w.early(b, w.category, w.disposition), w.inLeaf(b, w.leaf)))
 }
 

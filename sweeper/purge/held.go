@@ -121,7 +121,9 @@ func (r *run) keySet(ctx context.Context, conn *pgx.Conn) (*keySet, error) {
 	if err != nil {
 		return nil, pg.Wrap(op, err)
 	}
-	set.shrink(max(leastBits, bitsPerKey*keys))
+	if set.shrink(max(leastBits, bitsPerKey*keys)); keys == 0 {
+		set.bits = []byte{}
+	}
 	return set, nil
 }
 

@@ -39,9 +39,10 @@ func keySet(t *testing.T, conn *pgx.Conn, size int) (version string, bits []byte
 
 // TestBatchesGoByTheSetOfKeys purges with every set that a batch can have: that of
 // the keys as they are, one in which every value seems to be held, one of another
-// version in which none does, and none. What goes is the same. One of the same
-// version in which none does lets go what only a look at the holds would keep, so
-// the set is what is gone by; but not where texts do not tell.
+// version in which none does, or an empty one, and none. What goes is the same. One
+// of the same version in which none does, or an empty one, lets go what only a look
+// at the holds would keep, so the set is what is gone by; but not where texts do not
+// tell.
 func TestBatchesGoByTheSetOfKeys(t *testing.T) {
 	t.Parallel()
 	const other = "11111111-1111-1111-1111-111111111111"
@@ -109,6 +110,8 @@ categories:
 					"without bits":    {version, nil, shape.left},
 					"without version": {nil, make([]byte, 1<<10), shape.left},
 					"false":           {version, make([]byte, 1<<10), lied},
+					"older and empty": {other, []byte{}, shape.left},
+					"false and empty": {version, []byte{}, lied},
 				} {
 					if got := purgedBy(t, daemon, &step, s.version, s.bits); got != [2]string{s.left, s.left} {
 						t.Errorf("%s, set %q: left are %q by a batch, and by one that locks first, want %q", shape.name, set, got, s.left)
@@ -189,18 +192,25 @@ func TestRunGoesByItsSet(t *testing.T) {
 		"behind its back, after a hold that was taken back": {[]event{nothing, func(t *testing.T, b *bundle) {
 			b.db.Exec(t, `begin; select sweeper.apply_hold('u550', 'case', 'test'); rollback`)
 		}, behind}, false, "540"},
-		"behind its back, after a release": {[]event{nothing, func(t *testing.T, b *bundle) {
-			b.db.Exec(t, `select sweeper.release_hold(1, 'closed', 'test')`)
+		"behind its back, after a release": {[]event{func(t *testing.T, b *bundle) {
+			b.db.Exec(t, `select sweeper.apply_hold('u550', 'case', 'test')`)
+		}, func(t *testing.T, b *bundle) {
+			b.db.Exec(t, `select sweeper.release_hold(hold_id, 'closed', 'test') from sweeper.legal_holds`)
 		}, behind}, false, ""},
-		"behind its back, without a version": {[]event{func(t *testing.T, b *bundle) { b.db.Exec(t, `delete from sweeper.hold_version`) }, behind}, false, "540 560"},
-		"a hold, without a version":          {[]event{func(t *testing.T, b *bundle) { b.db.Exec(t, `delete from sweeper.hold_version`) }, apply}, true, "540 550"},
+		"the first hold of all":               {[]event{nothing, apply}, false, "550"},
+		"the first of all, behind its back":   {[]event{nothing, behind}, false, ""},
+		"behind the first, the set read anew": {[]event{nothing, apply, nothing, behind}, true, "550"},
+		"behind its back, without a version":  {[]event{func(t *testing.T, b *bundle) { b.db.Exec(t, `delete from sweeper.hold_version`) }, behind}, false, "540 560"},
+		"a hold, without a version":           {[]event{func(t *testing.T, b *bundle) { b.db.Exec(t, `delete from sweeper.hold_version`) }, apply}, true, "540 550"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text); create index on app.events (at);
 				insert into app.events select i, '2015-01-01'::timestamptz + i * interval '1 minute', 'u' || i from generate_series(1, 600) i`,
 				one("UTC", "    delete: {after: P5Y}\n"))
-			b.db.Exec(t, `select sweeper.apply_hold('u540', 'case', 'test')`)
+			if strings.Contains(c.left, "540") {
+				b.db.Exec(t, `select sweeper.apply_hold('u540', 'case', 'test')`)
+			}
 			c.between[0](t, b)
 			now, asked, committed := in2026, 0, 0
 			b.run(t, in2026, func(o *purge.Options) {
@@ -334,7 +344,7 @@ categories:
 					t.Fatalf("%s of %s: %v", what, category.Policy.Name, err)
 				}
 				seen++
-				if strings.Contains(text, "Seq Scan on hold_keys") || strings.Contains(text, "Seq Scan on legal_holds") || strings.Contains(text, "Hash Cond: (h") || !strings.Contains(text, "hold_keys_type_part_value_idx") || strings.Contains(text, "get_bit") != (set == "with a set") {
+				if strings.Contains(text, "Seq Scan on hold_keys") || strings.Contains(text, "Seq Scan on legal_holds") || strings.Contains(text, "Hash Cond: (h") || !strings.Contains(text, "hold_keys_type_part_value_idx") || !strings.Contains(text, "get_bit") {
 					t.Errorf("%s of %s, %s:\n%s", what, category.Policy.Name, set, text)
 				}
 			}

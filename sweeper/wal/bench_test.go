@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -43,7 +42,7 @@ func BenchmarkStream(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				o := wal.Options{URL: url, Slot: "bench", Publications: []string{"sweeper"}, Now: time.Now}
+				o := wal.Options{URL: url, Slot: "bench", Publications: []string{"sweeper"}}
 				r, err := reopen(b.Context(), o)
 				if err != nil {
 					b.Fatal(err)

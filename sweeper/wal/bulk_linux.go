@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -47,7 +48,7 @@ func (s *stream) setBulk(on bool) {
 	if on {
 		// The deadline in force may be seconds away. If the connection is gone
 		// the next read says so.
-		_ = s.net.SetReadDeadline(s.o.Now().Add(linger))
+		_ = s.net.SetReadDeadline(now().Add(linger))
 	}
 }
 
@@ -138,8 +139,11 @@ func (c *tcpConn) take(p []byte) (n int, err error) {
 	var failed error
 	err = c.raw.Read(func(fd uintptr) bool {
 		n, failed = syscall.Read(int(fd), p)
-		return true // the end is told by the next read
+		return true
 	})
+	if err == nil && failed == nil && n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
 	n = max(n, 0)
 	c.since, c.fresh = c.since+n, c.fresh+n
 	if err == nil && failed != nil && !errors.Is(failed, syscall.EAGAIN) && !errors.Is(failed, syscall.EINTR) {

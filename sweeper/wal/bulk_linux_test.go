@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -172,4 +173,24 @@ func TestManyRowsComeInFewSegments(t *testing.T) {
 	if segments == 0 || segments > messages/4 {
 		t.Errorf("%d sends made %d segments", messages, segments)
 	}
+}
+
+// A nap may outlast the deadline of the read that took it: the end of a connection is
+// seen all the same, by the look before the nap.
+func TestEndIsSeenBesideNaps(t *testing.T) {
+	t.Parallel()
+	ours, theirs := connected(t)
+	if err := ours.setBulk(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := theirs.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Eventually(t, "the end is seen", func() bool {
+		if err := ours.SetReadDeadline(time.Now().Add(nap / 2)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ours.Read(make([]byte, 1))
+		return errors.Is(err, io.EOF)
+	})
 }

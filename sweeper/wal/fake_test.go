@@ -39,7 +39,7 @@ func playOn(t *testing.T, ours, theirs net.Conn, in io.Reader, change func(*stre
 	if err := theirs.SetDeadline(time.Now().Add(time.Minute)); err != nil { // a test that waits longer has failed
 		t.Fatal(err)
 	}
-	o := Options{Slot: "s", Publications: []string{"sweeper"}, Now: time.Now, StatusEvery: time.Hour}
+	o := Options{Slot: "s", Publications: []string{"sweeper"}, StatusEvery: time.Hour}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}

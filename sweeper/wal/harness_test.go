@@ -58,7 +58,6 @@ func setup(t testing.TB, ddl string, deleted, redacted, stamped []string) *testB
 func (b *testBundle) options() wal.Options {
 	return wal.Options{
 		URL: b.db.URL(""), Slot: b.slot, Publications: []string{"sweeper", "sweeper_redact", "sweeper_stamp"},
-		Now: time.Now,
 	}
 }
 

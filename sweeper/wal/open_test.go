@@ -32,7 +32,6 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 		{"slot name", func(o *wal.Options) { o.Slot = "No-Name" }, nil, "lower-case letters"},
 		{"publication", func(o *wal.Options) { o.Publications = []string{"sweeper", `a"b'c,d`} }, wal.ErrPublicationMissing, `a\"b'c,d`},
 		{"no publication", func(o *wal.Options) { o.Publications = nil }, nil, "no publication"},
-		{"no clock", func(o *wal.Options) { o.Now = nil }, nil, "no clock"},
 		{"role", func(o *wal.Options) { o.URL = b.db.URL(plain) }, wal.ErrNotReplication, plain},
 		{"database", func(o *wal.Options) { o.URL = strings.Replace(o.URL, b.db.Name, "nowhere", 1) }, nil, "SQLSTATE 3D000"},
 		{"url", func(o *wal.Options) { o.URL = "postgres://u:hunter2@h:x/" }, nil, "not a valid PostgreSQL URL"},
@@ -136,7 +135,7 @@ func TestLostSlot(t *testing.T) {
 		t.Errorf("the slot is %+v, want it lost", got)
 	}
 	_, err = wal.Open(t.Context(), wal.Options{
-		URL: s.URL("postgres", pgserver.Superuser), Slot: "lost", Publications: []string{"sweeper"}, Now: time.Now,
+		URL: s.URL("postgres", pgserver.Superuser), Slot: "lost", Publications: []string{"sweeper"},
 	})
 	if !errors.Is(err, wal.ErrSlotLost) {
 		t.Errorf("got %v, want ErrSlotLost", err)
@@ -163,7 +162,7 @@ func TestServerCanStop(t *testing.T) {
 	if err := wal.CreateSlot(t.Context(), conn, "sweeper"); err != nil {
 		t.Fatal(err)
 	}
-	r, err := wal.Open(t.Context(), wal.Options{URL: address, Slot: "sweeper", Publications: []string{"sweeper"}, Now: time.Now})
+	r, err := wal.Open(t.Context(), wal.Options{URL: address, Slot: "sweeper", Publications: []string{"sweeper"}})
 	if err != nil {
 		t.Fatal(err)
 	}

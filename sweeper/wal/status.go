@@ -17,14 +17,14 @@ const unread = 250 * time.Millisecond
 // status tells the server what was received and what is durable. Flushed and
 // applied come from Ack alone. ask makes the server answer at once.
 func (s *stream) status(ask bool) error {
-	now := s.o.Now()
+	at := now()
 	acked := s.acked.Load()
 	b := make([]byte, 0, 34)
 	b = append(b, pglogrepl.StandbyStatusUpdateByteID)
 	b = binary.BigEndian.AppendUint64(b, max(uint64(s.received), acked))
 	b = binary.BigEndian.AppendUint64(b, acked)
 	b = binary.BigEndian.AppendUint64(b, acked)
-	b = binary.BigEndian.AppendUint64(b, uint64(now.Sub(epoch).Microseconds()))
+	b = binary.BigEndian.AppendUint64(b, uint64(at.Sub(epoch).Microseconds()))
 	if ask {
 		b = append(b, 1)
 	} else {
@@ -32,14 +32,14 @@ func (s *stream) status(ask bool) error {
 	}
 	s.alive = false
 	s.told = acked
-	s.nextStatus = now.Add(s.every)
+	s.nextStatus = at.Add(s.every)
 	return s.send(&pgproto3.CopyData{Data: b})
 }
 
 // send writes one message. A write that ran into its deadline may have sent
 // half of it, so that every error ends the connection.
 func (s *stream) send(m pgproto3.FrontendMessage) error {
-	if err := s.net.SetWriteDeadline(s.o.Now().Add(patience)); err != nil {
+	if err := s.net.SetWriteDeadline(now().Add(patience)); err != nil {
 		return s.wrap(err)
 	}
 	s.front.Send(m)
@@ -59,8 +59,8 @@ func (s *stream) goodbye() {
 		// is no room for what it sends.
 		time.Sleep(unread)
 	}
-	for end := s.o.Now().Add(patience); s.o.Now().Before(end); {
-		if s.net.SetReadDeadline(s.o.Now().Add(linger)) != nil {
+	for end := now().Add(patience); now().Before(end); {
+		if s.net.SetReadDeadline(now().Add(linger)) != nil {
 			return
 		}
 		for {

@@ -79,7 +79,7 @@ func (s *stream) run(ctx context.Context) {
 }
 
 func (s *stream) receive(ctx context.Context) error {
-	s.nextStatus = s.o.Now().Add(s.every)
+	s.nextStatus = now().Add(s.every)
 	if err := s.arm(ctx); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *stream) receive(ctx context.Context) error {
 func (s *stream) arm(ctx context.Context) error {
 	deadline := s.nextStatus
 	if s.bulk {
-		if soon := s.o.Now().Add(linger); soon.Before(deadline) {
+		if soon := now().Add(linger); soon.Before(deadline) {
 			deadline = soon
 		}
 	}
@@ -125,11 +125,11 @@ func (s *stream) hear() {
 	if s.bulk {
 		return
 	}
-	now := s.o.Now()
-	if now.Sub(s.heardAt) < linger {
+	at := now()
+	if at.Sub(s.heardAt) < linger {
 		s.setBulk(true)
 	}
-	s.heardAt = now
+	s.heardAt = at
 }
 
 // tick does what is due when a read deadline has passed.
@@ -138,7 +138,7 @@ func (s *stream) tick(ctx context.Context) error {
 	if s.bulk && !s.heard && s.idle <= s.queued {
 		s.setBulk(false)
 	}
-	if !s.o.Now().Before(s.nextStatus) {
+	if !now().Before(s.nextStatus) {
 		if s.alive {
 			s.silent = 0
 		} else if s.silent += s.every; s.silent >= s.limit {
@@ -219,12 +219,12 @@ func (s *stream) keepalive(ctx context.Context, end pglogrepl.LSN, reply bool) e
 // only what is durable elsewhere, which can no longer become so: we leave, lest
 // the application's database never stop.
 func (s *stream) ping() error {
-	now := s.o.Now()
-	if now.Sub(s.pingAt) > s.pause {
+	at := now()
+	if at.Sub(s.pingAt) > s.pause {
 		s.pings = 0
 	}
 	s.pings++
-	s.pingAt = now
+	s.pingAt = at
 	if s.pings >= pingLimit {
 		return pg.Wrap(s.op(), errEnded)
 	}
@@ -256,7 +256,7 @@ func (s *stream) emit(ctx context.Context, e event) error {
 }
 
 func (s *stream) wait(ctx context.Context, e event) error {
-	timer := time.NewTimer(s.nextStatus.Sub(s.o.Now()))
+	timer := time.NewTimer(s.nextStatus.Sub(now()))
 	defer timer.Stop()
 	for {
 		select {

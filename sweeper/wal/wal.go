@@ -36,8 +36,6 @@ type Options struct {
 	Application string
 	// Log hears of unknown messages; nil is silence.
 	Log *slog.Logger
-	// Now is the machine's clock; required.
-	Now func() time.Time
 	// StatusEvery is the longest silence towards the server, at most a third of
 	// its wal_sender_timeout; zero is DefaultStatusEvery.
 	StatusEvery time.Duration
@@ -58,9 +56,6 @@ func (o *Options) complete() error {
 	}
 	if len(o.Publications) == 0 {
 		return fmt.Errorf("open slot %q: no publication given, name at least one", o.Slot)
-	}
-	if o.Now == nil {
-		return fmt.Errorf("open slot %q: no clock given", o.Slot)
 	}
 	if o.Application == "" {
 		o.Application = "sweeper"

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -42,7 +41,7 @@ func TestRefusedWishesAreLeftOut(t *testing.T) {
 	}()
 	_, err = wal.Open(t.Context(), wal.Options{
 		URL:  "postgres://u@" + listener.Addr().String() + "/d?sslmode=disable&wal_sender_timeout=5s&timezone=Asia/Tokyo",
-		Slot: "s", Publications: []string{"p"}, Now: time.Now,
+		Slot: "s", Publications: []string{"p"},
 	})
 	if err == nil || !strings.Contains(err.Error(), "28000") {
 		t.Errorf("got %v, want the second answer", err)
@@ -88,7 +87,7 @@ func TestPoolerIsNamed(t *testing.T) {
 		}
 	}()
 	_, err = wal.Open(t.Context(), wal.Options{
-		URL: "postgres://u@" + listener.Addr().String() + "/d?sslmode=disable", Slot: "s", Publications: []string{"p"}, Now: time.Now,
+		URL: "postgres://u@" + listener.Addr().String() + "/d?sslmode=disable", Slot: "s", Publications: []string{"p"},
 	})
 	if !errors.Is(err, wal.ErrPooler) || !strings.Contains(err.Error(), "SWEEPER_REPLICATION_URL") {
 		t.Errorf("got %v, want %v", err, wal.ErrPooler)

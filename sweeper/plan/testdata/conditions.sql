@@ -5,9 +5,9 @@ SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (W
 FROM (SELECT 0::oid AS leaf, event.sweeper_start AS start, CASE
     WHEN (event.sweeper_start > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN event.sweeper_start > timezone($2::text, $1::timestamptz) THEN 'future'
-    WHEN ((SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
+    WHEN ((SELECT event.start < (SELECT timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days')
         AND (timezone($2::text, (event.start + 1)::timestamp + $3::interval) <= $1::timestamptz
-          AND event.start > '-infinity')
+          AND event.start <> '-infinity')
         FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
           FROM "kyc"."relations" AS e
           WHERE t."id" = e."applicant_id") AS event)) IS NOT TRUE THEN 'scheduled'
@@ -41,9 +41,9 @@ SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (W
 FROM (SELECT 0::oid AS leaf, event.sweeper_start AS start, CASE
     WHEN (event.sweeper_start > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN event.sweeper_start > timezone($2::text, $1::timestamptz) THEN 'future'
-    WHEN ((SELECT event.start < timezone($2::text, $1::timestamptz) - $4::interval + interval '4 days'
+    WHEN ((SELECT event.start < (SELECT timezone($2::text, $1::timestamptz) - $4::interval + interval '4 days')
         AND (timezone($2::text, (event.start + 1)::timestamp + $4::interval) <= $1::timestamptz
-          AND event.start > '-infinity')
+          AND event.start <> '-infinity')
         FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
           FROM "kyc"."relations" AS e
           WHERE t."id" = e."applicant_id") AS event)
@@ -51,9 +51,9 @@ FROM (SELECT 0::oid AS leaf, event.sweeper_start AS start, CASE
         OR t."seen_at" <> timezone($2::text, date_trunc('hour', timezone($2::text, t."seen_at")))
         OR t."phone"::text COLLATE "C" <> repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2)
         OR t."profile"::jsonb <> sweeper.redact_json(sweeper.redact_json(t."profile"::json, $5::text[], true), $6::text[], false)::jsonb)
-      AND ((SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
+      AND ((SELECT event.start < (SELECT timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days')
           AND (timezone($2::text, (event.start + 1)::timestamp + $3::interval) <= $1::timestamptz
-            AND event.start > '-infinity')
+            AND event.start <> '-infinity')
           FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
             FROM "kyc"."relations" AS e
             WHERE t."id" = e."applicant_id") AS event)
@@ -68,9 +68,9 @@ FROM (SELECT 0::oid AS leaf, event.sweeper_start AS start, CASE
         AND (h.category IS NULL
           OR h.category = $7::text)
         AND (h.relation IS NULL
-          OR h.relation = $8::oid))) THEN CASE WHEN (SELECT event.start < timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days'
+          OR h.relation = $8::oid))) THEN CASE WHEN (SELECT event.start < (SELECT timezone($2::text, $1::timestamptz) - $3::interval + interval '4 days')
       AND (timezone($2::text, (event.start + 1)::timestamp + $3::interval) <= $1::timestamptz
-        AND event.start > '-infinity')
+        AND event.start <> '-infinity')
       FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
         FROM "kyc"."relations" AS e
         WHERE t."id" = e."applicant_id") AS event) THEN 'counted with the deletion' ELSE 'held' END
@@ -96,9 +96,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND (SELECT event.start < timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days'
+    AND (SELECT event.start < (SELECT timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days')
       AND (timezone($4::text, (event.start + 1)::timestamp + $5::interval) <= $3::timestamptz
-        AND event.start > '-infinity')
+        AND event.start <> '-infinity')
       FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
         FROM "kyc"."relations" AS e
         WHERE t."id" = e."applicant_id") AS event)
@@ -130,9 +130,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND (SELECT event.start < timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days'
+    AND (SELECT event.start < (SELECT timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days')
       AND (timezone($4::text, (event.start + 1)::timestamp + $5::interval) <= $3::timestamptz
-        AND event.start > '-infinity')
+        AND event.start <> '-infinity')
       FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
         FROM "kyc"."relations" AS e
         WHERE t."id" = e."applicant_id") AS event)
@@ -167,9 +167,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND (SELECT event.start < timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days'
+    AND (SELECT event.start < (SELECT timezone($4::text, $3::timestamptz) - $5::interval + interval '4 days')
       AND (timezone($4::text, (event.start + 1)::timestamp + $5::interval) <= $3::timestamptz
-        AND event.start > '-infinity')
+        AND event.start <> '-infinity')
       FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
         FROM "kyc"."relations" AS e
         WHERE t."id" = e."applicant_id") AS event)
@@ -177,9 +177,9 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
       OR t."seen_at" <> timezone($4::text, date_trunc('hour', timezone($4::text, t."seen_at")))
       OR t."phone"::text COLLATE "C" <> repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2)
       OR t."profile"::jsonb <> sweeper.redact_json(sweeper.redact_json(t."profile"::json, $6::text[], true), $7::text[], false)::jsonb)
-    AND ((SELECT event.start < timezone($4::text, $3::timestamptz) - $8::interval + interval '4 days'
+    AND ((SELECT event.start < (SELECT timezone($4::text, $3::timestamptz) - $8::interval + interval '4 days')
         AND (timezone($4::text, (event.start + 1)::timestamp + $8::interval) <= $3::timestamptz
-          AND event.start > '-infinity')
+          AND event.start <> '-infinity')
         FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
           FROM "kyc"."relations" AS e
           WHERE t."id" = e."applicant_id") AS event)
@@ -214,9 +214,9 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 -- redact of kyc.applicants, walk blocks: taken
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "born" = date_trunc('year', t."born"::timestamp)::date, "seen_at" = timezone($3::text, date_trunc('hour', timezone($3::text, t."seen_at"))), "phone" = (repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2))::text, "profile" = sweeper.redact_json(sweeper.redact_json(t."profile"::json, $4::text[], true), $5::text[], false)::jsonb
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND (SELECT event.start < timezone($3::text, $6::timestamptz) - $7::interval + interval '4 days'
+    AND (SELECT event.start < (SELECT timezone($3::text, $6::timestamptz) - $7::interval + interval '4 days')
       AND (timezone($3::text, (event.start + 1)::timestamp + $7::interval) <= $6::timestamptz
-        AND event.start > '-infinity')
+        AND event.start <> '-infinity')
       FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
         FROM "kyc"."relations" AS e
         WHERE t."id" = e."applicant_id") AS event)
@@ -224,9 +224,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "born" = date_trunc('year'
       OR t."seen_at" <> timezone($3::text, date_trunc('hour', timezone($3::text, t."seen_at")))
       OR t."phone"::text COLLATE "C" <> repeat('*', length(t."phone"::text) - 2) || right(t."phone"::text, 2)
       OR t."profile"::jsonb <> sweeper.redact_json(sweeper.redact_json(t."profile"::json, $4::text[], true), $5::text[], false)::jsonb)
-    AND ((SELECT event.start < timezone($3::text, $6::timestamptz) - $8::interval + interval '4 days'
+    AND ((SELECT event.start < (SELECT timezone($3::text, $6::timestamptz) - $8::interval + interval '4 days')
         AND (timezone($3::text, (event.start + 1)::timestamp + $8::interval) <= $6::timestamptz
-          AND event.start > '-infinity')
+          AND event.start <> '-infinity')
         FROM (SELECT min(e."ended") FILTER (WHERE e."ended" > '-infinity') AS start
           FROM "kyc"."relations" AS e
           WHERE t."id" = e."applicant_id") AS event)
@@ -269,8 +269,8 @@ FROM (SELECT 0::oid AS leaf, t."at" AS start, CASE
       AND t."at" < 4102444800000) IS NOT TRUE THEN 'not_started'
     WHEN t."at" > (extract(epoch
         FROM $1::timestamptz) * 1000)::int8 THEN 'future'
-    WHEN (t."at" < (extract(epoch
-          FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8
+    WHEN (t."at" < (SELECT (extract(epoch
+            FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8)
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $7::text
@@ -330,8 +330,8 @@ FROM (SELECT 0::oid AS leaf, t."at" AS start, CASE
       AND t."at" < 4102444800000) IS NOT TRUE THEN 'not_started'
     WHEN t."at" > (extract(epoch
         FROM $1::timestamptz) * 1000)::int8 THEN 'future'
-    WHEN (t."at" < (extract(epoch
-          FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8
+    WHEN (t."at" < (SELECT (extract(epoch
+            FROM GREATEST($1::timestamptz - $2::interval, $1::timestamptz - $3::interval, $1::timestamptz - $4::interval) + interval '4 days') * 1000)::int8)
       AND ((timezone($5::text, CASE WHEN t."at" >= 631152000000
             AND t."at" < 4102444800000 THEN timezone($5::text, timezone('UTC', timestamp 'epoch' + t."at" * interval '1 millisecond')) END + $2::interval) <= $1::timestamptz
           OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -373,12 +373,13 @@ SELECT min(t."at")::text
 --   $4 = '3 mons'
 
 -- delete of kyc.epochs, walk start: next
-SELECT t."at"::text
-  FROM ONLY "kyc"."epochs" AS t
-  WHERE t."at" >= $1::int8
-  AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
-  AND t."at" < (extract(epoch
-      FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8 ORDER BY t."at" OFFSET $3 LIMIT 1;
+SELECT start::text
+  FROM (SELECT t."at" AS start
+    FROM ONLY "kyc"."epochs" AS t
+    WHERE t."at" >= $1::int8
+    AND t."at" < coalesce(nullif($2::text, 'infinity')::int8, 9223372036854775807)
+    AND t."at" < (extract(epoch
+        FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8 ORDER BY t."at" OFFSET $3 LIMIT 1) s;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '5 years'
 --   $6 = '7 years'
@@ -414,23 +415,24 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -483,23 +485,24 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $12::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $10::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $12::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $13::uuid
-        AND get_bit((SELECT $14::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($14::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $13::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($14::bytea) = 0)
+          OR get_bit((SELECT $14::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($14::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $10::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $12::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."epochs" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -522,8 +525,8 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."epochs" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."at" < (extract(epoch
-        FROM GREATEST($3::timestamptz - $4::interval, $3::timestamptz - $5::interval, $3::timestamptz - $6::interval) + interval '4 days') * 1000)::int8
+    AND t."at" < (SELECT (extract(epoch
+          FROM GREATEST($3::timestamptz - $4::interval, $3::timestamptz - $5::interval, $3::timestamptz - $6::interval) + interval '4 days') * 1000)::int8)
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $9::text
@@ -547,23 +550,24 @@ WITH gone AS (DELETE
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $8::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text)
-      AND (h.relation IS NULL
-        OR h.relation = $10::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $11::uuid
-        AND get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($12::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $11::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($12::bytea) = 0)
+          OR get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($12::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $8::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text)
+        AND (h.relation IS NULL
+          OR h.relation = $10::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -647,23 +651,24 @@ WITH gone AS (DELETE
         OR h.category = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $11::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $12::text)
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $11::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $12::text)
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -704,8 +709,8 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."epochs" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."at" < (extract(epoch
-        FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8
+    AND t."at" < (SELECT (extract(epoch
+          FROM GREATEST($4::timestamptz - $5::interval, $4::timestamptz - $6::interval, $4::timestamptz - $7::interval) + interval '4 days') * 1000)::int8)
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
@@ -729,23 +734,24 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)

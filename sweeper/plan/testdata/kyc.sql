@@ -5,7 +5,7 @@ SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (W
 FROM (SELECT 0::oid AS leaf, t."logged_at" AS start, CASE
     WHEN (t."logged_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."logged_at" > $1::timestamptz THEN 'future'
-    WHEN (t."logged_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN (t."logged_at" < (SELECT $1::timestamptz - $2::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
@@ -14,7 +14,7 @@ FROM (SELECT 0::oid AS leaf, t."logged_at" AS start, CASE
           WHERE w.category = $5::text
           AND w.type = $4::oid
           AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."logged_at") + $2::interval) <= $1::timestamptz END
-        AND t."logged_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+        AND t."logged_at" <> '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -61,11 +61,12 @@ SELECT min(t."logged_at")::text
 --   $2 = '7 years'
 
 -- delete of kyc.audit_events, walk start: next
-SELECT t."logged_at"::text
-  FROM ONLY "kyc"."audit_events" AS t
-  WHERE t."logged_at" >= $1::timestamp with time zone
-  AND t."logged_at" < $2::timestamp with time zone
-  AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."logged_at" OFFSET $3 LIMIT 1;
+SELECT start::text
+  FROM (SELECT t."logged_at" AS start
+    FROM ONLY "kyc"."audit_events" AS t
+    WHERE t."logged_at" >= $1::timestamp with time zone
+    AND t."logged_at" < $2::timestamp with time zone
+    AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."logged_at" OFFSET $3 LIMIT 1) s;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '7 years'
 
@@ -83,7 +84,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz END
-      AND t."logged_at" > '-infinity')
+      AND t."logged_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -95,23 +96,24 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -146,7 +148,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $9::text
         AND w.type = $8::oid
         AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."logged_at") + $6::interval) <= $5::timestamptz END
-      AND t."logged_at" > '-infinity')
+      AND t."logged_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -158,23 +160,24 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $9::text)
       AND (h.relation IS NULL
         OR h.relation = $10::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $8::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text)
-      AND (h.relation IS NULL
-        OR h.relation = $10::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $11::uuid
-        AND get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($12::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $11::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($12::bytea) = 0)
+          OR get_bit((SELECT $12::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($12::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $8::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text)
+        AND (h.relation IS NULL
+          OR h.relation = $10::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -195,7 +198,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."logged_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."logged_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -204,7 +207,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."logged_at") + $4::interval) <= $3::timestamptz END
-      AND t."logged_at" > '-infinity')
+      AND t."logged_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -216,23 +219,24 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -268,7 +272,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
-      AND t."logged_at" > '-infinity')) s
+      AND t."logged_at" <> '-infinity')) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '7 years'
@@ -292,7 +296,7 @@ WITH gone AS (DELETE
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."logged_at") + $7::interval) <= $6::timestamptz END
-      AND t."logged_at" > '-infinity')
+      AND t."logged_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -304,23 +308,24 @@ WITH gone AS (DELETE
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -359,7 +364,7 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."audit_events" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."logged_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."logged_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -368,7 +373,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."logged_at") + $5::interval) <= $4::timestamptz END
-      AND t."logged_at" > '-infinity')
+      AND t."logged_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -380,23 +385,24 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -422,7 +428,7 @@ SELECT leaf, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHE
 FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
     WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
-    WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN (t."captured_at" < (SELECT $1::timestamptz - $2::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
@@ -431,7 +437,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           WHERE w.category = $5::text
           AND w.type = $4::oid
           AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
-        AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+        AND t."captured_at" <> '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -530,7 +536,7 @@ SELECT NOT EXISTS (SELECT
           WHERE w.category = $8::text
           AND w.type = $7::oid
           AND w.value = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
-        AND t."captured_at" > '-infinity') IS NOT TRUE
+        AND t."captured_at" <> '-infinity') IS NOT TRUE
       OR (EXISTS (SELECT
           FROM sweeper.legal_holds h
           WHERE h.subject IS NULL
@@ -634,7 +640,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     AND t.tableoid = $3::oid
     AND t."captured_at" >= $4::timestamp with time zone
     AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $6::timestamptz - $7::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
@@ -643,7 +649,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -655,77 +661,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $9::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $9::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -756,7 +766,7 @@ WITH gone AS (DELETE
     AND t.tableoid = $12::oid
     AND t."captured_at" >= $13::timestamp with time zone
     AND t."captured_at" < $14::timestamp with time zone
-    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -765,7 +775,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -777,77 +787,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -879,7 +893,7 @@ WITH gone AS (DELETE
     AND t.tableoid = $13::oid
     AND t."captured_at" >= $14::timestamp with time zone
     AND t."captured_at" < $15::timestamp with time zone
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -888,7 +902,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -900,77 +914,81 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1002,7 +1020,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     AND t.tableoid = $3::oid
     AND t."captured_at" >= $4::timestamp with time zone
     AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $6::timestamptz - $7::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
@@ -1011,7 +1029,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1023,77 +1041,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $9::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $9::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1124,7 +1146,7 @@ WITH gone AS (DELETE
     AND t.tableoid = $12::oid
     AND t."captured_at" >= $13::timestamp with time zone
     AND t."captured_at" < $14::timestamp with time zone
-    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -1133,7 +1155,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1145,77 +1167,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1245,7 +1271,7 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t.tableoid = $13::oid
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -1254,7 +1280,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1266,77 +1292,81 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1364,7 +1394,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t.tableoid = $3::oid
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -1373,7 +1403,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1385,77 +1415,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1480,7 +1514,7 @@ WITH gone AS (DELETE
     FROM "kyc"."biometrics" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
     AND t.tableoid = $12::oid
-    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -1489,7 +1523,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1501,77 +1535,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1600,7 +1638,7 @@ SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (W
 FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
     WHEN (t."reviewed_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."reviewed_at" > $1::timestamptz THEN 'future'
-    WHEN (t."reviewed_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN (t."reviewed_at" < (SELECT $1::timestamptz - $2::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
@@ -1609,7 +1647,7 @@ FROM (SELECT 0::oid AS leaf, t."reviewed_at" AS start, CASE
           WHERE w.category = $5::text
           AND w.type = $4::oid
           AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."reviewed_at") + $2::interval) <= $1::timestamptz END
-        AND t."reviewed_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+        AND t."reviewed_at" <> '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -1698,7 +1736,7 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."reviewed_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."reviewed_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -1707,7 +1745,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."reviewed_at") + $5::interval) <= $4::timestamptz END
-      AND t."reviewed_at" > '-infinity')
+      AND t."reviewed_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1719,77 +1757,81 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -1814,7 +1856,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."reviewed_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."reviewed_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -1823,7 +1865,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."reviewed_at") + $4::interval) <= $3::timestamptz END
-      AND t."reviewed_at" > '-infinity')
+      AND t."reviewed_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1835,77 +1877,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -1927,7 +1973,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."reviews" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."reviewed_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."reviewed_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -1936,7 +1982,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."reviewed_at") + $4::interval) <= $3::timestamptz END
-      AND t."reviewed_at" > '-infinity')
+      AND t."reviewed_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -1948,77 +1994,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2045,7 +2095,7 @@ SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (W
 FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
     WHEN (t."verified_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."verified_at" > $1::timestamptz THEN 'future'
-    WHEN (t."verified_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN (t."verified_at" < (SELECT $1::timestamptz - $2::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
@@ -2054,7 +2104,7 @@ FROM (SELECT 0::oid AS leaf, t."verified_at" AS start, CASE
           WHERE w.category = $5::text
           AND w.type = $4::oid
           AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."verified_at") + $2::interval) <= $1::timestamptz END
-        AND t."verified_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+        AND t."verified_at" <> '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -2143,7 +2193,7 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."verified_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."verified_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -2152,7 +2202,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."verified_at") + $5::interval) <= $4::timestamptz END
-      AND t."verified_at" > '-infinity')
+      AND t."verified_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -2164,77 +2214,81 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2259,7 +2313,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."verified_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."verified_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -2268,7 +2322,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."verified_at") + $4::interval) <= $3::timestamptz END
-      AND t."verified_at" > '-infinity')
+      AND t."verified_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -2280,77 +2334,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2372,7 +2430,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."documents" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."verified_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."verified_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -2381,7 +2439,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."verified_at") + $4::interval) <= $3::timestamptz END
-      AND t."verified_at" > '-infinity')
+      AND t."verified_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -2393,77 +2451,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2490,7 +2552,7 @@ SELECT leaf, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHE
 FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
     WHEN (t."captured_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."captured_at" > $1::timestamptz THEN 'future'
-    WHEN (t."captured_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN (t."captured_at" < (SELECT $1::timestamptz - $2::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
           WHERE w.category = $5::text
@@ -2499,7 +2561,7 @@ FROM (SELECT t.tableoid AS leaf, t."captured_at" AS start, CASE
           WHERE w.category = $5::text
           AND w.type = $4::oid
           AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."captured_at") + $2::interval) <= $1::timestamptz END
-        AND t."captured_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+        AND t."captured_at" <> '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -2598,7 +2660,7 @@ SELECT NOT EXISTS (SELECT
           WHERE w.category = $8::text
           AND w.type = $7::oid
           AND w.value = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."captured_at") + $5::interval) <= $6::timestamptz END
-        AND t."captured_at" > '-infinity') IS NOT TRUE
+        AND t."captured_at" <> '-infinity') IS NOT TRUE
       OR (EXISTS (SELECT
           FROM sweeper.legal_holds h
           WHERE h.subject IS NULL
@@ -2702,7 +2764,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     AND t.tableoid = $3::oid
     AND t."captured_at" >= $4::timestamp with time zone
     AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $6::timestamptz - $7::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
@@ -2711,7 +2773,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -2723,77 +2785,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $9::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $9::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -2824,7 +2890,7 @@ WITH gone AS (DELETE
     AND t.tableoid = $12::oid
     AND t."captured_at" >= $13::timestamp with time zone
     AND t."captured_at" < $14::timestamp with time zone
-    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -2833,7 +2899,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -2845,77 +2911,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -2947,7 +3017,7 @@ WITH gone AS (DELETE
     AND t.tableoid = $13::oid
     AND t."captured_at" >= $14::timestamp with time zone
     AND t."captured_at" < $15::timestamp with time zone
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -2956,7 +3026,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -2968,77 +3038,81 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -3070,7 +3144,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     AND t.tableoid = $3::oid
     AND t."captured_at" >= $4::timestamp with time zone
     AND t."captured_at" < $5::timestamp with time zone
-    AND t."captured_at" < $6::timestamptz - $7::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $6::timestamptz - $7::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $10::text
@@ -3079,7 +3153,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."captured_at") + $7::interval) <= $6::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -3091,77 +3165,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $11::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $9::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $14::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $11::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $12::uuid
-        AND get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($13::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $9::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $12::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($13::bytea) = 0)
+          OR get_bit((SELECT $13::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($13::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $14::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $11::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -3192,7 +3270,7 @@ WITH gone AS (DELETE
     AND t.tableoid = $12::oid
     AND t."captured_at" >= $13::timestamp with time zone
     AND t."captured_at" < $14::timestamp with time zone
-    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -3201,7 +3279,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -3213,77 +3291,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -3313,7 +3395,7 @@ WITH gone AS (DELETE
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t.tableoid = $13::oid
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -3322,7 +3404,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -3334,77 +3416,81 @@ WITH gone AS (DELETE
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -3432,7 +3518,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
     AND t.tableoid = $3::oid
-    AND t."captured_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -3441,7 +3527,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."captured_at") + $5::interval) <= $4::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -3453,77 +3539,81 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         OR h.category = $8::text)
       AND (h.relation IS NULL
         OR h.relation = $9::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $12::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text)
-      AND (h.relation IS NULL
-        OR h.relation = $9::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $10::uuid
-        AND get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($11::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $10::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($11::bytea) = 0)
+          OR get_bit((SELECT $11::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($11::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $12::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text)
+        AND (h.relation IS NULL
+          OR h.relation = $9::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -3548,7 +3638,7 @@ WITH gone AS (DELETE
     FROM "kyc"."liveness" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
     AND t.tableoid = $12::oid
-    AND t."captured_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."captured_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -3557,7 +3647,7 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."captured_at") + $4::interval) <= $3::timestamptz END
-      AND t."captured_at" > '-infinity')
+      AND t."captured_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -3569,77 +3659,81 @@ WITH gone AS (DELETE
         OR h.category = $7::text)
       AND (h.relation IS NULL
         OR h.relation = $8::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (t."applicant_id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $11::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text)
-      AND (h.relation IS NULL
-        OR h.relation = $8::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $9::uuid
-        AND get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (octet_length($10::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (t."applicant_id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $9::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($10::bytea) = 0)
+          OR get_bit((SELECT $10::bytea), hashtextextended((t."applicant_id")::text COLLATE "C", 0) & (SELECT octet_length($10::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $11::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text)
+        AND (h.relation IS NULL
+          OR h.relation = $8::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."applicant_id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -3667,29 +3761,29 @@ SELECT 'report', $13::text, $7::text, $14::text, $15::text, $2::uuid, coalesce(s
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
 FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
-    WHEN t."relationship_ended_at" > $1::timestamptz THEN 'future'
-    WHEN (t."relationship_ended_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
+    WHEN (t."relationship_ended_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
-          WHERE w.category = $5::text
-          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $1::timestamptz)
+          WHERE w.category = $7::text
+          AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
           FROM sweeper.tenant_retention w
-          WHERE w.category = $5::text
-          AND w.type = $4::oid
-          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $2::interval) <= $1::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
-      AND t."status" = ANY (ARRAY[$6::text, $7::text])
+          WHERE w.category = $7::text
+          AND w.type = $6::oid
+          AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $4::interval) <= $3::timestamptz END
+        AND t."relationship_ended_at" <> '-infinity')
+      AND t."status" = ANY (ARRAY[$1::text, $2::text])
       AND ((t."status" = $8::text) IS NOT TRUE
-        OR (t."rejected_at" < $1::timestamptz - $9::interval + interval '4 days'
+        OR (t."rejected_at" < (SELECT $3::timestamptz - $9::interval + interval '4 days')
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
-              AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $1::timestamptz)
+              AND w.type = $6::oid) THEN (SELECT bool_and(timezone($5::text, timezone($5::text, t."rejected_at") + w.retention) <= $3::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
-              AND w.type = $4::oid
-              AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $9::interval) <= $1::timestamptz END
-            AND t."rejected_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
+              AND w.type = $6::oid
+              AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $9::interval) <= $3::timestamptz END
+            AND t."rejected_at" <> '-infinity')))) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -3698,7 +3792,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $7::text
           OR h.category = $10::text
           AND t."status" = $8::text)
         AND (h.relation IS NULL
@@ -3707,13 +3801,13 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $4::oid
+        AND k.type = $6::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $7::text
           OR h.category = $10::text
           AND t."status" = $8::text)
         AND (h.relation IS NULL
@@ -3729,7 +3823,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $7::text
           OR h.category = $10::text
           AND t."status" = $8::text)
         AND (h.relation IS NULL
@@ -3742,12 +3836,12 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND k.type = $12::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $4::oid
+        AND n.type = $6::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $7::text
           OR h.category = $10::text
           AND t."status" = $8::text)
         AND (h.relation IS NULL
@@ -3764,7 +3858,7 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $7::text
           OR h.category = $10::text
           AND t."status" = $8::text)
         AND (h.relation IS NULL
@@ -3779,14 +3873,14 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     ELSE 'due' END AS state
  
     FROM ONLY "kyc"."applicants" AS t
-    WHERE t."status" = ANY (ARRAY[$6::text, $7::text]) OFFSET 0) s;
---   $1 = '2026-03-01 00:00:00Z'
---   $2 = '5 years'
---   $3 = 'UTC'
---   $4 = '25'
---   $5 = 'approved_applicants'
---   $6 = 'approved'
---   $7 = 'closed'
+    WHERE t."status" = ANY (ARRAY[$1::text, $2::text]) OFFSET 0) s;
+--   $1 = 'approved'
+--   $2 = 'closed'
+--   $3 = '2026-03-01 00:00:00Z'
+--   $4 = '5 years'
+--   $5 = 'UTC'
+--   $6 = '25'
+--   $7 = 'approved_applicants'
 --   $8 = 'rejected'
 --   $9 = '90 days'
 --   $10 = 'rejected_applicants'
@@ -3797,19 +3891,19 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
 FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
     WHEN (t."relationship_ended_at" > '-infinity') IS NOT TRUE THEN 'not_started'
-    WHEN t."relationship_ended_at" > $3::timestamptz THEN 'future'
-    WHEN (t."relationship_ended_at" < $3::timestamptz - $7::interval + interval '4 days'
-      AND ((timezone($1::text, timezone($1::text, t."relationship_ended_at") + $7::interval) <= $3::timestamptz
+    WHEN t."relationship_ended_at" > $5::timestamptz THEN 'future'
+    WHEN (t."relationship_ended_at" < (SELECT $5::timestamptz - $9::interval + interval '4 days')
+      AND ((timezone($3::text, timezone($3::text, t."relationship_ended_at") + $9::interval) <= $5::timestamptz
           OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
-            WHERE w.category = $5::text
-            AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+            WHERE w.category = $7::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $5::timestamptz)
             FROM sweeper.tenant_retention w
-            WHERE w.category = $5::text
-            AND w.type = $4::oid
+            WHERE w.category = $7::text
+            AND w.type = $6::oid
             AND w.value = t."workspace_id") ELSE false END)
-        AND t."relationship_ended_at" > '-infinity')
-      AND t."status" = ANY (ARRAY[$9::text, $10::text])
+        AND t."relationship_ended_at" <> '-infinity')
+      AND t."status" = ANY (ARRAY[$1::text, $2::text])
       AND (t."full_name" IS NOT NULL
         OR (t."email" IS NOT NULL
           AND NOT (t."email"::text = $11::text || substr(t."email"::text, length($11::text) + 1, 32) || $12::text
@@ -3820,24 +3914,24 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         FROM $15::text)
       AND ((CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
-            WHERE w.category = $5::text
-            AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+            WHERE w.category = $7::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $5::timestamptz)
             FROM sweeper.tenant_retention w
-            WHERE w.category = $5::text
-            AND w.type = $4::oid
-            AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
-          AND t."relationship_ended_at" > '-infinity')
-        AND ((t."status" = $6::text) IS NOT TRUE
-          OR (t."rejected_at" < $3::timestamptz - $7::interval + interval '4 days'
+            WHERE w.category = $7::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $4::interval) <= $5::timestamptz END
+          AND t."relationship_ended_at" <> '-infinity')
+        AND ((t."status" = $8::text) IS NOT TRUE
+          OR (t."rejected_at" < (SELECT $5::timestamptz - $9::interval + interval '4 days')
             AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
                 FROM sweeper.tenant_retention w
-                WHERE w.category = $8::text
-                AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+                WHERE w.category = $10::text
+                AND w.type = $6::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $5::timestamptz)
                 FROM sweeper.tenant_retention w
-                WHERE w.category = $8::text
-                AND w.type = $4::oid
-                AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
-              AND t."rejected_at" > '-infinity')))
+                WHERE w.category = $10::text
+                AND w.type = $6::oid
+                AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $9::interval) <= $5::timestamptz END
+              AND t."rejected_at" <> '-infinity')))
         AND NOT (EXISTS (SELECT
             FROM "kyc"."documents" x
             WHERE t."id" = x."applicant_id")
@@ -3852,24 +3946,24 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
-          OR h.category = $8::text
-          AND t."status" = $6::text)
+          OR h.category = $7::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid))
       OR EXISTS (SELECT
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $4::oid
+        AND k.type = $6::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
-          OR h.category = $8::text
-          AND t."status" = $6::text)
+          OR h.category = $7::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND k.value = (t."workspace_id")::text COLLATE "default")
@@ -3883,9 +3977,9 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
-          OR h.category = $8::text
-          AND t."status" = $6::text)
+          OR h.category = $7::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND k.value = (t."id")::text COLLATE "default")
@@ -3896,14 +3990,14 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND k.type = $17::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $4::oid
+        AND n.type = $6::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
-          OR h.category = $8::text
-          AND t."status" = $6::text)
+          OR h.category = $7::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND k.value = (t."id")::text COLLATE "default"
@@ -3918,46 +4012,46 @@ FROM (SELECT 0::oid AS leaf, t."relationship_ended_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
-          OR h.category = $8::text
-          AND t."status" = $6::text)
+          OR h.category = $7::text
+          OR h.category = $10::text
+          AND t."status" = $8::text)
         AND (h.relation IS NULL
           OR h.relation = $16::oid)
         AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default")) THEN CASE WHEN (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
-        WHERE w.category = $5::text
-        AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."relationship_ended_at") + w.retention) <= $3::timestamptz)
+        WHERE w.category = $7::text
+        AND w.type = $6::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $5::timestamptz)
         FROM sweeper.tenant_retention w
-        WHERE w.category = $5::text
-        AND w.type = $4::oid
-        AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."relationship_ended_at") + $2::interval) <= $3::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
-    AND ((t."status" = $6::text) IS NOT TRUE
-      OR (t."rejected_at" < $3::timestamptz - $7::interval + interval '4 days'
+        WHERE w.category = $7::text
+        AND w.type = $6::oid
+        AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $4::interval) <= $5::timestamptz END
+      AND t."relationship_ended_at" <> '-infinity')
+    AND ((t."status" = $8::text) IS NOT TRUE
+      OR (t."rejected_at" < (SELECT $5::timestamptz - $9::interval + interval '4 days')
         AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
-            WHERE w.category = $8::text
-            AND w.type = $4::oid) THEN (SELECT bool_and(timezone($1::text, timezone($1::text, t."rejected_at") + w.retention) <= $3::timestamptz)
+            WHERE w.category = $10::text
+            AND w.type = $6::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $5::timestamptz)
             FROM sweeper.tenant_retention w
-            WHERE w.category = $8::text
-            AND w.type = $4::oid
-            AND w.value = t."workspace_id") ELSE timezone($1::text, timezone($1::text, t."rejected_at") + $7::interval) <= $3::timestamptz END
-          AND t."rejected_at" > '-infinity'))) THEN 'counted with the deletion' ELSE 'held' END
+            WHERE w.category = $10::text
+            AND w.type = $6::oid
+            AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $9::interval) <= $5::timestamptz END
+          AND t."rejected_at" <> '-infinity'))) THEN 'counted with the deletion' ELSE 'held' END
     WHEN false THEN 'blocked'
     ELSE 'due' END AS state
  
     FROM ONLY "kyc"."applicants" AS t
-    WHERE t."status" = ANY (ARRAY[$9::text, $10::text]) OFFSET 0) s;
---   $1 = 'UTC'
---   $2 = '5 years'
---   $3 = '2026-03-01 00:00:00Z'
---   $4 = '25'
---   $5 = 'approved_applicants'
---   $6 = 'rejected'
---   $7 = '90 days'
---   $8 = 'rejected_applicants'
---   $9 = 'approved'
---   $10 = 'closed'
+    WHERE t."status" = ANY (ARRAY[$1::text, $2::text]) OFFSET 0) s;
+--   $1 = 'approved'
+--   $2 = 'closed'
+--   $3 = 'UTC'
+--   $4 = '5 years'
+--   $5 = '2026-03-01 00:00:00Z'
+--   $6 = '25'
+--   $7 = 'approved_applicants'
+--   $8 = 'rejected'
+--   $9 = '90 days'
+--   $10 = 'rejected_applicants'
 --   $11 = 'redacted-'
 --   $12 = '@invalid'
 --   $13 = (a key)
@@ -3975,11 +4069,12 @@ SELECT min(t."relationship_ended_at")::text
 --   $2 = '5 years'
 
 -- delete of kyc.applicants, walk start: next
-SELECT t."relationship_ended_at"::text
-  FROM ONLY "kyc"."applicants" AS t
-  WHERE t."relationship_ended_at" >= $1::timestamp with time zone
-  AND t."relationship_ended_at" < $2::timestamp with time zone
-  AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $3 LIMIT 1;
+SELECT start::text
+  FROM (SELECT t."relationship_ended_at" AS start
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $3 LIMIT 1) s;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '5 years'
 
@@ -3997,7 +4092,7 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$9::text, $10::text])
     AND ((t."status" = $11::text) IS NOT TRUE
       OR (t."rejected_at" < $4::timestamptz - $12::interval + interval '4 days'
@@ -4009,7 +4104,7 @@ WITH gone AS (DELETE
             WHERE w.category = $13::text
             AND w.type = $7::oid
             AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $12::interval) <= $4::timestamptz END
-          AND t."rejected_at" > '-infinity')))
+          AND t."rejected_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -4023,85 +4118,89 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4148,7 +4247,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $9::text
         AND w.type = $8::oid
         AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."relationship_ended_at") + $6::interval) <= $5::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$10::text, $11::text])
     AND ((t."status" = $12::text) IS NOT TRUE
       OR (t."rejected_at" < $5::timestamptz - $13::interval + interval '4 days'
@@ -4160,7 +4259,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
             WHERE w.category = $14::text
             AND w.type = $8::oid
             AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."rejected_at") + $13::interval) <= $5::timestamptz END
-          AND t."rejected_at" > '-infinity')))
+          AND t."rejected_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -4174,85 +4273,89 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $12::text)
       AND (h.relation IS NULL
         OR h.relation = $15::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $8::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $14::text
-        AND t."status" = $12::text)
-      AND (h.relation IS NULL
-        OR h.relation = $15::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $16::uuid
-        AND get_bit((SELECT $17::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $18::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $14::text
-        AND t."status" = $12::text)
-      AND (h.relation IS NULL
-        OR h.relation = $15::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $16::uuid
-        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $18::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $8::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $14::text
-        AND t."status" = $12::text)
-      AND (h.relation IS NULL
-        OR h.relation = $15::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $16::uuid
-        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $18::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $14::text
-        AND t."status" = $12::text)
-      AND (h.relation IS NULL
-        OR h.relation = $15::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $16::uuid
-        AND get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($17::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $16::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($17::bytea) = 0)
+          OR get_bit((SELECT $17::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($17::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $8::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $14::text
+          AND t."status" = $12::text)
+        AND (h.relation IS NULL
+          OR h.relation = $15::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $16::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($17::bytea) = 0)
+          OR get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($17::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $18::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $14::text
+          AND t."status" = $12::text)
+        AND (h.relation IS NULL
+          OR h.relation = $15::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $16::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($17::bytea) = 0)
+          OR get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($17::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $18::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $8::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $14::text
+          AND t."status" = $12::text)
+        AND (h.relation IS NULL
+          OR h.relation = $15::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $16::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($17::bytea) = 0)
+          OR get_bit((SELECT $17::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($17::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $18::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $14::text
+          AND t."status" = $12::text)
+        AND (h.relation IS NULL
+          OR h.relation = $15::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4285,7 +4388,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."relationship_ended_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."relationship_ended_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -4294,10 +4397,10 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $4::interval) <= $3::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$8::text, $9::text])
     AND ((t."status" = $10::text) IS NOT TRUE
-      OR (t."rejected_at" < $3::timestamptz - $11::interval + interval '4 days'
+      OR (t."rejected_at" < (SELECT $3::timestamptz - $11::interval + interval '4 days')
         AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $12::text
@@ -4306,7 +4409,7 @@ WITH gone AS (DELETE
             WHERE w.category = $12::text
             AND w.type = $6::oid
             AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $11::interval) <= $3::timestamptz END
-          AND t."rejected_at" > '-infinity')))
+          AND t."rejected_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -4320,85 +4423,89 @@ WITH gone AS (DELETE
         AND t."status" = $10::text)
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = $10::text)
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = $10::text)
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4446,7 +4553,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND ((t."status" = $13::text) IS NOT TRUE
       OR (t."rejected_at" < $6::timestamptz - $14::interval + interval '4 days'
@@ -4458,7 +4565,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
             WHERE w.category = $15::text
             AND w.type = $9::oid
             AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
-          AND t."rejected_at" > '-infinity')))) s
+          AND t."rejected_at" <> '-infinity')))) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '5 years'
@@ -4487,7 +4594,7 @@ WITH gone AS (DELETE
         WHERE w.category = $10::text
         AND w.type = $9::oid
         AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $7::interval) <= $6::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND ((t."status" = $13::text) IS NOT TRUE
       OR (t."rejected_at" < $6::timestamptz - $14::interval + interval '4 days'
@@ -4499,7 +4606,7 @@ WITH gone AS (DELETE
             WHERE w.category = $15::text
             AND w.type = $9::oid
             AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $14::interval) <= $6::timestamptz END
-          AND t."rejected_at" > '-infinity')))
+          AND t."rejected_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -4513,85 +4620,89 @@ WITH gone AS (DELETE
         AND t."status" = $13::text)
       AND (h.relation IS NULL
         OR h.relation = $16::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $9::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text
-        OR h.category = $15::text
-        AND t."status" = $13::text)
-      AND (h.relation IS NULL
-        OR h.relation = $16::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $17::uuid
-        AND get_bit((SELECT $18::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $19::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text
-        OR h.category = $15::text
-        AND t."status" = $13::text)
-      AND (h.relation IS NULL
-        OR h.relation = $16::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $17::uuid
-        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $19::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $9::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text
-        OR h.category = $15::text
-        AND t."status" = $13::text)
-      AND (h.relation IS NULL
-        OR h.relation = $16::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $17::uuid
-        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $19::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $10::text
-        OR h.category = $15::text
-        AND t."status" = $13::text)
-      AND (h.relation IS NULL
-        OR h.relation = $16::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $17::uuid
-        AND get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($18::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $17::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($18::bytea) = 0)
+          OR get_bit((SELECT $18::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($18::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $9::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text
+          OR h.category = $15::text
+          AND t."status" = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $16::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $17::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($18::bytea) = 0)
+          OR get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($18::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $19::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text
+          OR h.category = $15::text
+          AND t."status" = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $16::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $17::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($18::bytea) = 0)
+          OR get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($18::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $19::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $9::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text
+          OR h.category = $15::text
+          AND t."status" = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $16::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $17::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($18::bytea) = 0)
+          OR get_bit((SELECT $18::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($18::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $19::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $10::text
+          OR h.category = $15::text
+          AND t."status" = $13::text)
+        AND (h.relation IS NULL
+          OR h.relation = $16::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4642,7 +4753,7 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."relationship_ended_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -4651,10 +4762,10 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $5::interval) <= $4::timestamptz END
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$9::text, $10::text])
     AND ((t."status" = $11::text) IS NOT TRUE
-      OR (t."rejected_at" < $4::timestamptz - $12::interval + interval '4 days'
+      OR (t."rejected_at" < (SELECT $4::timestamptz - $12::interval + interval '4 days')
         AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $13::text
@@ -4663,7 +4774,7 @@ WITH gone AS (DELETE
             WHERE w.category = $13::text
             AND w.type = $7::oid
             AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $12::interval) <= $4::timestamptz END
-          AND t."rejected_at" > '-infinity')))
+          AND t."rejected_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -4677,85 +4788,89 @@ WITH gone AS (DELETE
         AND t."status" = $11::text)
       AND (h.relation IS NULL
         OR h.relation = $14::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = $11::text)
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = $11::text)
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -4808,11 +4923,12 @@ SELECT min(t."relationship_ended_at")::text
 --   $7 = 'redacted'
 
 -- redact of kyc.applicants, walk start: next
-SELECT t."relationship_ended_at"::text
-  FROM ONLY "kyc"."applicants" AS t
-  WHERE t."relationship_ended_at" >= $1::timestamp with time zone
-  AND t."relationship_ended_at" < $2::timestamp with time zone
-  AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $3 LIMIT 1;
+SELECT start::text
+  FROM (SELECT t."relationship_ended_at" AS start
+    FROM ONLY "kyc"."applicants" AS t
+    WHERE t."relationship_ended_at" >= $1::timestamp with time zone
+    AND t."relationship_ended_at" < $2::timestamp with time zone
+    AND t."relationship_ended_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."relationship_ended_at" OFFSET $3 LIMIT 1) s;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '90 days'
 
@@ -4830,7 +4946,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $13::text
           AND w.type = $12::oid
           AND w.value = t."workspace_id") ELSE false END)
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$14::text, $15::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
@@ -4848,7 +4964,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $13::text
           AND w.type = $12::oid
           AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."relationship_ended_at") + $18::interval) <= $9::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
+        AND t."relationship_ended_at" <> '-infinity')
       AND ((t."status" = $19::text) IS NOT TRUE
         OR (t."rejected_at" < $9::timestamptz - $10::interval + interval '4 days'
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -4859,7 +4975,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
               WHERE w.category = $20::text
               AND w.type = $12::oid
               AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz END
-            AND t."rejected_at" > '-infinity')))
+            AND t."rejected_at" <> '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
           WHERE t."id" = x."applicant_id")
@@ -4879,85 +4995,89 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $12::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $24::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $24::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $12::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $24::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $12::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $24::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $24::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $12::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $24::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -5006,7 +5126,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
           WHERE w.category = $9::text
           AND w.type = $8::oid
           AND w.value = t."workspace_id") ELSE false END)
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$10::text, $11::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
@@ -5024,7 +5144,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
           WHERE w.category = $9::text
           AND w.type = $8::oid
           AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."relationship_ended_at") + $17::interval) <= $5::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
+        AND t."relationship_ended_at" <> '-infinity')
       AND ((t."status" = $18::text) IS NOT TRUE
         OR (t."rejected_at" < $5::timestamptz - $6::interval + interval '4 days'
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -5035,7 +5155,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
               WHERE w.category = $19::text
               AND w.type = $8::oid
               AND w.value = t."workspace_id") ELSE timezone($7::text, timezone($7::text, t."rejected_at") + $6::interval) <= $5::timestamptz END
-            AND t."rejected_at" > '-infinity')))
+            AND t."rejected_at" <> '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
           WHERE t."id" = x."applicant_id")
@@ -5055,85 +5175,89 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $8::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $23::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $23::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $8::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $23::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $9::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)),
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $8::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $23::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $23::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $8::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $23::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $9::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))),
 taken AS (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY (ARRAY(SELECT place
@@ -5164,7 +5288,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 -- redact of kyc.applicants, walk start: taken
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($3::text || sweeper.redaction_token(t."email"::text, $5::bytea, $6::bytea) || $4::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $7::text
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."relationship_ended_at" < $8::timestamptz - $9::interval + interval '4 days'
+    AND t."relationship_ended_at" < (SELECT $8::timestamptz - $9::interval + interval '4 days')
     AND ((timezone($10::text, timezone($10::text, t."relationship_ended_at") + $9::interval) <= $8::timestamptz
         OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
@@ -5174,7 +5298,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $12::text
           AND w.type = $11::oid
           AND w.value = t."workspace_id") ELSE false END)
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$13::text, $14::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
@@ -5192,9 +5316,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $12::text
           AND w.type = $11::oid
           AND w.value = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."relationship_ended_at") + $17::interval) <= $8::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
+        AND t."relationship_ended_at" <> '-infinity')
       AND ((t."status" = $18::text) IS NOT TRUE
-        OR (t."rejected_at" < $8::timestamptz - $9::interval + interval '4 days'
+        OR (t."rejected_at" < (SELECT $8::timestamptz - $9::interval + interval '4 days')
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $19::text
@@ -5203,7 +5327,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
               WHERE w.category = $19::text
               AND w.type = $11::oid
               AND w.value = t."workspace_id") ELSE timezone($10::text, timezone($10::text, t."rejected_at") + $9::interval) <= $8::timestamptz END
-            AND t."rejected_at" > '-infinity')))
+            AND t."rejected_at" <> '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
           WHERE t."id" = x."applicant_id")
@@ -5223,85 +5347,89 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $18::text)
       AND (h.relation IS NULL
         OR h.relation = $20::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $11::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $12::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $23::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $12::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $23::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $11::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $12::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $23::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $12::text
-        OR h.category = $19::text
-        AND t."status" = $18::text)
-      AND (h.relation IS NULL
-        OR h.relation = $20::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $21::uuid
-        AND get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($22::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $11::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $12::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $23::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $12::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $23::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $11::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $12::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $21::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($22::bytea) = 0)
+          OR get_bit((SELECT $22::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($22::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $23::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $12::text
+          OR h.category = $19::text
+          AND t."status" = $18::text)
+        AND (h.relation IS NULL
+          OR h.relation = $20::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -5351,7 +5479,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
           WHERE w.category = $10::text
           AND w.type = $9::oid
           AND w.value = t."workspace_id") ELSE false END)
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$11::text, $12::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
@@ -5369,7 +5497,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
           WHERE w.category = $10::text
           AND w.type = $9::oid
           AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."relationship_ended_at") + $18::interval) <= $6::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
+        AND t."relationship_ended_at" <> '-infinity')
       AND ((t."status" = $19::text) IS NOT TRUE
         OR (t."rejected_at" < $6::timestamptz - $7::interval + interval '4 days'
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -5380,7 +5508,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
               WHERE w.category = $20::text
               AND w.type = $9::oid
               AND w.value = t."workspace_id") ELSE timezone($8::text, timezone($8::text, t."rejected_at") + $7::interval) <= $6::timestamptz END
-            AND t."rejected_at" > '-infinity')))
+            AND t."rejected_at" <> '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
           WHERE t."id" = x."applicant_id")
@@ -5420,7 +5548,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $15::text
           AND w.type = $14::oid
           AND w.value = t."workspace_id") ELSE false END)
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$16::text, $17::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
@@ -5438,7 +5566,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $15::text
           AND w.type = $14::oid
           AND w.value = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."relationship_ended_at") + $20::interval) <= $11::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
+        AND t."relationship_ended_at" <> '-infinity')
       AND ((t."status" = $21::text) IS NOT TRUE
         OR (t."rejected_at" < $11::timestamptz - $12::interval + interval '4 days'
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
@@ -5449,7 +5577,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
               WHERE w.category = $22::text
               AND w.type = $14::oid
               AND w.value = t."workspace_id") ELSE timezone($13::text, timezone($13::text, t."rejected_at") + $12::interval) <= $11::timestamptz END
-            AND t."rejected_at" > '-infinity')))
+            AND t."rejected_at" <> '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
           WHERE t."id" = x."applicant_id")
@@ -5469,85 +5597,89 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $21::text)
       AND (h.relation IS NULL
         OR h.relation = $23::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $14::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $15::text
-        OR h.category = $22::text
-        AND t."status" = $21::text)
-      AND (h.relation IS NULL
-        OR h.relation = $23::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $24::uuid
-        AND get_bit((SELECT $25::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $26::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $15::text
-        OR h.category = $22::text
-        AND t."status" = $21::text)
-      AND (h.relation IS NULL
-        OR h.relation = $23::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $24::uuid
-        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $26::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $14::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $15::text
-        OR h.category = $22::text
-        AND t."status" = $21::text)
-      AND (h.relation IS NULL
-        OR h.relation = $23::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $24::uuid
-        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $26::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $15::text
-        OR h.category = $22::text
-        AND t."status" = $21::text)
-      AND (h.relation IS NULL
-        OR h.relation = $23::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $24::uuid
-        AND get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($25::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $24::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($25::bytea) = 0)
+          OR get_bit((SELECT $25::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($25::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $14::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $15::text
+          OR h.category = $22::text
+          AND t."status" = $21::text)
+        AND (h.relation IS NULL
+          OR h.relation = $23::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $24::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($25::bytea) = 0)
+          OR get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($25::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $26::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $15::text
+          OR h.category = $22::text
+          AND t."status" = $21::text)
+        AND (h.relation IS NULL
+          OR h.relation = $23::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $24::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($25::bytea) = 0)
+          OR get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($25::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $26::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $14::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $15::text
+          OR h.category = $22::text
+          AND t."status" = $21::text)
+        AND (h.relation IS NULL
+          OR h.relation = $23::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $24::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($25::bytea) = 0)
+          OR get_bit((SELECT $25::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($25::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $26::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $15::text
+          OR h.category = $22::text
+          AND t."status" = $21::text)
+        AND (h.relation IS NULL
+          OR h.relation = $23::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -5598,7 +5730,7 @@ WHERE c.oid = $2::oid
 WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email" = ($4::text || sweeper.redaction_token(t."email"::text, $6::bytea, $7::bytea) || $5::text)::text, "phone" = NULL, "birth_date" = NULL, "retention_status" = $8::text
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."relationship_ended_at" < $9::timestamptz - $10::interval + interval '4 days'
+    AND t."relationship_ended_at" < (SELECT $9::timestamptz - $10::interval + interval '4 days')
     AND ((timezone($11::text, timezone($11::text, t."relationship_ended_at") + $10::interval) <= $9::timestamptz
         OR CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
@@ -5608,7 +5740,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $13::text
           AND w.type = $12::oid
           AND w.value = t."workspace_id") ELSE false END)
-      AND t."relationship_ended_at" > '-infinity')
+      AND t."relationship_ended_at" <> '-infinity')
     AND t."status" = ANY (ARRAY[$14::text, $15::text])
     AND (t."full_name" IS NOT NULL
       OR (t."email" IS NOT NULL
@@ -5626,9 +5758,9 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
           WHERE w.category = $13::text
           AND w.type = $12::oid
           AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."relationship_ended_at") + $18::interval) <= $9::timestamptz END
-        AND t."relationship_ended_at" > '-infinity')
+        AND t."relationship_ended_at" <> '-infinity')
       AND ((t."status" = $19::text) IS NOT TRUE
-        OR (t."rejected_at" < $9::timestamptz - $10::interval + interval '4 days'
+        OR (t."rejected_at" < (SELECT $9::timestamptz - $10::interval + interval '4 days')
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $20::text
@@ -5637,7 +5769,7 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
               WHERE w.category = $20::text
               AND w.type = $12::oid
               AND w.value = t."workspace_id") ELSE timezone($11::text, timezone($11::text, t."rejected_at") + $10::interval) <= $9::timestamptz END
-            AND t."rejected_at" > '-infinity')))
+            AND t."rejected_at" <> '-infinity')))
       AND NOT (EXISTS (SELECT
           FROM "kyc"."documents" x
           WHERE t."id" = x."applicant_id")
@@ -5657,85 +5789,89 @@ WITH gone AS (UPDATE ONLY "kyc"."applicants" AS t SET "full_name" = NULL, "email
         AND t."status" = $19::text)
       AND (h.relation IS NULL
         OR h.relation = $21::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $12::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $24::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $24::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $12::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $24::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $13::text
-        OR h.category = $20::text
-        AND t."status" = $19::text)
-      AND (h.relation IS NULL
-        OR h.relation = $21::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $22::uuid
-        AND get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($23::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $12::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $24::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $24::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $12::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $22::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($23::bytea) = 0)
+          OR get_bit((SELECT $23::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($23::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $24::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $13::text
+          OR h.category = $20::text
+          AND t."status" = $19::text)
+        AND (h.relation IS NULL
+          OR h.relation = $21::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     RETURNING t."workspace_id"::text AS tenant),
 counted AS (SELECT tenant, count(*) AS n
     FROM gone GROUP BY tenant)
@@ -5773,29 +5909,29 @@ SELECT 'report', $25::text, $13::text, $26::text, NULL, $3::uuid, coalesce(sum(n
 SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'scheduled'), count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'blocked'), count(*) FILTER (WHERE state = 'due'), min(start) FILTER (WHERE state = 'due')::timestamptz
 FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
     WHEN (t."rejected_at" > '-infinity') IS NOT TRUE THEN 'not_started'
-    WHEN t."rejected_at" > $1::timestamptz THEN 'future'
-    WHEN (t."rejected_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN t."rejected_at" > $2::timestamptz THEN 'future'
+    WHEN (t."rejected_at" < (SELECT $2::timestamptz - $3::interval + interval '4 days')
       AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
           FROM sweeper.tenant_retention w
-          WHERE w.category = $5::text
-          AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."rejected_at") + w.retention) <= $1::timestamptz)
+          WHERE w.category = $6::text
+          AND w.type = $5::oid) THEN (SELECT bool_and(timezone($4::text, timezone($4::text, t."rejected_at") + w.retention) <= $2::timestamptz)
           FROM sweeper.tenant_retention w
-          WHERE w.category = $5::text
-          AND w.type = $4::oid
-          AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."rejected_at") + $2::interval) <= $1::timestamptz END
-        AND t."rejected_at" > '-infinity')
-      AND t."status" = $6::text
+          WHERE w.category = $6::text
+          AND w.type = $5::oid
+          AND w.value = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."rejected_at") + $3::interval) <= $2::timestamptz END
+        AND t."rejected_at" <> '-infinity')
+      AND t."status" = $1::text
       AND ((t."status" = ANY (ARRAY[$7::text, $8::text])) IS NOT TRUE
-        OR (t."relationship_ended_at" < $1::timestamptz - $9::interval + interval '4 days'
+        OR (t."relationship_ended_at" < (SELECT $2::timestamptz - $9::interval + interval '4 days')
           AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
-              AND w.type = $4::oid) THEN (SELECT bool_and(timezone($3::text, timezone($3::text, t."relationship_ended_at") + w.retention) <= $1::timestamptz)
+              AND w.type = $5::oid) THEN (SELECT bool_and(timezone($4::text, timezone($4::text, t."relationship_ended_at") + w.retention) <= $2::timestamptz)
               FROM sweeper.tenant_retention w
               WHERE w.category = $10::text
-              AND w.type = $4::oid
-              AND w.value = t."workspace_id") ELSE timezone($3::text, timezone($3::text, t."relationship_ended_at") + $9::interval) <= $1::timestamptz END
-            AND t."relationship_ended_at" > '-infinity')))) IS NOT TRUE THEN 'scheduled'
+              AND w.type = $5::oid
+              AND w.value = t."workspace_id") ELSE timezone($4::text, timezone($4::text, t."relationship_ended_at") + $9::interval) <= $2::timestamptz END
+            AND t."relationship_ended_at" <> '-infinity')))) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -5804,7 +5940,7 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $6::text
           OR h.category = $10::text
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
@@ -5813,13 +5949,13 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         FROM sweeper.legal_holds h
         JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
         AND k.part = 'tenant'
-        AND k.type = $4::oid
+        AND k.type = $5::oid
         WHERE h.subject IS NULL
         AND h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $6::text
           OR h.category = $10::text
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
@@ -5835,7 +5971,7 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $6::text
           OR h.category = $10::text
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
@@ -5848,12 +5984,12 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND k.type = $12::oid
         JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
         AND n.part = 'tenant'
-        AND n.type = $4::oid
+        AND n.type = $5::oid
         WHERE h.released_at IS NULL
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $6::text
           OR h.category = $10::text
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
@@ -5870,7 +6006,7 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
         AND (h.expires_at IS NULL
           OR h.expires_at > now())
         AND (h.category IS NULL
-          OR h.category = $5::text
+          OR h.category = $6::text
           OR h.category = $10::text
           AND t."status" = ANY (ARRAY[$7::text, $8::text]))
         AND (h.relation IS NULL
@@ -5885,13 +6021,13 @@ FROM (SELECT 0::oid AS leaf, t."rejected_at" AS start, CASE
     ELSE 'due' END AS state
  
     FROM ONLY "kyc"."applicants" AS t
-    WHERE t."status" = $6::text OFFSET 0) s;
---   $1 = '2026-03-01 00:00:00Z'
---   $2 = '90 days'
---   $3 = 'UTC'
---   $4 = '25'
---   $5 = 'rejected_applicants'
---   $6 = 'rejected'
+    WHERE t."status" = $1::text OFFSET 0) s;
+--   $1 = 'rejected'
+--   $2 = '2026-03-01 00:00:00Z'
+--   $3 = '90 days'
+--   $4 = 'UTC'
+--   $5 = '25'
+--   $6 = 'rejected_applicants'
 --   $7 = 'approved'
 --   $8 = 'closed'
 --   $9 = '5 years'
@@ -5904,7 +6040,7 @@ WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."rejected_at" < $4::timestamptz - $5::interval + interval '4 days'
+    AND t."rejected_at" < (SELECT $4::timestamptz - $5::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $8::text
@@ -5913,10 +6049,10 @@ WITH gone AS (DELETE
         WHERE w.category = $8::text
         AND w.type = $7::oid
         AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."rejected_at") + $5::interval) <= $4::timestamptz END
-      AND t."rejected_at" > '-infinity')
+      AND t."rejected_at" <> '-infinity')
     AND t."status" = $9::text
     AND ((t."status" = ANY (ARRAY[$10::text, $11::text])) IS NOT TRUE
-      OR (t."relationship_ended_at" < $4::timestamptz - $12::interval + interval '4 days'
+      OR (t."relationship_ended_at" < (SELECT $4::timestamptz - $12::interval + interval '4 days')
         AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $13::text
@@ -5925,7 +6061,7 @@ WITH gone AS (DELETE
             WHERE w.category = $13::text
             AND w.type = $7::oid
             AND w.value = t."workspace_id") ELSE timezone($6::text, timezone($6::text, t."relationship_ended_at") + $12::interval) <= $4::timestamptz END
-          AND t."relationship_ended_at" > '-infinity')))
+          AND t."relationship_ended_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -5939,85 +6075,89 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$10::text, $11::text]))
       AND (h.relation IS NULL
         OR h.relation = $14::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $7::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $7::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $17::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $8::text
-        OR h.category = $13::text
-        AND t."status" = ANY (ARRAY[$10::text, $11::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $14::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $15::uuid
-        AND get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($16::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $7::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = ANY (ARRAY[$10::text, $11::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = ANY (ARRAY[$10::text, $11::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $7::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = ANY (ARRAY[$10::text, $11::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $15::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($16::bytea) = 0)
+          OR get_bit((SELECT $16::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($16::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $17::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $8::text
+          OR h.category = $13::text
+          AND t."status" = ANY (ARRAY[$10::text, $11::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $14::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -6053,7 +6193,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid >= $1::tid
     AND t.ctid < $2::tid
-    AND t."rejected_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."rejected_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -6062,10 +6202,10 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $4::interval) <= $3::timestamptz END
-      AND t."rejected_at" > '-infinity')
+      AND t."rejected_at" <> '-infinity')
     AND t."status" = $8::text
     AND ((t."status" = ANY (ARRAY[$9::text, $10::text])) IS NOT TRUE
-      OR (t."relationship_ended_at" < $3::timestamptz - $11::interval + interval '4 days'
+      OR (t."relationship_ended_at" < (SELECT $3::timestamptz - $11::interval + interval '4 days')
         AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $12::text
@@ -6074,7 +6214,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
             WHERE w.category = $12::text
             AND w.type = $6::oid
             AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $11::interval) <= $3::timestamptz END
-          AND t."relationship_ended_at" > '-infinity')))
+          AND t."relationship_ended_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -6088,85 +6228,89 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")
@@ -6199,7 +6343,7 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "kyc"."applicants" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."rejected_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."rejected_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
         FROM sweeper.tenant_retention w
         WHERE w.category = $7::text
@@ -6208,10 +6352,10 @@ WITH gone AS (DELETE
         WHERE w.category = $7::text
         AND w.type = $6::oid
         AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."rejected_at") + $4::interval) <= $3::timestamptz END
-      AND t."rejected_at" > '-infinity')
+      AND t."rejected_at" <> '-infinity')
     AND t."status" = $8::text
     AND ((t."status" = ANY (ARRAY[$9::text, $10::text])) IS NOT TRUE
-      OR (t."relationship_ended_at" < $3::timestamptz - $11::interval + interval '4 days'
+      OR (t."relationship_ended_at" < (SELECT $3::timestamptz - $11::interval + interval '4 days')
         AND (CASE WHEN t."workspace_id" = ANY (SELECT w.value
             FROM sweeper.tenant_retention w
             WHERE w.category = $12::text
@@ -6220,7 +6364,7 @@ WITH gone AS (DELETE
             WHERE w.category = $12::text
             AND w.type = $6::oid
             AND w.value = t."workspace_id") ELSE timezone($5::text, timezone($5::text, t."relationship_ended_at") + $11::interval) <= $3::timestamptz END
-          AND t."relationship_ended_at" > '-infinity')))
+          AND t."relationship_ended_at" <> '-infinity')))
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -6234,85 +6378,89 @@ WITH gone AS (DELETE
         AND t."status" = ANY (ARRAY[$9::text, $10::text]))
       AND (h.relation IS NULL
         OR h.relation = $13::oid))
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'tenant'
-      AND k.type = $6::oid
-      WHERE h.subject IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      WHERE h.tenant IS NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
-      AND n.part = 'tenant'
-      AND n.type = $6::oid
-      WHERE h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (t."id")::text COLLATE "default"
-      AND n.value = (t."workspace_id")::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
-    AND NOT EXISTS (SELECT
-      FROM sweeper.legal_holds h
-      JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
-      AND k.part = 'subject'
-      AND k.type = $16::oid
-      WHERE h.tenant IS NOT NULL
-      AND h.released_at IS NULL
-      AND (h.expires_at IS NULL
-        OR h.expires_at > now())
-      AND (h.category IS NULL
-        OR h.category = $7::text
-        OR h.category = $12::text
-        AND t."status" = ANY (ARRAY[$9::text, $10::text]))
-      AND (h.relation IS NULL
-        OR h.relation = $13::oid)
-      AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default"
-      AND ((SELECT version
-          FROM sweeper.hold_version) = $14::uuid
-        AND get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (octet_length($15::bytea)::int8 * 8 - 1)) = 0) IS NOT TRUE OFFSET 0)
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."workspace_id")::text COLLATE "C", 1) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'tenant'
+        AND k.type = $6::oid
+        WHERE h.subject IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        JOIN sweeper.hold_keys n ON n.hold_id = h.hold_id
+        AND n.part = 'tenant'
+        AND n.type = $6::oid
+        WHERE h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (t."id")::text COLLATE "default"
+        AND n.value = (t."workspace_id")::text COLLATE "default" OFFSET 0))
+    AND (((SELECT version = $14::uuid
+          FROM sweeper.hold_version)
+        AND ((SELECT octet_length($15::bytea) = 0)
+          OR get_bit((SELECT $15::bytea), hashtextextended((t."id")::text COLLATE "C", 0) & (SELECT octet_length($15::bytea)::int8 * 8 - 1)) = 0)) IS TRUE
+      OR NOT EXISTS (SELECT
+        FROM sweeper.legal_holds h
+        JOIN sweeper.hold_keys k ON k.hold_id = h.hold_id
+        AND k.part = 'subject'
+        AND k.type = $16::oid
+        WHERE h.tenant IS NOT NULL
+        AND h.released_at IS NULL
+        AND (h.expires_at IS NULL
+          OR h.expires_at > now())
+        AND (h.category IS NULL
+          OR h.category = $7::text
+          OR h.category = $12::text
+          AND t."status" = ANY (ARRAY[$9::text, $10::text]))
+        AND (h.relation IS NULL
+          OR h.relation = $13::oid)
+        AND k.value = (CASE WHEN t."workspace_id" IS NULL THEN t."id" END)::text COLLATE "default" OFFSET 0))
     AND NOT EXISTS (SELECT
       FROM "kyc"."documents" x
       WHERE t."id" = x."applicant_id")

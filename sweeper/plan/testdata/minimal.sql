@@ -5,10 +5,10 @@ SELECT 0::oid, count(*) FILTER (WHERE state = 'not_started'), count(*) FILTER (W
 FROM (SELECT 0::oid AS leaf, t."last_seen_at" AS start, CASE
     WHEN (t."last_seen_at" > '-infinity') IS NOT TRUE THEN 'not_started'
     WHEN t."last_seen_at" > $1::timestamptz THEN 'future'
-    WHEN (t."last_seen_at" < $1::timestamptz - $2::interval + interval '4 days'
+    WHEN (t."last_seen_at" < (SELECT $1::timestamptz - $2::interval + interval '4 days')
       AND ((t."last_seen_at" < (SELECT $1::timestamptz - $2::interval - interval '8 days')
           OR timezone($3::text, timezone($3::text, t."last_seen_at") + $2::interval) <= $1::timestamptz)
-        AND t."last_seen_at" > '-infinity')) IS NOT TRUE THEN 'scheduled'
+        AND t."last_seen_at" <> '-infinity')) IS NOT TRUE THEN 'scheduled'
     WHEN (EXISTS (SELECT
         FROM sweeper.legal_holds h
         WHERE h.subject IS NULL
@@ -40,11 +40,12 @@ SELECT min(t."last_seen_at")::text
 --   $2 = '90 days'
 
 -- delete of public.sessions, walk start: next
-SELECT t."last_seen_at"::text
-  FROM ONLY "public"."sessions" AS t
-  WHERE t."last_seen_at" >= $1::timestamp with time zone
-  AND t."last_seen_at" < $2::timestamp with time zone
-  AND t."last_seen_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."last_seen_at" OFFSET $3 LIMIT 1;
+SELECT start::text
+  FROM (SELECT t."last_seen_at" AS start
+    FROM ONLY "public"."sessions" AS t
+    WHERE t."last_seen_at" >= $1::timestamp with time zone
+    AND t."last_seen_at" < $2::timestamp with time zone
+    AND t."last_seen_at" < $4::timestamptz - $5::interval + interval '4 days' ORDER BY t."last_seen_at" OFFSET $3 LIMIT 1) s;
 --   $4 = '2026-03-01 00:00:00Z'
 --   $5 = '90 days'
 
@@ -56,7 +57,7 @@ DELETE
   AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
   AND ((t."last_seen_at" < (SELECT $3::timestamptz - $4::interval - interval '8 days')
       OR timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz)
-    AND t."last_seen_at" > '-infinity')
+    AND t."last_seen_at" <> '-infinity')
   AND NOT EXISTS (SELECT
     FROM sweeper.legal_holds h
     WHERE h.subject IS NULL
@@ -84,7 +85,7 @@ WITH wanted AS MATERIALIZED (SELECT t.ctid AS place
     AND t."last_seen_at" < $5::timestamptz - $6::interval + interval '4 days'
     AND ((t."last_seen_at" < (SELECT $5::timestamptz - $6::interval - interval '8 days')
         OR timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz)
-      AND t."last_seen_at" > '-infinity')
+      AND t."last_seen_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -113,10 +114,10 @@ SELECT coalesce(array_agg(place::text), '{}'), (SELECT count(*)
 WITH gone AS (DELETE
     FROM ONLY "public"."sessions" AS t
     WHERE t.ctid = ANY ($1::text[]::tid[])
-    AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
+    AND t."last_seen_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
     AND ((t."last_seen_at" < (SELECT $3::timestamptz - $4::interval - interval '8 days')
         OR timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz)
-      AND t."last_seen_at" > '-infinity')
+      AND t."last_seen_at" <> '-infinity')
     AND NOT EXISTS (SELECT
       FROM sweeper.legal_holds h
       WHERE h.subject IS NULL
@@ -154,7 +155,7 @@ FROM (SELECT t.ctid AS place, (row_number() OVER (ORDER BY t.ctid) - 1) / $3::bi
     AND t."last_seen_at" < $6::timestamptz - $7::interval + interval '4 days'
     AND ((t."last_seen_at" < (SELECT $6::timestamptz - $7::interval - interval '8 days')
         OR timezone($8::text, timezone($8::text, t."last_seen_at") + $7::interval) <= $6::timestamptz)
-      AND t."last_seen_at" > '-infinity')) s
+      AND t."last_seen_at" <> '-infinity')) s
 GROUP BY part ORDER BY part;
 --   $6 = '2026-03-01 00:00:00Z'
 --   $7 = '90 days'
@@ -170,7 +171,7 @@ DELETE
   AND t."last_seen_at" < $5::timestamptz - $6::interval + interval '4 days'
   AND ((t."last_seen_at" < (SELECT $5::timestamptz - $6::interval - interval '8 days')
       OR timezone($7::text, timezone($7::text, t."last_seen_at") + $6::interval) <= $5::timestamptz)
-    AND t."last_seen_at" > '-infinity')
+    AND t."last_seen_at" <> '-infinity')
   AND NOT EXISTS (SELECT
     FROM sweeper.legal_holds h
     WHERE h.subject IS NULL
@@ -215,10 +216,10 @@ DELETE
   FROM ONLY "public"."sessions" AS t
   WHERE t.ctid >= $1::tid
   AND t.ctid < $2::tid
-  AND t."last_seen_at" < $3::timestamptz - $4::interval + interval '4 days'
+  AND t."last_seen_at" < (SELECT $3::timestamptz - $4::interval + interval '4 days')
   AND ((t."last_seen_at" < (SELECT $3::timestamptz - $4::interval - interval '8 days')
       OR timezone($5::text, timezone($5::text, t."last_seen_at") + $4::interval) <= $3::timestamptz)
-    AND t."last_seen_at" > '-infinity')
+    AND t."last_seen_at" <> '-infinity')
   AND NOT EXISTS (SELECT
     FROM sweeper.legal_holds h
     WHERE h.subject IS NULL
