@@ -52,6 +52,8 @@ func TestDropOutwaitsAVacuum(t *testing.T) {
 	t.Parallel()
 	s := partitioned(t, "timestamptz")
 	exec(t, s.admin, `insert into app.shots (id, "At") values (1, '2020-01-01')`)
+	exec(t, s.admin, `do $$ begin execute format('alter database %I set deadlock_timeout = %L', current_database(), '2500ms'); end $$`)
+	s.daemon = s.db.Conn(t, "sweeper_daemon") // which waits for 3 s at most
 	vacuum, app := s.db.Conn(t, ""), s.db.Conn(t, "")
 	exec(t, vacuum, `begin`)
 	exec(t, vacuum, `lock table app.old in share update exclusive mode`) // as a vacuum does

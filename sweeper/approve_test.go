@@ -8,7 +8,7 @@ import (
 )
 
 // atOnce is within what time after its approval a run begins.
-const atOnce = 7 * time.Second
+const atOnce = 20 * time.Second
 
 // TestApprovedRunBeginsAtOnce has a run wait for approval under a daemon: it
 // begins when it is approved, and not with the next slot. An approval of what

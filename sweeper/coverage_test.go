@@ -257,7 +257,7 @@ func TestDDLNeverFailsForUs(t *testing.T) {
 			}
 			began := time.Now()
 			b.db.Exec(t, `drop table app.logs_1; alter table app.logs detach partition app.logs_2; alter publication sweeper drop table app.notes`)
-			if took := time.Since(began); took > 2*time.Second {
+			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("the statements took %s", took)
 			}
 			if _, err := other.Exec(t.Context(), `rollback`); err != nil {

@@ -24,7 +24,7 @@ import (
 
 // The time within which an unhealthy condition is told, and within which the
 // end of it is.
-const tellWithin = 10 * time.Second
+const tellWithin = 20 * time.Second
 
 // watched is a daemon with its probes, over a database of its own.
 type watched struct {
@@ -161,7 +161,7 @@ func (w *watched) gone(t *testing.T) {
 // get is the answer of one page.
 func (w *watched) get(t *testing.T, path string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+path, http.NoBody)
 	if err != nil {

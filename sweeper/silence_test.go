@@ -136,17 +136,13 @@ func TestConnections(t *testing.T) {
 	w := watch(t, db.URL, db.Slot(), "SWEEPER_WORKERS=3", "SWEEPER_BATCH_ROWS=100")
 	w.exec(t, `insert into app.events select i, '2010-01-01'::timestamptz + i * interval '1 minute', 'u' from generate_series(100, 20000) i`)
 	w.fill(t)
-	most := map[string]int{}
+	most := sessions{}
 	pgtest.Eventually(t, "the rows are purged", func() bool {
-		for _, role := range []string{"sweeper_daemon", "sweeper_logger"} {
-			n := pgtest.QueryOne[int](t, w.admin, `select count(*) from pg_stat_activity where datname = current_database() and usename = $1`, role)
-			most[role] = max(most[role], n)
-		}
+		most.look(t, w.admin)
 		return w.text(t, `select count(*) from app.events`) == "0"
 	})
-	t.Logf("at most %v", most)
-	if most["sweeper_daemon"] > 2*3+2 || most["sweeper_logger"] > 6 {
-		t.Errorf("%v connections", most)
+	if purgers, loggers := most["sweeper_daemon"].most, most["sweeper_logger"].most; purgers > 2*3+2 || loggers > 6 {
+		t.Errorf("%d and %d connections", purgers, loggers)
 	}
 	if got := w.text(t, `select string_agg(distinct application_name, ', ') from pg_stat_activity where datname = current_database() and usename like 'sweeper%' and application_name !~ '^sweeper/[0-9a-f]{8}( log)?$'`); got != "" {
 		t.Errorf("connections called %s", got)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgsweeper/sweeper/sweeper/pgserver"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 )
@@ -56,32 +58,45 @@ func TestConnectionsOfManyRuns(t *testing.T) {
 	d := b.start(t, b.cfg)
 	b.until(t, "the schedules are stored", fmt.Sprintf(`select count(*) = %d from sweeper.schedules`, categories))
 	b.due(t, "true")
-	most, before := map[string]int{}, map[string][]int32{}
+	most := sessions{}
 	pgtest.Eventually(t, "all is purged", func() bool {
 		select {
 		case d.reload <- struct{}{}:
 		default:
 		}
-		for _, role := range []string{"sweeper_daemon", "sweeper_logger"} {
-			// A session that was closed may be seen once more while it goes: those count
-			// that were there at the look before too.
-			now := pgtest.QueryOne[[]int32](t, b.admin, `select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database() and usename = $1`, role)
-			n := 0
-			for _, pid := range now {
-				if slices.Contains(before[role], pid) {
-					n++
-				}
-			}
-			most[role], before[role] = max(most[role], n), now
-		}
+		most.look(t, b.admin)
 		return b.text(t, fmt.Sprintf(`select count(*) = %d from sweeper.runs where state = 'succeeded' and deleted = 5000`, categories)) == "true"
 	})
-	t.Logf("at most %v", most)
-	if most["sweeper_daemon"] > 2*workers+2 || most["sweeper_logger"] > 6 {
-		t.Errorf("%v connections", most)
+	purgers, loggers := most["sweeper_daemon"].most, most["sweeper_logger"].most
+	t.Logf("at most %d and %d", purgers, loggers)
+	if purgers > 2*workers+2 || loggers > 6 {
+		t.Errorf("%d and %d connections", purgers, loggers)
 	}
-	if most["sweeper_daemon"] < workers+1 {
-		t.Errorf("%v connections: the runs were not beside each other, the test shows nothing", most)
+	if purgers < workers+1 {
+		t.Errorf("%d connections: the runs were not beside each other, the test shows nothing", purgers)
 	}
 	b.checkLog(t)
+}
+
+// sessions are those of a role that were open at once, at most.
+type sessions map[string]struct {
+	most   int
+	before []int32
+}
+
+// look counts those that were there at the look before too: a session that was
+// closed may be seen once more while it goes.
+func (s sessions) look(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for _, role := range []string{"sweeper_daemon", "sweeper_logger"} {
+		now := pgtest.QueryOne[[]int32](t, conn, `select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database() and usename = $1`, role)
+		one, n := s[role], 0
+		for _, pid := range now {
+			if slices.Contains(one.before, pid) {
+				n++
+			}
+		}
+		one.most, one.before = max(one.most, n), now
+		s[role] = one
+	}
 }

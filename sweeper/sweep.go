@@ -256,6 +256,9 @@ func sweep(ctx, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Pl
 	hard, cut := context.WithCancelCause(graceful)
 	defer cut(nil)
 	defer context.AfterFunc(beaten, func() { cut(errors.Join(errCut, context.Cause(beaten))) })()
+	defer context.AfterFunc(ctx, func() {
+		log.InfoContext(ctx, "sweeper is asked to end", slog.Duration("grace", cfg.ShutdownGrace))
+	})()
 	options := cfg.purging(log, self, o.Now)
 	options.Reason, options.Actor, options.Progress, options.Stop = manualReason, o.Actor, o.Progress, ctx
 	options.Claim = func(category string) error { return busy[category] }

@@ -183,8 +183,8 @@ func TestRowsPerSecondOfACategory(t *testing.T) {
 		}
 	}
 	// The last batch is paid for by whoever comes next, so that 6000 rows take 2 s at least.
-	if got := b.text(t, `select string_agg(category, ' ') from sweeper.runs where finished_at - started_at >= interval '2 s'`); got != "events" {
-		t.Errorf("2 s and more took %q", got)
+	if got := b.text(t, `select finished_at - started_at >= interval '2 s' from sweeper.runs where category = 'events'`); got != "true" {
+		t.Error("the one with a rate took less than 2 s")
 	}
 	if got := b.text(t, `select string_agg(category, ' ') from sweeper.pace`); got != "events" {
 		t.Errorf("rates are kept for %q", got)
@@ -252,8 +252,13 @@ func TestLockWaits(t *testing.T) {
 	if o := end(); o.State != purge.Succeeded || o.Deleted != 6000 {
 		t.Errorf("got %+v", o)
 	}
-	if got := <-waited; got != "events lock_waits" {
-		t.Errorf("waited for %s", got)
+	select {
+	case got := <-waited:
+		if got != "events lock_waits" {
+			t.Errorf("waited for %s", got)
+		}
+	default:
+		t.Fatal("the run did not wait")
 	}
 	if got := b.text(t, `select concat_ws(' ', cause, why, ended_at > began_at) from sweeper.run_waits`); got != "lock_waits 1 sessions wait for locks of the purge t" {
 		t.Errorf("the wait is noted as %q", got)

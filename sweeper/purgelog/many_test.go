@@ -46,12 +46,12 @@ func TestLookAtManyPartitions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	took("a look", 2*time.Second, look)
-	took("another", 2*time.Second, look)
+	took("a look", 10*time.Second, look)
+	took("another", 10*time.Second, look)
 	for _, sql := range []string{
 		`create table app.p_x partition of app.p for values from (4000) to (4001)`, `alter table app.p detach partition app.p_2`, `drop table app.p_1`,
 	} {
-		took(sql, 2*time.Second, func() { b.db.Exec(t, sql) })
+		took(sql, 10*time.Second, func() { b.db.Exec(t, sql) })
 	}
 	if got := b.text(t, `select string_agg(kind || ' ' || partition, ', ' order by batch_id) from sweeper.batches where fact = 'ddl' and partition is not null`); got != "detach_partition app.p_2, drop_partition app.p_1" {
 		t.Errorf("noted are %s", got)

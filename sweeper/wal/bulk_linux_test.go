@@ -114,6 +114,7 @@ func seldom(t *testing.T, f *fake, in *counted) {
 	defer func() { cancel(); <-done }()
 
 	const messages = 400
+	began := time.Now()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for i := range messages {
@@ -121,7 +122,8 @@ func seldom(t *testing.T, f *fake, in *counted) {
 		<-tick.C
 	}
 	pgtest.Eventually(t, "the last position has come", func() bool { return f.r.Position() == pglogrepl.LSN(2000+messages-1) })
-	if n := in.n.Load(); n > messages/4 {
+	// A busy machine sends fewer than one in a millisecond.
+	if n := in.n.Load(); n > max(messages/4, 2*int64(time.Since(began)/nap)) {
 		t.Errorf("%d reads of %d messages", n, messages)
 	}
 }

@@ -310,8 +310,8 @@ func TestSlowConsumerStaysConnected(t *testing.T) {
 func TestIdleReaderStaysConnected(t *testing.T) {
 	t.Parallel()
 	b := setup(t, three, []string{"t"}, nil, nil)
-	r := b.open(t, func(o *wal.Options) { o.URL += "&options=" + "-c%20wal_sender_timeout%3D1s" })
-	pgtest.Eventually(t, "three wal_sender_timeouts have passed", func() bool { return b.aged(t) > 3 })
+	r := b.open(t, func(o *wal.Options) { o.URL += "&options=" + "-c%20wal_sender_timeout%3D4s" })
+	pgtest.Eventually(t, "three wal_sender_timeouts have passed", func() bool { return b.aged(t) > 12 })
 	b.db.Exec(t, `delete from t`)
 	if _, got := read(t, r); len(got) != 3 {
 		t.Errorf("got %q", got)
