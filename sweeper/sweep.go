@@ -84,7 +84,7 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 		return nil, err
 	}
 	s := &stream{cfg: cfg, log: log, now: o.Now, instance: self, outage: newOutage(log, o.Now), notary: n}
-	ended, err := startStream(streaming, ctx, s)
+	written, ended, err := startStream(streaming, ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func Sweep(ctx context.Context, cfg Config, log *slog.Logger, set policy.Set, o 
 		return nil, err
 	}
 	beaten, quiet := beating(context.WithoutCancel(ctx), conn, beatEvery)
-	outcomes, err := sweep(ctx, beaten, cfg, log, p, self, o, busy)
+	outcomes, err := sweep(ctx, written, beaten, cfg, log, p, self, o, busy)
 	outcomes = append(refused, outcomes...)
 	if err = errors.Join(err, quiet()); err != nil {
 		return outcomes, err
@@ -204,19 +204,24 @@ func sources(set policy.Set) map[string]string {
 
 // startStream reads the slot, or stands by while another process does, until ctx
 // ends; its end comes through the channel. It returns when the log is being
-// written: no evidence, no deletion.
-func startStream(ctx, starting context.Context, s *stream) (<-chan error, error) {
+// written, and written ends when it no longer is: no evidence, no deletion.
+func startStream(ctx, starting context.Context, s *stream) (written context.Context, end <-chan error, err error) {
+	written, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	ready := make(chan struct{})
 	s.ready = ready
-	go func() { ended <- s.run(ctx) }()
+	go func() {
+		err := s.run(ctx)
+		stop(err)
+		ended <- err
+	}()
 	select {
 	case <-ready:
-		return ended, nil
+		return written, ended, nil
 	case err := <-ended:
-		return nil, err
+		return nil, nil, err
 	case <-starting.Done():
-		return nil, context.Cause(starting)
+		return nil, nil, context.Cause(starting)
 	}
 }
 
@@ -243,9 +248,9 @@ func takeAll(ctx context.Context, conn *pgx.Conn, log *slog.Logger, p *plan.Plan
 }
 
 // sweep runs the plan with connections of its own. When ctx ends, the batches
-// in flight have the grace; with beaten, that shows that the categories are
-// still ours, they are cut off.
-func sweep(ctx, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions, busy map[string]error) ([]purge.Outcome, error) {
+// in flight have the grace; with written, without which nothing is proved, and
+// with beaten, that shows that the categories are still ours, they are cut off.
+func sweep(ctx, written, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions, busy map[string]error) ([]purge.Outcome, error) {
 	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), cfg.Workers+2, cfg.witnessed)
 	if err != nil {
 		return nil, err
@@ -255,6 +260,9 @@ func sweep(ctx, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Pl
 	defer done()
 	hard, cut := context.WithCancelCause(graceful)
 	defer cut(nil)
+	defer context.AfterFunc(written, func() {
+		cut(fmt.Errorf("the purge log is not written any more, so nothing is purged: %w", context.Cause(written)))
+	})()
 	defer context.AfterFunc(beaten, func() { cut(errors.Join(errCut, context.Cause(beaten))) })()
 	defer context.AfterFunc(ctx, func() {
 		log.InfoContext(ctx, "sweeper is asked to end", slog.Duration("grace", cfg.ShutdownGrace))

@@ -117,3 +117,33 @@ func TestStoppedSweepCounts(t *testing.T) {
 		t.Errorf("logged %s", log)
 	}
 }
+
+// TestSweepEndsWithItsLog has the log of a sweep end for good in the sweep's midst:
+// what would not be proved is not purged.
+func TestSweepEndsWithItsLog(t *testing.T) {
+	t.Parallel()
+	b := setup(t, events, "version: 1\ncategories:\n  events: {table: app.events, subject: who, start_from: at, delete: {after: P5Y}, limits: {rows_per_second: 200}}\n", "SWEEPER_BATCH_ROWS=100")
+	b.fill(t, 0, 10_000)
+	type result struct {
+		outcomes []purge.Outcome
+		err      error
+	}
+	done := make(chan result, 1)
+	go func() {
+		o, err := sweeper.Sweep(t.Context(), b.cfg, b.log, b.set, sweeper.SweepOptions{Actor: "test", Source: "test", Now: time.Now})
+		done <- result{o, err}
+	}()
+	b.until(t, "the log is being written", `select count(*) > 0 from sweeper.purge_log where kind = 'delete'`)
+	pgtest.Eventually(t, "the slot is gone", func() bool {
+		b.db.Exec(t, `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1`, b.db.Slot())
+		_, err := b.admin.Exec(t.Context(), `select pg_drop_replication_slot($1)`, b.db.Slot())
+		return err == nil
+	})
+	r := <-done
+	if r.err == nil || len(r.outcomes) != 1 || r.outcomes[0].State != purge.Failed || !strings.Contains(r.outcomes[0].StopReason, "the purge log is not written any more, so nothing is purged: ") {
+		t.Errorf("got %v, %+v", r.err, r.outcomes)
+	}
+	if left := b.text(t, `select count(*) > 5000 from app.events`); left != "true" {
+		t.Error("it went on to purge without a log")
+	}
+}
