@@ -1,10 +1,12 @@
 package sweeper_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
 // atOnce is within what time after its approval a run begins.
@@ -24,7 +26,7 @@ func TestApprovedRunBeginsAtOnce(t *testing.T) {
 	b.until(t, "the run waits, and the slot has moved on", `select count(*) = 1 and (select bool_and(next_due > now()) from sweeper.schedules) from sweeper.runs where state = 'awaiting_approval'`)
 	approve := func() {
 		actor, reason := "jane", "seen"
-		if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select max(plan_hash) from sweeper.runs`), &actor, &reason); err != nil {
+		if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select max(plan_hash) from sweeper.runs`), &actor, &reason, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +59,7 @@ func TestApprovalWithoutSchedule(t *testing.T) {
 	b.sweep(t)
 	b.db.Exec(t, `insert into sweeper.schedules (category, expression, timezone) values ('events', '0 3 * * *', 'UTC')`)
 	actor, reason := "jane", "seen"
-	if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select plan_hash from sweeper.runs`), &actor, &reason); err != nil {
+	if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select plan_hash from sweeper.runs`), &actor, &reason, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.text(t, `select next_due is null from sweeper.schedules`); got != "true" {
@@ -66,4 +68,35 @@ func TestApprovalWithoutSchedule(t *testing.T) {
 	if o := b.sweep(t)["events"]; o.Deleted != 10 {
 		t.Errorf("the approved sweep: %+v", o)
 	}
+}
+
+// TestApprovalIsUsedUp approves so many rows: several runs may take them, and what
+// falls due by the same plan afterwards waits again.
+func TestApprovalIsUsedUp(t *testing.T) {
+	t.Parallel()
+	policies := "version: 1\ncategories:\n  events: {table: app.events, subject: who, start_from: at, delete: {after: P5Y}, limits: {max_share: 0.2, max_rows_per_run: 4}}\n"
+	b := setup(t, events, policies)
+	sweep := func(state string, deleted int64) purge.Outcome {
+		t.Helper()
+		o := b.runs(t, policies)
+		if o.State != state || o.Deleted != deleted {
+			t.Fatalf("got %s, %d rows: %s; want %s, %d rows", o.State, o.Deleted, o.StopReason, state, deleted)
+		}
+		return o
+	}
+	b.aged(t, 10, "6 years")
+	b.approve(t, sweep(purge.AwaitingApproval, 0))
+	if got := b.text(t, `select object from sweeper.operator_log`); got != "events "+b.text(t, `select plan_hash from sweeper.runs`)+", up to 11 rows" {
+		t.Errorf("written down is %q", got)
+	}
+	sweep(purge.Partial, 4)
+	sweep(purge.Partial, 4)
+	sweep(purge.Succeeded, 2)
+	b.aged(t, 10, "6 years")
+	o := sweep(purge.AwaitingApproval, 0)
+	if !strings.HasPrefix(o.StopReason, "10 of 10 rows would go, more than max_share 0.2 allows; approve with: ") {
+		t.Errorf("it waits because %s", o.StopReason)
+	}
+	b.approve(t, o)
+	sweep(purge.Partial, 4)
 }

@@ -82,9 +82,10 @@ func Holds(ctx context.Context, cfg Config, all bool) ([]LegalHold, error) {
 	return holds, pg.Wrap("list the holds", err)
 }
 
-// Approve lets a run that waits for it go on.
-func Approve(ctx context.Context, cfg Config, category, hash string, actor, reason *string) error {
-	conn, err := cfg.operate(ctx, "sweeper approve", roleOperator, nil)
+// Approve lets a run that waits for it go on. said hears what was approved; nil does
+// not.
+func Approve(ctx context.Context, cfg Config, category, hash string, actor, reason *string, said func(string)) error {
+	conn, _, err := cfg.open(ctx, cfg.DatabaseURL, "sweeper approve", roleOperator, func(server) error { return nil }, pg.OnNotice(said))
 	if err != nil {
 		return err
 	}

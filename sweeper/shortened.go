@@ -47,64 +47,78 @@ func parseFormer(sources map[string]string, timezone string) (policy.Set, error)
 
 // pastRun is the last run of a category under a version of the policies.
 type pastRun struct {
-	version string // SHA-256, in hex
-	at      time.Time
-	files   map[string]string // nil: the version is not stored
+	category string
+	version  string // SHA-256, in hex
+	at       time.Time
+	files    map[string]string // nil: the version is not stored
 }
 
 // formerSQL are the other versions that a category ran under, the newest first,
 // from its last run that purged something on: that one had its windows approved,
 // or needed no approval. Runs since then that found nothing to purge were never
 // held up, so they have approved of nothing: a version stays here until rows
-// went by a later one.
+// went by a later one. Of a category that never ran they are those of all others:
+// it may have had another name.
 const formerSQL = `
 	with past as (
-	  select policy_sha256, state, started_at, deleted + redacted + children + partitions_dropped > 0 as purged
-	    from sweeper.runs where category = $1 and state in ('succeeded', 'partial', 'failed', 'stopped')),
+	  select category, policy_sha256, state in ('succeeded', 'partial') as whole, started_at,
+	         deleted + redacted + children + partitions_dropped > 0 as purged
+	    from sweeper.runs where state in ('succeeded', 'partial', 'failed', 'stopped', 'paused')
+	     and (category = $1 or not exists (select from sweeper.runs r where r.category = $1 and (r.state in ('succeeded', 'partial') or r.deleted + r.redacted + r.children + r.partitions_dropped > 0)))),
+	since as (select *, max(started_at) filter (where purged) over (partition by category) as last from past),
 	versions as (
-	  select policy_sha256, max(started_at) as at from past
-	   where (purged or state in ('succeeded', 'partial')) and policy_sha256 <> $2
-	     and started_at >= coalesce((select max(started_at) from past where purged), '-infinity')
-	   group by policy_sha256)
-	select encode(v.policy_sha256, 'hex'), v.at, p.files
+	  select category, policy_sha256, max(started_at) as at from since
+	   where (purged or whole) and policy_sha256 <> $2 and started_at >= coalesce(last, '-infinity')
+	   group by category, policy_sha256)
+	select v.category, encode(v.policy_sha256, 'hex'), v.at, p.files
 	  from versions v left join sweeper.policy_versions p using (policy_sha256) order by v.at desc`
 
-// shortened tells how the windows of a category of a plan are shorter than when
-// it ran before; "" they are not, or it never ran.
+// shortened tells how rows go by a plan of a category that stayed when it, or one
+// that may have been it, ran before; "" they do not.
 func (f *formers) shortened(ctx context.Context, q purge.Querier, p *plan.Plan, c *plan.Category) (string, error) {
 	rows, err := q.Query(ctx, formerSQL, c.Policy.Name, p.PolicySHA256[:])
 	if err != nil {
 		return "", pg.Wrap("read the former policies of category "+c.Policy.Name, err)
 	}
 	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r pastRun, err error) {
-		return r, row.Scan(&r.version, &r.at, &r.files)
+		return r, row.Scan(&r.category, &r.version, &r.at, &r.files)
 	})
 	if err != nil {
 		return "", pg.Wrap("read the former policies of category "+c.Policy.Name, err)
 	}
 	for _, r := range runs {
-		if why := f.compare(r, &c.Policy); why != "" {
+		if why := f.compare(r, c.Set(), &c.Policy); why != "" {
 			return why, nil
 		}
 	}
 	return "", nil
 }
 
-// compare tells how the windows of a category are shorter than in a past run.
-// What cannot be compared may be shorter.
-func (f *formers) compare(r pastRun, now *policy.Category) string {
+// compare tells how the windows of a category are shorter than in a past run, or
+// those of others that kept its rows. What cannot be compared may be shorter.
+func (f *formers) compare(r pastRun, now policy.Set, c *policy.Category) string {
 	on := r.at.UTC().Format(time.DateOnly)
 	set, err := f.parse(r)
-	if err != nil {
-		return fmt.Sprintf("policy version %.12s, under which it ran on %s, cannot be read any more, and its windows may have been longer: %s", r.version, on, headOf(err))
-	}
-	n := slices.IndexFunc(set.Categories, func(c policy.Category) bool { return c.Name == now.Name })
-	if n < 0 {
-		return fmt.Sprintf("policy version %.12s, under which it ran on %s, does not have it, and its windows may have been longer", r.version, on)
-	}
+	n := slices.IndexFunc(set.Categories, func(c policy.Category) bool { return c.Name == r.category })
 	var all []string
-	for _, s := range policy.Shortened(&set.Categories[n], now) {
-		all = append(all, fmt.Sprintf("%s was %s when it ran on %s, and is %s now", s.Key, s.Was, on, s.Now))
+	switch {
+	case r.category != c.Name && (err != nil || n < 0 || !policy.Touches(c, &set.Categories[n])):
+		return ""
+	case err != nil:
+		return fmt.Sprintf("policy version %.12s, under which it ran on %s, cannot be read any more, and its windows may have been longer: %s", r.version, on, headOf(err))
+	case n < 0:
+		return fmt.Sprintf("policy version %.12s, under which it ran on %s, does not have it, and its windows may have been longer", r.version, on)
+	case r.category == c.Name:
+		for _, s := range policy.Shortened(&set.Categories[n], c) {
+			all = append(all, fmt.Sprintf("%s was %s when it ran on %s, and is %s now", s.Key, s.Was, on, s.Now))
+		}
+	}
+	for _, s := range policy.Freed(set, now, c) {
+		end := "is gone now"
+		if s.Now != "" {
+			end = "keeps them for " + s.Now + " now"
+		}
+		all = append(all, fmt.Sprintf("category %s kept rows of %s for %s on %s, and %s", s.Category, s.Table, s.Was, on, end))
 	}
 	return strings.Join(all, "; ")
 }

@@ -40,7 +40,7 @@ func (b *bundle) aged(t *testing.T, n int, age string) {
 func (b *bundle) approve(t *testing.T, o purge.Outcome) {
 	t.Helper()
 	actor, reason := "jane", "seen"
-	if err := sweeper.Approve(t.Context(), b.cfg, "events", o.PlanHash, &actor, &reason); err != nil {
+	if err := sweeper.Approve(t.Context(), b.cfg, "events", o.PlanHash, &actor, &reason, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -240,8 +240,90 @@ func TestShortenedWindowWaitsInDaemon(t *testing.T) {
 	b.due(t, "true")
 	b.until(t, "the run waits", `select count(*) = 1 from sweeper.runs where state = 'awaiting_approval' and deleted = 0 and stop_reason like 'delete.after was P5Y when it ran on %, and is P1Y now: 4 rows would go; %'`)
 	actor, reason := "jane", "seen"
-	if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select plan_hash from sweeper.runs where state = 'awaiting_approval'`), &actor, &reason); err != nil {
+	if err := sweeper.Approve(t.Context(), b.cfg, "events", b.text(t, `select plan_hash from sweeper.runs where state = 'awaiting_approval'`), &actor, &reason, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.until(t, "the approved run purges", `select count(*) = 1 from sweeper.runs where state = 'succeeded' and deleted = 4`)
+}
+
+// TestFreedRowsWait has rows that another category kept, by a set under which all
+// purged once, and no longer keeps: they wait in the category that is as it was, and
+// in one that comes in the place of another.
+func TestFreedRowsWait(t *testing.T) {
+	t.Parallel()
+	const (
+		share  = ", limits: {max_share: 0}}\n"
+		head   = "version: 1\ncategories:\n"
+		events = "  events: {table: app.events, subject: who, start_from: at, delete: {after: P90D}" + share
+		tax    = "  tax: {table: app.events, subject: who, start_from: at, delete: {after: P7Y}" + share
+		kids   = "  parents: {table: app.parents, start_from: at, delete: {after: P90D}, children: [{table: app.events, match: {id: id}, action: delete}]" + share
+	)
+	for name, tt := range map[string]struct {
+		was, now, runs string
+		state          string // of the last run, so that it may be another
+		want           string // why it waits, less the day; "": it does not
+	}{
+		"the same":                 {was: tax + events, now: tax + events, runs: "events"},
+		"shorter":                  {was: tax + events, now: strings.Replace(tax, "P7Y", "P1Y", 1) + events, runs: "events", want: "category tax kept rows of app.events for P7Y on DAY, and keeps them for P1Y now: 4 rows would go"},
+		"gone":                     {was: tax + events, now: events, runs: "events", want: "category tax kept rows of app.events for P7Y on DAY, and is gone now: 4 rows would go"},
+		"another in its place":     {was: tax, now: strings.Replace(tax, "tax: ", "dues: ", 1), runs: "dues"},
+		"a shorter one":            {was: tax, now: events, runs: "events", want: "category tax kept rows of app.events for P7Y on DAY, and is gone now: 4 rows would go"},
+		"over what goes along":     {was: tax + kids, now: kids, runs: "parents", want: "category tax kept rows of app.events for P7Y on DAY, and is gone now: 4 rows would go"},
+		"a pause after the change": {was: strings.Replace(events, "P90D", "P5Y", 1), now: events, runs: "events", state: "paused", want: "delete.after was P5Y when it ran on DAY, and is P90D now: 4 rows would go"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, notes+`; create table app.parents (id int primary key, at timestamptz not null)`, head+tt.was)
+			due := func(n int, age string) {
+				b.aged(t, n, age)
+				b.db.Exec(t, `insert into app.parents select id, at from app.events on conflict do nothing`)
+			}
+			run := func(policies string) map[string]purge.Outcome {
+				b.set, b.cfg.Approve = load(t, head+policies), sweeper.ApproveManual
+				if _, err := sweeper.Install(t.Context(), b.cfg, b.log, b.set, false); err != nil {
+					t.Fatalf("install: %v", err)
+				}
+				return b.sweep(t)
+			}
+			due(3, "8 years")
+			run(tt.was)
+			if left := b.text(t, `select count(*) from app.events`); left != "0" {
+				t.Fatalf("%s rows are left of those that all let go", left)
+			}
+			if tt.state != "" {
+				b.db.Exec(t, `update sweeper.runs set state = $1`, tt.state)
+			}
+			if tt.want == "" {
+				due(4, "8 years")
+			} else {
+				due(4, "2 years")
+			}
+			o := run(tt.now)[tt.runs]
+			if tt.want == "" {
+				if left := b.text(t, `select count(*) from app.events`); o.State != purge.Succeeded || left != "0" {
+					t.Errorf("%s: %s: %+v, %s rows are left", o.State, o.StopReason, o, left)
+				}
+				return
+			}
+			want := strings.ReplaceAll(tt.want, "DAY", time.Now().UTC().Format(time.DateOnly))
+			if o.State != purge.AwaitingApproval || !strings.HasPrefix(o.StopReason, want) {
+				t.Errorf("got  %s: %s\nwant %s", o.State, o.StopReason, want)
+			}
+			if left := b.text(t, `select count(*) from app.events`); left != "4" {
+				t.Errorf("%s rows are left of 4 that wait", left)
+			}
+			actor, reason := "jane", "seen"
+			if err := sweeper.Approve(t.Context(), b.cfg, tt.runs, o.PlanHash, &actor, &reason, nil); err != nil {
+				t.Fatal(err)
+			}
+			if o := run(tt.now)[tt.runs]; o.State != purge.Succeeded || o.Deleted != 4 {
+				t.Errorf("approved: %+v", o)
+			}
+			due(1, "2 years")
+			b.db.Exec(t, `update sweeper.approvals set expires_at = now()`)
+			if o := run(tt.now)[tt.runs]; o.State != purge.Succeeded || o.Deleted != 1 {
+				t.Errorf("the run after: %+v", o)
+			}
+		})
+	}
 }

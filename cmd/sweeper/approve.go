@@ -12,8 +12,8 @@ func newApprove(a *app) *cobra.Command {
 		Use:   "approve CATEGORY --plan HASH --actor A --reason R",
 		Short: "Let a run go on that waits for approval",
 		Long: `Approves the plan of a category whose last sweep ended as awaiting_approval: for 7
-days, and for up to 1.1 times the rows that were planned. The hash is what sweep and
-plan print.`,
+days, and for up to 1.1 times the rows that were planned, by one run or by several.
+The hash is what sweep and plan print.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.DisableFlagsInUseLine = true
@@ -26,11 +26,7 @@ plan print.`,
 		if err != nil {
 			return err
 		}
-		if err := sweeper.Approve(cmd.Context(), cfg, args[0], hash, &who, &reason); err != nil {
-			return argument(err)
-		}
-		a.say("approved: plan %s of category %s, for 7 days", hash, args[0])
-		return nil
+		return argument(sweeper.Approve(cmd.Context(), cfg, args[0], hash, &who, &reason, func(text string) { a.say("%s", text) }))
 	}
 	return cmd
 }

@@ -37,7 +37,7 @@ func TestSweepAndApprove(t *testing.T) {
 		t.Errorf("approval of another plan: %+v", got)
 	}
 	approve := []string{"approve", "events", "--plan", hash, "--actor", "dpo", "--reason", "looked at"}
-	if got := s.must(t, approve...); got != (outcome{0, "", "sweeper: approved: plan " + hash + " of category events, for 7 days\n"}) {
+	if got := s.must(t, approve...); got != (outcome{0, "", "sweeper: approved: plan " + hash + " of category events, for 7 days and up to " + fmt.Sprint((eventsDue*11+9)/10) + " rows\n"}) {
 		t.Errorf("approve: %+v", got)
 	}
 	done := s.must(t, "sweep", "--category", "events", "--plan", hash, "-o", "json")

@@ -155,7 +155,7 @@ comment on table sweeper.approvals is 'Approvals of runs that waited for one.';
 comment on column sweeper.approvals.approval_id is 'Number of the approval.';
 comment on column sweeper.approvals.category is 'Name of the category.';
 comment on column sweeper.approvals.plan_hash is 'The plan that was approved.';
-comment on column sweeper.approvals.max_rows is 'Rows up to which it counts: 1.1 times the planned ones.';
+comment on column sweeper.approvals.max_rows is 'Rows up to which it counts, of all runs since: 1.1 times the planned ones.';
 comment on column sweeper.approvals.actor is 'Who approved, as the caller said.';
 comment on column sweeper.approvals.reason is 'Why.';
 comment on column sweeper.approvals.login is 'The login that approved.';

@@ -54,6 +54,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     planned bigint;
+    most bigint;
     last record;
 begin
     perform sweeper.need('approve_run', 'category', category);
@@ -77,18 +78,20 @@ begin
             using errcode = '22023';
     end if;
     insert into sweeper.approvals (category, plan_hash, max_rows, actor, reason)
-    values (category, plan_hash, ceil(planned * 1.1), actor, reason);
+    values (category, plan_hash, ceil(planned * 1.1), actor, reason) returning max_rows into most;
+    -- More may wait than whoever approves has seen: the same plan takes what has fallen due since.
+    raise notice 'approved: plan % of category %, for 7 days and up to % rows', plan_hash, category, most;
     -- Whoever approves does not want to wait for the next slot as well. Outside
     -- of SWEEPER_WINDOW it waits all the same.
     update sweeper.schedules s set next_due = clock_timestamp(), updated_at = clock_timestamp()
      where s.category = approve_run.category and s.next_due > clock_timestamp()
        and (select r.state = 'awaiting_approval' and r.plan_hash = approve_run.plan_hash from sweeper.runs r
              where r.category = approve_run.category and r.state <> 'running' order by r.started_at desc limit 1);
-    insert into sweeper.operator_log (function, actor, object) values ('approve_run', actor, category || ' ' || plan_hash);
+    insert into sweeper.operator_log (function, actor, object) values ('approve_run', actor, format('%s %s, up to %s rows', category, plan_hash, most));
 end $$;
 revoke all on function sweeper.approve_run(text, text, text, text) from public;
 comment on function sweeper.approve_run(text, text, text, text) is
-    'Approves a run that waits: up to 1.1 times its planned rows, for 7 days. A daemon that schedules the category runs it at once.';
+    'Approves a run that waits: up to 1.1 times its planned rows, by one run or several, for 7 days. A daemon that schedules the category runs it at once.';
 
 create or replace function sweeper.posture(retention interval) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$

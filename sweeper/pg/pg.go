@@ -72,13 +72,18 @@ func Config(url, name string) (*pgx.ConnConfig, error) {
 // Option changes how Connect connects.
 type Option func(*pgx.ConnConfig)
 
-// OnWarning has warn hear the server's warnings. sweeper's own functions warn of
-// ids and names, never of values.
-func OnWarning(warn func(string)) Option {
+// OnWarning has warn hear the server's warnings; nil hears none. sweeper's own
+// functions tell of ids and names, never of values.
+func OnWarning(warn func(string)) Option { return onMessage("WARNING", warn) }
+
+// OnNotice is OnWarning for notices.
+func OnNotice(say func(string)) Option { return onMessage("NOTICE", say) }
+
+func onMessage(severity string, say func(string)) Option {
 	return func(cfg *pgx.ConnConfig) {
 		cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-			if warn != nil && n.SeverityUnlocalized == "WARNING" {
-				warn(n.Message)
+			if say != nil && n.SeverityUnlocalized == severity {
+				say(n.Message)
 			}
 		}
 	}

@@ -222,6 +222,9 @@ func (p *Plan) LeaveOut(out func(category string) bool) {
 // Categories gives all of them, in the order in which they run.
 func (p *Plan) Categories() []*Category { return slices.Concat(p.Levels...) }
 
+// Set are the policies that the category was planned among.
+func (c *Category) Set() policy.Set { return c.rule.set }
+
 // SelfReferencing tells whether a foreign key of the table points at the table.
 func (c *Category) SelfReferencing() bool {
 	return slices.ContainsFunc(c.Table.Referencing, func(f catalog.ForeignKey) bool { return f.Root == c.Table.Name })

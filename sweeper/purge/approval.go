@@ -35,13 +35,19 @@ func Approval(ctx context.Context, q Querier, p *plan.Plan, c *plan.Category, du
 		return "", nil
 	}
 	var approved bool
-	err = q.QueryRow(ctx, `select exists (select from sweeper.approvals where category = $1 and plan_hash = $2 and expires_at > now() and max_rows >= $3)`,
-		c.Policy.Name, c.Hash, due).Scan(&approved)
+	err = q.QueryRow(ctx, approvedSQL, c.Policy.Name, c.Hash, due).Scan(&approved)
 	if err != nil || approved {
 		return "", pg.Wrap("look for an approval", err)
 	}
 	return why, nil
 }
+
+// approvedSQL tells whether an approval has so many rows left: what went by its plan
+// since is used up.
+const approvedSQL = `
+	select exists (select from sweeper.approvals a where a.category = $1 and a.plan_hash = $2 and a.expires_at > now()
+	           and a.max_rows >= $3::bigint + (select coalesce(sum(r.deleted + r.redacted), 0) from sweeper.runs r
+	                                            where r.category = $1 and r.plan_hash = $2 and r.started_at >= a.approved_at))`
 
 // share tells that the due rows are more than max_share of all. No estimate of
 // the table's size lets a run pass: the rows are counted, up to as many as make
