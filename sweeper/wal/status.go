@@ -19,9 +19,13 @@ const unread = 250 * time.Millisecond
 func (s *stream) status(ask bool) error {
 	at := now()
 	acked := s.acked.Load()
+	written := max(uint64(s.received), acked)
+	if s.hush.on() {
+		written += ahead
+	}
 	b := make([]byte, 0, 34)
 	b = append(b, pglogrepl.StandbyStatusUpdateByteID)
-	b = binary.BigEndian.AppendUint64(b, max(uint64(s.received), acked))
+	b = binary.BigEndian.AppendUint64(b, written)
 	b = binary.BigEndian.AppendUint64(b, acked)
 	b = binary.BigEndian.AppendUint64(b, acked)
 	b = binary.BigEndian.AppendUint64(b, uint64(at.Sub(epoch).Microseconds()))

@@ -61,7 +61,8 @@ type stream struct {
 	nextStatus time.Time
 	told       uint64 // what the server was told to be durable
 	bulk       bool   // reads wait for 32 KiB
-	pings      int    // requests in a row that came without a pause
+	hush       hush
+	pings      int // requests in a row that came without a pause
 	pingAt     time.Time
 }
 
@@ -103,17 +104,25 @@ func (s *stream) receive(ctx context.Context) error {
 // arm sets the deadline of the next reads. Close cancels ctx before it moves
 // the deadline into the past, so that one of the two is always seen.
 func (s *stream) arm(ctx context.Context) error {
-	deadline := s.nextStatus
-	if s.bulk {
-		if soon := now().Add(linger); soon.Before(deadline) {
-			deadline = soon
-		}
-	}
 	s.heard = false
-	if err := s.net.SetReadDeadline(deadline); err != nil {
+	if err := s.net.SetReadDeadline(s.deadline()); err != nil {
 		return s.wrap(err)
 	}
 	return ctx.Err()
+}
+
+// deadline is when there is something to do even if nothing comes.
+func (s *stream) deadline() time.Time {
+	at := s.nextStatus
+	if s.hush.on() && s.hush.next.Before(at) {
+		at = s.hush.next
+	}
+	if s.bulk {
+		if soon := now().Add(linger); soon.Before(at) {
+			at = soon
+		}
+	}
+	return at
 }
 
 // hear notes that a message came. One that comes within linger of the one before
@@ -147,6 +156,9 @@ func (s *stream) tick(ctx context.Context) error {
 		if err := s.status(s.silent > 0); err != nil {
 			return err
 		}
+	}
+	if err := s.ask(); err != nil {
+		return err
 	}
 	if err := s.offer(ctx); err != nil {
 		return err
@@ -206,7 +218,7 @@ func (s *stream) keepalive(ctx context.Context, end pglogrepl.LSN, reply bool) e
 		}
 	}
 	if !reply {
-		return nil
+		return s.position()
 	}
 	if err := s.ping(); err != nil {
 		return err
