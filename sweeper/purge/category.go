@@ -212,7 +212,11 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, 
 	case r.AutoApprove:
 		return "", "", nil
 	}
-	why, err := Approval(ctx, pool, r.plan, r.category, due, r.Shortened)
+	var why string
+	err = r.inTurn(ctx, func() (err error) {
+		why, err = Approval(ctx, pool, r.plan, r.category, due, r.Shortened)
+		return err
+	})
 	if err != nil || why == "" {
 		return "", "", err
 	}

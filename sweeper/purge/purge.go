@@ -182,6 +182,8 @@ type run struct {
 	dropped   map[uint32]bool             // leaves that went whole
 	due       map[string]map[uint32]int64 // rows by disposition and leaf, 0 for a plain table, when they were last counted; nil for a helper
 
+	counts   chan struct{} // as many places as categories may count at once
+
 	keys     heldKeys
 	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing
 	wait     atomic.Int64          // the row of run_waits that this process wrote last: others that help have their own

@@ -41,19 +41,34 @@ func avoidDrops(ctx context.Context, tx pgx.Tx, root uint32, name string, wait t
 // tries the lock on the table in vain. The lock is the session's: in one
 // transaction the statements together would lock every partition there is.
 func (r *run) count(ctx context.Context, pool *pgxpool.Pool) (all []States, err error) {
-	if len(r.category.Table.Leaves) == 0 {
-		return Count(ctx, pool, r.category)
-	}
-	err = pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		root := r.category.Table
-		defer release(ctx, c.Conn(), root.OID)
-		if _, err := c.Exec(ctx, rootSessionSQL, rootArgs(root.OID)...); err != nil {
-			return pg.Wrap("wait for the drops of partitions of "+root.Text, err)
+	err = r.inTurn(ctx, func() error {
+		if len(r.category.Table.Leaves) == 0 {
+			all, err = Count(ctx, pool, r.category)
+			return err
 		}
-		all, err = Count(ctx, c, r.category)
-		return err
+		return pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+			root := r.category.Table
+			defer release(ctx, c.Conn(), root.OID)
+			if _, err := c.Exec(ctx, rootSessionSQL, rootArgs(root.OID)...); err != nil {
+				return pg.Wrap("wait for the drops of partitions of "+root.Text, err)
+			}
+			all, err = Count(ctx, c, r.category)
+			return err
+		})
 	})
 	return all, err
+}
+
+// inTurn runs what may count for long. Many categories have their turn one after
+// the other, lest they keep every connection from those that purge.
+func (r *run) inTurn(ctx context.Context, count func() error) error {
+	select {
+	case r.counts <- struct{}{}:
+		defer func() { <-r.counts }()
+		return count()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // release gives a session's lock back, or the session up: a pool does not keep

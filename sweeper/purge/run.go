@@ -11,8 +11,9 @@ import (
 )
 
 // Run sweeps every category of the plan once and tells what became of each.
-// Categories of one level run beside each other, at most Options.Workers steps
-// at a time; the pool needs as many connections and one more for each category.
+// Categories of one level run beside each other, at most Options.Workers counts
+// and as many steps at a time; the pool needs as many connections, and some for
+// what is short.
 // One category's failure leaves the others running and stands in its outcome.
 func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Outcome {
 	sweep := uuid.New()
@@ -20,6 +21,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 	if slots == nil {
 		slots = make(chan struct{}, o.Workers)
 	}
+	counts := make(chan struct{}, max(o.Workers, 1))
 	meter := newMeter(p, o.Progress)
 	var all []Outcome
 	var ran []*run
@@ -28,6 +30,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 		var wg sync.WaitGroup
 		for i, c := range level {
 			r := newRun(p, c, sweep, o)
+			r.counts = counts
 			ran = append(ran, r)
 			wg.Go(func() {
 				outcomes[i] = r.purge(ctx, pool, slots, meter)
