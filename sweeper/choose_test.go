@@ -1,6 +1,8 @@
 package sweeper
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -54,5 +56,29 @@ func TestChoose(t *testing.T) {
 		if diff := cmp.Diff(test.due, names); diff != "" || !next.Equal(want) {
 			t.Errorf("%s: next at %s, want %s; due:\n%s", name, next, want, diff)
 		}
+	}
+}
+
+// TestHours has the window open and close: what runs in it ends with it, and what
+// runs in the next one is another.
+func TestHours(t *testing.T) {
+	t.Parallel()
+	soft, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var h hours
+	if h.at(soft, false) != nil {
+		t.Error("something may run before the window opens")
+	}
+	first := h.at(soft, true)
+	if first == nil || h.at(soft, true) != first || first.Err() != nil {
+		t.Fatal("nothing may run while it is open")
+	}
+	if h.at(soft, false) != nil || !errors.Is(context.Cause(first), errHours) {
+		t.Errorf("after the window: %v", context.Cause(first))
+	}
+	second := h.at(soft, true)
+	cancel()
+	if !errors.Is(context.Cause(second), context.Canceled) || h.at(soft, true).Err() == nil {
+		t.Errorf("after a signal: %v", context.Cause(second))
 	}
 }

@@ -51,7 +51,7 @@ type Config struct {
 	RowsPerSecond    int           `env:"SWEEPER_ROWS_PER_SECOND, default=0" range:"0..10000000"`                  // of all replicas together; 0: no limit
 	MaxReplicaLag    time.Duration `env:"SWEEPER_MAX_REPLICA_LAG, default=10s" range:"0s..24h"`                    // of a physical standby, above which no batch begins; 0: not looked at
 	MaxSlotLag       Bytes         `env:"SWEEPER_MAX_SLOT_LAG, default=1GiB" want:"a size such as 512MiB or 1GiB"` // WAL that the purge log may be behind, likewise; 0: not looked at
-	Window           string        `env:"SWEEPER_WINDOW" want:"hours such as 22:00-05:00"`                         // in Timezone, when scheduled runs may begin; "": always
+	Window           string        `env:"SWEEPER_WINDOW" want:"hours such as 22:00-05:00"`                         // in Timezone, when scheduled runs purge; "": always
 	SlotLimit        Bytes         `env:"SWEEPER_SLOT_LIMIT, default=8GiB" want:"a size such as 512MiB or 8GiB"`   // retained WAL at which the slot is given up; 0: never
 	LogRetention     LogRetention  `env:"SWEEPER_LOG_RETENTION, default=P7Y"`                                      // of the purge log: P7Y or longer
 	HTTPAddr         string        `env:"SWEEPER_HTTP_ADDR, default=:9637" want:"host:port, :port or off"`         // probes, metrics, status page; HTTPOff: none

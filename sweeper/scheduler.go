@@ -40,6 +40,7 @@ type scheduler struct {
 	ended   chan ended
 	later   map[string]*retry // categories whose slot stays due and waits
 	help    help              // what this process does for others while nothing runs here
+	hours   hours
 }
 
 // ended is a run that is over; settled: its slot is done with.
@@ -106,6 +107,7 @@ func (d *daemon) hold(soft, hard context.Context) (err error) {
 			err = errors.Join(errCut, err)
 		}
 		cut(err)
+		s.hours.at(soft, false)
 	}()
 	return s.loop(soft, runs, &wg)
 }
@@ -156,6 +158,7 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 	if err != nil {
 		return 0, err
 	}
+	open := s.hours.at(soft, s.window.Open(now))
 	if soft.Err() != nil {
 		return beatEvery, nil
 	}
@@ -164,7 +167,7 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 	}
 	l := s.policies()
 	due, next := s.choose(l, all, now)
-	if !s.window.Open(now) {
+	if open == nil {
 		due = nil
 	}
 	pause := beatEvery
@@ -185,13 +188,13 @@ func (s *scheduler) tick(soft, runs context.Context, wg *sync.WaitGroup) (time.D
 		if taken {
 			s.running[one.category] = true
 			s.help.busy.Store(true)
-			wg.Go(func() { s.ended <- ended{one.category, s.runSlot(soft, runs, one)} })
+			wg.Go(func() { s.ended <- ended{one.category, s.runSlot(open, runs, one)} })
 			return spread, nil
 		}
 		pause = min(pause, lookEvery)
 	}
-	if len(s.running) == 0 && s.window.Open(now) {
-		err = s.lend(soft, runs, wg, l)
+	if len(s.running) == 0 && open != nil {
+		err = s.lend(open, runs, wg, l)
 	}
 	return pause, err
 }

@@ -21,7 +21,7 @@ const (
 	cronActor  = "sweeper"
 )
 
-// runSlot runs one slot and tells whether it is done with: a run that was
+// runSlot runs one slot until soft ends, and tells whether it is done with: a run that was
 // stopped or cut off is not, so that the slot stays due.
 func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) {
 	l := s.policies()

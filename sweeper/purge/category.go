@@ -242,7 +242,7 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 		level := slog.LevelError
 		switch {
 		case errors.Is(err, context.Canceled):
-			o.State, o.StopReason, level = Stopped, "stopped by signal", slog.LevelInfo
+			o.State, o.StopReason, level = Stopped, r.stopReason(), slog.LevelInfo
 		case errors.Is(err, ErrBusy):
 			o.State, level = Stopped, slog.LevelInfo
 		case errors.Is(err, ErrPaused):

@@ -81,6 +81,16 @@ func (r *run) pause() *Pause {
 
 func (o *Options) stopped() bool { return o.Stop != nil && o.Stop.Err() != nil }
 
+// stopReason is why a run was asked to stop.
+func (o *Options) stopReason() string {
+	if o.Stop != nil {
+		if cause := context.Cause(o.Stop); cause != nil && !errors.Is(cause, context.Canceled) {
+			return cause.Error()
+		}
+	}
+	return "stopped by signal"
+}
+
 // rest is a pause that a stop ends too.
 func (r *run) rest(ctx context.Context, d time.Duration) error {
 	var stop <-chan struct{}

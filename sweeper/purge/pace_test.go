@@ -2,6 +2,7 @@ package purge_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -298,7 +299,7 @@ func TestStopUnderPressure(t *testing.T) {
 	t.Parallel()
 	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
 	b.db.Exec(t, `create table app.busy (v text); insert into app.busy select repeat(md5(i::text), 30) from generate_series(1, 3000) i`)
-	stop, cancel := context.WithCancel(t.Context())
+	stop, cancel := context.WithCancelCause(t.Context())
 	o := b.options(logTo(&buffer{}), func(o *purge.Options) { o.Slot, o.MaxSlotLag, o.Stop = b.db.Slot(), 1<<20, stop })
 	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
 	if err != nil {
@@ -308,8 +309,8 @@ func TestStopUnderPressure(t *testing.T) {
 	plan, done := b.plan(t, in2026), make(chan purge.Outcome, 1)
 	go func() { done <- purge.Run(t.Context(), pool, plan, o)[0] }()
 	b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'slot_lag'`)
-	cancel()
-	if got := <-done; got.State != purge.Stopped || got.Deleted != 0 || got.Remaining != 6000 {
+	cancel(errors.New("its hours are over"))
+	if got := <-done; got.State != purge.Stopped || got.StopReason != "its hours are over" || got.Deleted != 0 || got.Remaining != 6000 {
 		t.Errorf("got %+v", got)
 	}
 	if got := b.text(t, `select count(*) from sweeper.run_waits where ended_at is not null`); got != "1" {

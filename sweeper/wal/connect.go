@@ -160,7 +160,7 @@ func start(ctx context.Context, conn *pgconn.PgConn, o Options) (*Reader, error)
 	if err != nil {
 		return nil, pg.Wrap(op, err)
 	}
-	timeout, err := settle(ctx, conn)
+	timeout, standbys, err := settle(ctx, conn)
 	if err != nil {
 		return nil, pg.Wrap(op, err)
 	}
@@ -184,7 +184,9 @@ func start(ctx context.Context, conn *pgconn.PgConn, o Options) (*Reader, error)
 	if err != nil {
 		return nil, pg.Wrap(op, err)
 	}
-	return newReader(o, hijacked, system.SystemID, max(o.Start, slot.confirmed), timeout), nil
+	r := newReader(o, hijacked, system.SystemID, max(o.Start, slot.confirmed), timeout)
+	r.s.standby = named(standbys, o.Application)
+	return r, nil
 }
 
 func newReader(o Options, c *pgconn.HijackedConn, system string, from pglogrepl.LSN, timeout time.Duration) *Reader {
@@ -213,19 +215,21 @@ func newReader(o Options, c *pgconn.HijackedConn, system string, from pglogrepl.
 }
 
 // settle turns off a timeout that not every server has, and tells after how
-// long a silence of ours the server hangs up; 0 is never.
-func settle(ctx context.Context, conn *pgconn.PgConn) (time.Duration, error) {
+// long a silence of ours the server hangs up (0 is never), and of which standbys a
+// commit waits for.
+func settle(ctx context.Context, conn *pgconn.PgConn) (timeout time.Duration, standbys string, err error) {
 	const sql = `select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout';
-		select setting from pg_settings where name = 'wal_sender_timeout'`
+		select setting, current_setting('synchronous_standby_names') from pg_settings where name = 'wal_sender_timeout'`
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	if len(results) != 2 || len(results[1].Rows) != 1 {
-		return 0, errors.New("the server does not know wal_sender_timeout")
+		return 0, "", errors.New("the server does not know wal_sender_timeout")
 	}
-	millis, err := strconv.Atoi(string(results[1].Rows[0][0]))
-	return time.Duration(millis) * time.Millisecond, err
+	row := results[1].Rows[0]
+	millis, err := strconv.Atoi(string(row[0]))
+	return time.Duration(millis) * time.Millisecond, string(row[1]), err
 }
 
 // found is what the replication connection sees of its slot.

@@ -61,6 +61,7 @@ type stream struct {
 	nextStatus time.Time
 	told       uint64 // what the server was told to be durable
 	bulk       bool   // reads wait for 32 KiB
+	standby    bool   // commits may wait for what we say to have written
 	hush       hush
 	pings      int // requests in a row that came without a pause
 	pingAt     time.Time
