@@ -250,6 +250,7 @@ func (r *run) finish(ctx context.Context, pool *pgxpool.Pool, o Outcome, err err
 		}
 		r.Log.Log(ctx, level, "run ended early", slog.String("policy", o.Category), slog.Any("err", err))
 	}
+	r.leaves(ctx, pool)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	werr := pgx.BeginFunc(record, pool, func(tx pgx.Tx) error { return r.record(record, tx, &o) })

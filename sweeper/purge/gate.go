@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
@@ -17,44 +16,30 @@ const look = 500 * time.Millisecond
 // healthy again and nobody suffers any more. It refuses when the run was asked to
 // stop, or has done what it may.
 func (s *stepper) mayBegin(ctx context.Context) error {
-	var waits *Pause
+	cause := ""
 	for {
-		if s.stopped() {
-			s.goesOn(ctx, waits)
+		switch {
+		case s.stopped(), s.helping && s.sick() != nil: // what a helper holds is the owner's to go on with
 			return errStopped
-		}
-		if s.left() == 0 {
+		case s.left() == 0:
 			return errSpent
 		}
-		p := s.pause()
-		switch {
-		case p == nil:
-			s.goesOn(ctx, waits)
+		p := s.halted(ctx)
+		if p == nil {
 			return nil
-		case s.helping && p.Cause == Evidence:
-			return errStopped // what it holds is the owner's to go on with
-		case waits == nil:
-			waits = p
-			s.waits(ctx, p)
-			if p.Cause == LockWaits {
-				s.size = max(min(smallestBatch, s.even), s.size/2)
-			}
-		case p.Cause != waits.Cause:
-			s.goesOn(ctx, waits)
-			waits = nil
-			continue
 		}
-		err := s.rest(ctx, look)
-		if err == nil {
-			err = s.licensed(ctx)
+		if p.Cause == LockWaits && cause != LockWaits {
+			s.size = max(min(smallestBatch, s.even), s.size/2)
 		}
-		if err != nil {
-			s.goesOn(ctx, waits)
+		cause = p.Cause
+		if err := s.rest(ctx, look); err != nil {
 			return err
 		}
-		if s.inVain(waits) {
-			s.goesOn(ctx, waits)
-			s.skipped = append(s.skipped, fmt.Sprintf("no VACUUM came for %s: %s", mostDead, waits.Why))
+		if err := s.licensed(ctx); err != nil {
+			return err
+		}
+		if s.inVain() {
+			s.skipped = append(s.skipped, fmt.Sprintf("no VACUUM came for %s: %s", mostDead, p.Why))
 			return errVain
 		}
 	}
@@ -71,12 +56,18 @@ func (s *stepper) licensed(ctx context.Context) error {
 
 // pause is why no batch may begin now; nil: one may.
 func (r *run) pause() *Pause {
-	if r.Healthy != nil {
-		if err := r.Healthy(); err != nil {
-			return &Pause{Cause: Evidence, Why: err.Error()}
-		}
+	if err := r.sick(); err != nil {
+		return &Pause{Cause: Evidence, Why: err.Error()}
 	}
 	return r.pressure.Load()
+}
+
+// sick is why what is purged now would not be proved.
+func (o *Options) sick() error {
+	if o.Healthy == nil {
+		return nil
+	}
+	return o.Healthy()
 }
 
 func (o *Options) stopped() bool { return o.Stop != nil && o.Stop.Err() != nil }
@@ -167,49 +158,3 @@ func (r *run) left() int64 {
 	defer r.mu.Unlock()
 	return most - r.spent
 }
-
-// waits notes that a step waits, once for all steps of the run.
-func (s *stepper) waits(ctx context.Context, p *Pause) {
-	s.mu.Lock()
-	s.waiting++
-	first := s.waiting == 1
-	if first {
-		s.waitingSince = s.Now()
-	}
-	s.mu.Unlock()
-	if !first {
-		return
-	}
-	s.Log.WarnContext(ctx, "purging waits", slog.String("step", s.step.Name()), slog.String("cause", p.Cause), slog.String("why", p.Why))
-	var id int64
-	if err := s.conn.QueryRow(ctx, `insert into sweeper.run_waits (run_id, cause, why) values ($1, $2, $3) returning wait_id`, s.id, p.Cause, p.Why).Scan(&id); err != nil {
-		s.Log.WarnContext(ctx, "pause not recorded", slog.Any("err", pg.Wrap("record a pause", err)))
-	}
-	s.wait.Store(id)
-}
-
-// goesOn notes the end of a wait, if there was one.
-func (s *stepper) goesOn(ctx context.Context, p *Pause) {
-	if p == nil {
-		return
-	}
-	s.mu.Lock()
-	s.waiting--
-	last, took := s.waiting == 0, s.Now().Sub(s.waitingSince)
-	s.mu.Unlock()
-	if !last {
-		return
-	}
-	if s.Waited != nil {
-		s.Waited(s.category.Policy.Name, p.Cause, took)
-	}
-	s.Log.InfoContext(ctx, "purging waits no longer", slog.String("step", s.step.Name()), slog.Duration("waited", took))
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
-	defer cancel()
-	if _, err := s.conn.Exec(bounded, `update sweeper.run_waits set ended_at = clock_timestamp() where wait_id = $1`, s.wait.Load()); err != nil {
-		s.Log.WarnContext(ctx, "end of a pause not recorded", slog.Any("err", pg.Wrap("record the end of a pause", err)))
-	}
-}
-
-// noteTimeout bounds the note of a pause's end, which a stop does not cut off.
-const noteTimeout = 2 * time.Second

@@ -53,6 +53,7 @@ func Help(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, c *plan.Categor
 		})
 	}
 	wg.Wait()
+	h.leaves(ctx, pool)
 	return h.rows, h.err
 }
 
@@ -118,7 +119,7 @@ const heldSQL = `
 // disposition that he is at. nil: none lies ahead of him, or he is between two
 // passes.
 func (h *helper) next(ctx context.Context, conn *pgx.Conn) (*plan.Step, error) {
-	if h.stopped() || h.Healthy != nil && h.Healthy() != nil {
+	if h.stopped() || h.sick() != nil {
 		return nil, nil
 	}
 	h.mu.Lock()

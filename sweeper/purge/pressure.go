@@ -220,8 +220,9 @@ func (r *run) relations() []uint32 {
 var errVain = errors.New("no VACUUM came")
 
 // inVain is the end of the patience with a VACUUM that does not come.
-func (r *run) inVain(p *Pause) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return p.Cause == DeadRows && r.Now().Sub(r.waitingSince) >= mostDead
+func (r *run) inVain() bool {
+	r.halt.mu.Lock()
+	defer r.halt.mu.Unlock()
+	p := r.halt.pause
+	return p != nil && p.Cause == DeadRows && r.Now().Sub(r.halt.since) >= mostDead
 }

@@ -186,12 +186,10 @@ type run struct {
 
 	keys     heldKeys
 	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing
-	wait     atomic.Int64          // the row of run_waits that this process wrote last: others that help have their own
+	halt     halt
 
-	mu           sync.Mutex // guards what follows
-	spent        int64      // rows of the category's table that went
-	waiting      int        // steps that wait
-	waitingSince time.Time
-	strange      map[string]time.Time // when a step was first found in a stranger's hands
-	locked       map[string]bool      // steps that have met locks
+	mu      sync.Mutex           // guards what follows
+	spent   int64                // rows of the category's table that went
+	strange map[string]time.Time // when a step was first found in a stranger's hands
+	locked  map[string]bool      // steps that have met locks
 }

@@ -1,0 +1,80 @@
+package purge
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+)
+
+// halt is the pause that a run is in: all of its steps wait for the same, so that
+// there is one, whoever of them sees it first.
+type halt struct {
+	mu    sync.Mutex // guards what follows
+	pause *Pause     // nil: none
+	since time.Time
+	row   int64 // of run_waits: others that help with the run have their own; 0: it could not be written
+}
+
+// halted tells why no batch may begin now; nil: one may. What has changed since a
+// step last asked is written down, by one step after the other, so that none goes
+// back to what it saw before.
+func (s *stepper) halted(ctx context.Context) *Pause {
+	s.halt.mu.Lock()
+	defer s.halt.mu.Unlock()
+	p := s.pause()
+	if was := s.halt.pause; was != nil && (p == nil || p.Cause != was.Cause) {
+		s.goesOn(ctx, s.conn)
+	}
+	if p != nil && s.halt.pause == nil {
+		s.waits(ctx, p)
+	}
+	return p
+}
+
+// waits notes a pause. Its caller has the halt.
+func (s *stepper) waits(ctx context.Context, p *Pause) {
+	s.halt.pause, s.halt.since, s.halt.row = p, s.Now(), 0
+	s.Log.WarnContext(ctx, "purging waits", slog.String("step", s.step.Name()), slog.String("cause", p.Cause), slog.String("why", p.Why))
+	err := s.conn.QueryRow(ctx, `insert into sweeper.run_waits (run_id, cause, why) values ($1, $2, $3) returning wait_id`, s.id, p.Cause, p.Why).Scan(&s.halt.row)
+	if err != nil {
+		s.Log.WarnContext(ctx, "pause not recorded", slog.Any("err", pg.Wrap("record a pause", err)))
+	}
+}
+
+// noteTimeout bounds the note of a pause's end, which a stop does not cut off.
+const noteTimeout = 2 * time.Second
+
+// execer is a connection or a pool.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// goesOn notes the end of a pause. Its caller has the halt.
+func (r *run) goesOn(ctx context.Context, by execer) {
+	cause, took := r.halt.pause.Cause, r.Now().Sub(r.halt.since)
+	r.halt.pause = nil
+	if r.Waited != nil {
+		r.Waited(r.category.Policy.Name, cause, took)
+	}
+	r.Log.InfoContext(ctx, "purging waits no longer", slog.String("policy", r.category.Policy.Name), slog.String("cause", cause), slog.Duration("waited", took))
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
+	if _, err := by.Exec(bounded, `update sweeper.run_waits set ended_at = clock_timestamp() where wait_id = $1`, r.halt.row); err != nil {
+		r.Log.WarnContext(ctx, "end of a pause not recorded", slog.Any("err", pg.Wrap("record the end of a pause", err)))
+	}
+}
+
+// leaves ends the pause of a run in which no step waits any more: they have left it
+// as it was.
+func (r *run) leaves(ctx context.Context, by execer) {
+	r.halt.mu.Lock()
+	defer r.halt.mu.Unlock()
+	if r.halt.pause != nil {
+		r.goesOn(ctx, by)
+	}
+}

@@ -1,0 +1,107 @@
+package purge_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/pgtest"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
+)
+
+// leaves are four partitions of 1500 rows that are due, of which nobody says how
+// many are dead.
+const leaves = `create schema app; create table app.events (id int, at timestamptz not null, who text, primary key (id, at)) partition by range (at);
+	do $$ begin for i in 1 .. 4 loop
+		execute format('create table app.e%s partition of app.events for values from (%L) to (%L) with (autovacuum_enabled = false)', i, '2010-01-01'::date + 10 * i, '2010-01-11'::date + 10 * i);
+		execute format('insert into app.e%s select g, %L::timestamptz + g * interval ''1 minute'', ''u'' || g from generate_series(1, 1500) g', i, '2010-01-01'::date + 10 * i);
+	end loop; end $$;
+	create table app.young partition of app.events for values from ('2030-01-01') to ('2031-01-01');
+	create table app.busy (v text);`
+
+// busy writes what lies beyond a slot that nobody reads.
+const busy = `insert into app.busy select repeat(md5(i::text), 30) from generate_series(1, 3000) i`
+
+// clock is one that a test sets forward.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// ill is a daemon whose evidence a test has taken away, and counts how often it is
+// asked for.
+type ill struct {
+	asked atomic.Int64
+	why   atomic.Pointer[error]
+}
+
+func (i *ill) healthy() error {
+	i.asked.Add(1)
+	if why := i.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+func (i *ill) set(err error) {
+	if err == nil {
+		i.why.Store(nil)
+		return
+	}
+	i.why.Store(&err)
+}
+
+// looks returns when the steps of a run have looked so often again.
+func (i *ill) looks(t *testing.T, times int64) {
+	t.Helper()
+	until := i.asked.Load() + times
+	pgtest.Eventually(t, "the run has looked again", func() bool { return i.asked.Load() >= until })
+}
+
+// TestPauseOfAnotherCause has two steps wait while the cause changes: each pause has
+// a row of its own, which tells from when to when.
+func TestPauseOfAnotherCause(t *testing.T) {
+	t.Parallel()
+	b := setup(t, leaves, one("UTC", "    delete: {after: P5Y}\n    partitions: rows\n"))
+	b.db.Exec(t, busy)
+	var mu sync.Mutex
+	var told []string
+	health := &ill{}
+	end := b.begin(t, func(o *purge.Options) {
+		o.Slot, o.MaxSlotLag, o.Healthy = b.db.Slot(), 1<<20, health.healthy
+		o.Waited = func(_, cause string, took time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			if told = append(told, cause); took <= 0 {
+				t.Errorf("%s for %s", cause, took)
+			}
+		}
+	})
+	const causes = `select string_agg(concat_ws(' ', cause, ended_at > began_at), ', ' order by wait_id) from sweeper.run_waits`
+	waits := func(want string) {
+		t.Helper()
+		pgtest.Eventually(t, want, func() bool { return b.text(t, causes) == want })
+		health.looks(t, 6) // both have seen it
+	}
+	waits("slot_lag")
+	health.set(errors.New("the chain is broken"))
+	waits("slot_lag t, evidence")
+	if got := b.text(t, `select waits_for || ': ' || why from sweeper.run_progress`); got != "evidence: the chain is broken" {
+		t.Errorf("its progress says %s", got)
+	}
+	health.set(nil)
+	waits("slot_lag t, evidence t, slot_lag")
+	pgtest.Eventually(t, "it has ended", func() bool {
+		b.db.Exec(t, `select pg_replication_slot_advance($1, pg_current_wal_lsn())`, b.db.Slot())
+		return b.text(t, `select count(*) from sweeper.runs where finished_at is not null`) == "1"
+	})
+	if o := end(); o.State != purge.Succeeded || o.Deleted != 6000 {
+		t.Errorf("got %+v", o)
+	}
+	if got := b.text(t, `select string_agg(cause, ' ' order by wait_id) from sweeper.run_waits where ended_at is not null`); got != strings.Join(told, " ") || !strings.HasPrefix(got, "slot_lag evidence slot_lag") {
+		t.Errorf("noted are %s, told %s", got, told)
+	}
+}
