@@ -73,7 +73,7 @@ func (r *run) purge(ctx context.Context, pool *pgxpool.Pool, slots chan struct{}
 			return r.finish(ctx, pool, o, err)
 		}
 		stayed = o.Remaining >= remaining
-		if r.left() == 0 {
+		if r.left() == 0 || r.gaveUp() {
 			break
 		}
 		if pass > 0 && stayed && (len(t.skipped) == 0 || pass+1 >= passes) {
@@ -310,5 +310,5 @@ func (r *run) cutoff() *time.Time {
 }
 
 func newRun(p *plan.Plan, c *plan.Category, sweep uuid.UUID, o Options) *run {
-	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, even: o.evenly(c.Policy.Limits.RowsPerSecond), dropped: map[uint32]bool{}, strange: map[string]time.Time{}, locked: map[string]bool{}}
+	return &run{Options: o, id: uuid.New(), sweep: sweep, plan: p, category: c, even: o.evenly(c.Policy.Limits.RowsPerSecond), halt: halt{vain: make(chan struct{})}, dropped: map[uint32]bool{}, strange: map[string]time.Time{}, locked: map[string]bool{}}
 }

@@ -3,7 +3,6 @@ package purge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
@@ -23,6 +22,8 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 			return errStopped
 		case s.left() == 0:
 			return errSpent
+		case s.gaveUp():
+			return errVain
 		}
 		p := s.halted(ctx)
 		if p == nil {
@@ -38,8 +39,8 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 		if err := s.licensed(ctx); err != nil {
 			return err
 		}
-		if s.inVain() {
-			s.skipped = append(s.skipped, fmt.Sprintf("no VACUUM came for %s: %s", mostDead, p.Why))
+		if why := s.inVain(); why != "" {
+			s.skipped = append(s.skipped, why)
 			return errVain
 		}
 	}

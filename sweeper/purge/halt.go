@@ -2,6 +2,8 @@ package purge
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,6 +20,8 @@ type halt struct {
 	pause *Pause     // nil: none
 	since time.Time
 	row   int64 // of run_waits: others that help with the run have their own; 0: it could not be written
+
+	vain chan struct{} // closed when the run has given up on a VACUUM, once and for all of its steps and passes
 }
 
 // halted tells why no batch may begin now; nil: one may. What has changed since a
@@ -76,5 +80,35 @@ func (r *run) leaves(ctx context.Context, by execer) {
 	defer r.halt.mu.Unlock()
 	if r.halt.pause != nil {
 		r.goesOn(ctx, by)
+	}
+}
+
+// mostDead is how long a run waits for a VACUUM that it may not do itself.
+const mostDead = 10 * time.Minute
+
+// errVain is a run that goes no further because no VACUUM came.
+var errVain = errors.New("no VACUUM came")
+
+// inVain is the end of the patience with a VACUUM that does not come, and tells the
+// one step that finds it why. What the table has too much of it has for all steps,
+// so the run goes no further.
+func (r *run) inVain() (why string) {
+	r.halt.mu.Lock()
+	defer r.halt.mu.Unlock()
+	p := r.halt.pause
+	if r.gaveUp() || p == nil || p.Cause != DeadRows || r.Now().Sub(r.halt.since) < mostDead {
+		return ""
+	}
+	close(r.halt.vain)
+	return fmt.Sprintf("no VACUUM came for %s: %s", mostDead, p.Why)
+}
+
+// gaveUp tells whether the run has given up on a VACUUM.
+func (r *run) gaveUp() bool {
+	select {
+	case <-r.halt.vain:
+		return true
+	default:
+		return false
 	}
 }

@@ -2,6 +2,7 @@ package purge_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,5 +104,44 @@ func TestPauseOfAnotherCause(t *testing.T) {
 	}
 	if got := b.text(t, `select string_agg(cause, ' ' order by wait_id) from sweeper.run_waits where ended_at is not null`); got != strings.Join(told, " ") || !strings.HasPrefix(got, "slot_lag evidence slot_lag") {
 		t.Errorf("noted are %s, told %s", got, told)
+	}
+}
+
+// dying has deleted of each leaf more than max_dead_share allows before the run, and
+// is nobody's who would vacuum it.
+func (b *bundle) dying(t *testing.T) {
+	t.Helper()
+	b.db.Exec(t, `delete from app.events where id <= 700`)
+	// A session tells of its rows late.
+	pgtest.Eventually(t, "the statistics know of the rows", func() bool {
+		b.db.Exec(t, `select`)
+		return b.text(t, `select count(*) = 4 from pg_stat_user_tables where schemaname = 'app' and n_live_tup = 800 and n_dead_tup = 700`) == "true"
+	})
+}
+
+// TestNoVacuumComes has nobody vacuum a table of which too much is dead: its run
+// gives up once, and not for each of its partitions and in each pass again.
+func TestNoVacuumComes(t *testing.T) {
+	t.Parallel()
+	for _, workers := range []int{1, 2} {
+		t.Run(fmt.Sprint(workers, " at work"), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, leaves, one("UTC", "    delete: {after: P5Y}\n    partitions: rows\n    limits: {max_dead_share: 0.2, max_share: 0}\n"))
+			b.dying(t)
+			clock, health := &clock{}, &ill{}
+			end := b.begin(t, func(o *purge.Options) { o.Workers, o.Now, o.Healthy = workers, clock.now, health.healthy })
+			b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'dead_rows'`)
+			clock.forward(9 * time.Minute)
+			health.looks(t, 4)
+			b.until(t, "it waits still", `select count(*) = 1 from sweeper.run_progress where waits_for = 'dead_rows'`)
+			clock.forward(time.Minute)
+			o := end()
+			if o.State != purge.Partial || o.Deleted != 0 || o.Remaining != 3200 || strings.Count(o.StopReason, "no VACUUM came for 10m0s: 2800 of 6000 rows of app.events are dead") != 1 {
+				t.Errorf("got %+v", o)
+			}
+			if got := b.text(t, `select count(*) filter (where ended_at is not null) || ' of ' || count(*) from sweeper.run_waits`); got != "1 of 1" {
+				t.Errorf("%s pauses have ended", got)
+			}
+		})
 	}
 }

@@ -72,7 +72,7 @@ type helper struct {
 
 // one takes a slot, and in it one step. false: there is none to take.
 func (h *helper) one(ctx context.Context) bool {
-	if !take(ctx, h.Slots) {
+	if !h.take(ctx, h.Slots) {
 		return false
 	}
 	defer func() { <-h.Slots }()

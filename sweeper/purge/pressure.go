@@ -2,7 +2,6 @@ package purge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -33,8 +32,6 @@ const (
 	// pressureEvery is short, since a batch that somebody waits for may end soon.
 	pressureEvery   = 250 * time.Millisecond
 	pressureTimeout = 5 * time.Second // of one look
-	// mostDead is how long a run waits for a VACUUM that it may not do itself.
-	mostDead = 10 * time.Minute
 )
 
 // pressure is what the work of a run does to others, as it looks from time to
@@ -214,15 +211,4 @@ func (r *run) relations() []uint32 {
 		all = append(all, r.category.Table.Leaves[i].OID)
 	}
 	return all
-}
-
-// errVain is a step that is left because no VACUUM came.
-var errVain = errors.New("no VACUUM came")
-
-// inVain is the end of the patience with a VACUUM that does not come.
-func (r *run) inVain() bool {
-	r.halt.mu.Lock()
-	defer r.halt.mu.Unlock()
-	p := r.halt.pause
-	return p != nil && p.Cause == DeadRows && r.Now().Sub(r.halt.since) >= mostDead
 }

@@ -79,7 +79,7 @@ func (p *pass) drops(ctx context.Context) (left []*plan.Step) {
 // alone walks one step, and waits for it when another process holds it.
 func (p *pass) alone(ctx context.Context, step *plan.Step) (tally, error) {
 	for {
-		if !take(ctx, p.slots) {
+		if !p.take(ctx, p.slots) {
 			return tally{}, context.Cause(ctx)
 		}
 		t, err := p.step(ctx, step)
@@ -100,7 +100,7 @@ func (p *pass) rows(ctx context.Context, steps []*plan.Step) {
 		p.held = nil
 		var wg sync.WaitGroup
 		for _, step := range steps {
-			if !take(ctx, p.slots) {
+			if !p.take(ctx, p.slots) {
 				p.add(tally{}, context.Cause(ctx))
 				break
 			}
@@ -146,14 +146,19 @@ func (p *pass) step(ctx context.Context, step *plan.Step) (tally, error) {
 	return p.walk(ctx, conn.Conn(), step, &spare{pool: p.pool, slots: p.slots}, p.note)
 }
 
-// take waits for a slot; false: ctx has ended before, and none is taken.
-func take(ctx context.Context, slots chan<- struct{}) bool {
+// take waits for a slot; false: ctx has ended before, or the run goes no further,
+// and none is taken.
+func (r *run) take(ctx context.Context, slots chan<- struct{}) bool {
+	if r.gaveUp() {
+		return false
+	}
 	select {
 	case slots <- struct{}{}:
 		return true
+	case <-r.halt.vain:
 	case <-ctx.Done():
-		return false
 	}
+	return false
 }
 
 // errHeld is a step that another process holds: it will be looked at again.
