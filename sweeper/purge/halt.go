@@ -21,7 +21,9 @@ type halt struct {
 	since time.Time
 	row   int64 // of run_waits: others that help with the run have their own; 0: it could not be written
 
-	vain chan struct{} // closed when the run has given up on a VACUUM, once and for all of its steps and passes
+	vacuums  bool          // a VACUUM of ours is under way
+	vacuumed time.Time     // when the last one ended
+	vain     chan struct{} // closed when the run has given up on a VACUUM, once and for all of its steps and passes
 }
 
 // halted tells why no batch may begin now; nil: one may. What has changed since a
@@ -89,14 +91,22 @@ const mostDead = 10 * time.Minute
 // errVain is a run that goes no further because no VACUUM came.
 var errVain = errors.New("no VACUUM came")
 
+// vacuums notes that a VACUUM of ours is under way, or has ended.
+func (r *run) vacuums(now bool) {
+	r.halt.mu.Lock()
+	defer r.halt.mu.Unlock()
+	r.halt.vacuums, r.halt.vacuumed = now, r.Now()
+}
+
 // inVain is the end of the patience with a VACUUM that does not come, and tells the
 // one step that finds it why. What the table has too much of it has for all steps,
-// so the run goes no further.
+// so the run goes no further. While one of ours is at it, however long it takes,
+// nobody waits in vain.
 func (r *run) inVain() (why string) {
 	r.halt.mu.Lock()
 	defer r.halt.mu.Unlock()
 	p := r.halt.pause
-	if r.gaveUp() || p == nil || p.Cause != DeadRows || r.Now().Sub(r.halt.since) < mostDead {
+	if r.gaveUp() || p == nil || p.Cause != DeadRows || r.halt.vacuums || r.Now().Sub(later(r.halt.since, r.halt.vacuumed)) < mostDead {
 		return ""
 	}
 	close(r.halt.vain)
@@ -111,4 +121,11 @@ func (r *run) gaveUp() bool {
 	default:
 		return false
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -145,3 +145,51 @@ func TestNoVacuumComes(t *testing.T) {
 		})
 	}
 }
+
+// TestVacuumOfWhatOthersLeft has more of a table dead than its runs allow before they
+// have purged anything: a run vacuums those of its partitions that it may and that
+// make up the share, however few rows it purges itself.
+func TestVacuumOfWhatOthersLeft(t *testing.T) {
+	t.Parallel()
+	b := setup(t, leaves, one("UTC", "    delete: {after: P5Y}\n    partitions: rows\n    limits: {max_dead_share: 0.2, max_share: 0}\n"))
+	b.db.Exec(t, `alter table app.e1 owner to sweeper_daemon; alter table app.e2 owner to sweeper_daemon; alter table app.e4 owner to sweeper_daemon; grant usage on schema app to sweeper_daemon`)
+	b.db.Exec(t, `delete from app.e1 where id <= 700; update app.e2 set who = 'x' || who; delete from app.e4 where id <= 100`)
+	pgtest.Eventually(t, "the statistics know of the rows", func() bool {
+		b.db.Exec(t, `select`)
+		return b.text(t, `select sum(n_dead_tup) from pg_stat_user_tables where schemaname = 'app'`) == "2300"
+	})
+	if o := b.begin(t)(); o.State != purge.Succeeded || o.Deleted != 5200 {
+		t.Errorf("got %+v", o)
+	}
+	if got := b.text(t, `select string_agg(relname, ' ' order by relname) from pg_stat_user_tables where schemaname = 'app' and vacuum_count > 0`); got != "e1 e2" {
+		t.Errorf("vacuumed were %s", got)
+	}
+}
+
+// TestPatienceWithOurOwnVacuum has the run's own VACUUM take longer than a run waits
+// for one.
+func TestPatienceWithOurOwnVacuum(t *testing.T) {
+	t.Parallel()
+	b := setup(t, leaves, one("UTC", "    delete: {after: P5Y}\n    partitions: rows\n    limits: {max_dead_share: 0.2, max_share: 0}\n"))
+	b.db.Exec(t, `do $$ begin for i in 1 .. 4 loop execute format('alter table app.e%s owner to sweeper_daemon', i); end loop; end $$; grant usage on schema app to sweeper_daemon`)
+	b.dying(t)
+	keeper, err := b.db.Conn(t, "").Begin(t.Context())
+	if err == nil {
+		_, err = keeper.Exec(t.Context(), `lock table app.e1, app.e2, app.e3, app.e4 in share update exclusive mode`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock, health := &clock{}, &ill{}
+	end := b.begin(t, func(o *purge.Options) { o.Now, o.Healthy, o.LockTimeout = clock.now, health.healthy, time.Minute })
+	b.until(t, "its VACUUM is under way", `select count(*) = 1 from pg_stat_activity where datname = current_database() and query ilike 'vacuum%' and wait_event_type = 'Lock'`)
+	b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'dead_rows'`)
+	clock.forward(time.Hour)
+	health.looks(t, 6)
+	if err := keeper.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o := end(); o.State != purge.Succeeded || o.Deleted != 3200 {
+		t.Errorf("got %+v", o)
+	}
+}

@@ -61,6 +61,7 @@ func (r *run) watch(ctx context.Context, pool *pgxpool.Pool) (stop func()) {
 		tick := time.NewTicker(pressureEvery)
 		defer tick.Stop()
 		for {
+			p.mend(ctx)
 			select {
 			case <-ctx.Done():
 				return
@@ -90,14 +91,17 @@ func (p *pressure) look(ctx context.Context) {
 	}
 	p.failed = false
 	p.pressure.Store(found)
-	switch {
+}
+
+// mend has dead rows go, once for each pause. The first look does not wait for it,
+// so that a run hears of everything else meanwhile.
+func (p *pressure) mend(ctx context.Context) {
+	switch found := p.pressure.Load(); {
 	case found == nil || found.Cause != DeadRows:
 		p.tried = false
 	case !p.tried && !p.helping:
 		p.tried = true
-		if err := p.vacuumTables(ctx, p.pool); err != nil && ctx.Err() == nil {
-			p.Log.WarnContext(ctx, "vacuum left out", slog.String("policy", p.category.Policy.Name), slog.Any("err", err))
-		}
+		p.vacuumDead(ctx, p.pool)
 	}
 }
 

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -17,16 +18,30 @@ import (
 // worth a VACUUM of ours, or a word about somebody else's.
 const vacuumRows = 10000
 
-// purgedTablesSQL are the tables from which a run has purged much, and whether we
-// may vacuum them: who may not is told so by a warning alone.
-const purgedTablesSQL = `
-	select n.nspname, c.relname,
+// mayVacuumSQL is whether we may vacuum a table c: who may not is told so by a
+// warning alone.
+const mayVacuumSQL = `
 	       case when current_setting('server_version_num')::int >= 170000 then has_table_privilege(c.oid, 'MAINTAIN')
-	            else pg_has_role(c.relowner, 'USAGE') or (select pg_has_role(d.datdba, 'USAGE') from pg_database d where d.datname = current_database()) end
+	            else pg_has_role(c.relowner, 'USAGE') or (select pg_has_role(d.datdba, 'USAGE') from pg_database d where d.datname = current_database()) end`
+
+// purgedTablesSQL are the tables from which a run has purged much, and whether we
+// may vacuum them.
+const purgedTablesSQL = `
+	select n.nspname, c.relname,` + mayVacuumSQL + `
 	  from (select coalesce(partition, relation) as name from sweeper.batches
 	         where run_id = $1 and fact = 'report' and kind in ('delete', 'redact') group by 1 having sum(row_count) >= $2) b
 	  join pg_class c on c.oid = to_regclass(b.name) and c.relkind = 'r'
 	  join pg_namespace n on n.oid = c.relnamespace`
+
+// deadTablesSQL are those of a run's tables that have a larger share of dead rows
+// than all of them together may, whoever left them: if none has, neither have all.
+const deadTablesSQL = `
+	select n.nspname, c.relname,` + mayVacuumSQL + `
+	  from pg_stat_all_tables s
+	  join pg_class c on c.oid = s.relid and c.relkind = 'r'
+	  join pg_namespace n on n.oid = c.relnamespace
+	 where s.relid = any ($1) and s.n_dead_tup > $2::float8 * (s.n_dead_tup + s.n_live_tup)
+	 order by s.n_dead_tup desc`
 
 // vacuumedSQL writes down which tables the server's statistics say were vacuumed
 // after the last of many rows of the category had gone, by whomever. That is all it
@@ -61,7 +76,7 @@ func (r *run) vacuum(ctx context.Context, pool *pgxpool.Pool) {
 	if r.Stop != nil {
 		defer context.AfterFunc(r.Stop, cancel)()
 	}
-	if err := r.vacuumTables(ctx, pool); err != nil {
+	if err := r.vacuumTables(ctx, pool, purgedTablesSQL, r.id, vacuumRows); err != nil {
 		r.Log.WarnContext(ctx, "vacuum left out", slog.String("policy", r.category.Policy.Name), slog.Any("err", err))
 	}
 	_, err := pool.Exec(ctx, vacuumedSQL, r.category.Policy.Name, r.Actor, r.id, r.plan.PolicySHA256[:], vacuumRows)
@@ -100,10 +115,19 @@ const (
 	olderPause = 50 * time.Millisecond
 )
 
-// vacuumTables vacuums those tables from which the run has purged much, outside of
-// any transaction, as slowly as autovacuum does by default.
-func (r *run) vacuumTables(ctx context.Context, pool *pgxpool.Pool) error {
-	rows, err := pool.Query(ctx, purgedTablesSQL, r.id, vacuumRows)
+// vacuumDead has the dead rows go for which the run waits.
+func (r *run) vacuumDead(ctx context.Context, pool *pgxpool.Pool) {
+	err := r.vacuumTables(ctx, pool, deadTablesSQL, r.relations(), r.category.Policy.Limits.MaxDeadShare)
+	if err != nil && ctx.Err() == nil {
+		r.Log.WarnContext(ctx, "vacuum left out", slog.String("policy", r.category.Policy.Name), slog.Any("err", err))
+	}
+}
+
+// vacuumTables vacuums the tables that a statement names, as far as we may, outside
+// of any transaction, as slowly as autovacuum does by default. One that is locked
+// leaves the others.
+func (r *run) vacuumTables(ctx context.Context, pool *pgxpool.Pool, tables string, args ...any) error {
+	rows, err := pool.Query(ctx, tables, args...)
 	if err != nil {
 		return pg.Wrap("look for tables to vacuum", err)
 	}
@@ -121,6 +145,8 @@ func (r *run) vacuumTables(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil || len(ours) == 0 {
 		return pg.Wrap("look for tables to vacuum", err)
 	}
+	r.vacuums(true)
+	defer r.vacuums(false)
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return pg.Wrap("take a connection", err)
@@ -133,11 +159,15 @@ func (r *run) vacuumTables(ctx context.Context, pool *pgxpool.Pool) error {
 	if err == nil {
 		err = awaitOlder(ctx, conn)
 	}
+	var locked error
 	for _, table := range ours {
 		if err == nil {
 			_, err = conn.Exec(ctx, plan.VacuumSQL(table))
 			err = pg.Wrap("vacuum "+table.String(), err)
 		}
+		if pg.Classify(err) == pg.Retry {
+			locked, err = errors.Join(locked, err), nil
+		}
 	}
-	return err
+	return errors.Join(locked, err)
 }
