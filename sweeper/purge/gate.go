@@ -103,11 +103,26 @@ func (r *run) rest(ctx context.Context, d time.Duration) error {
 
 // paceSQL books what the rows of a batch cost at a rate that everybody shares, from
 // when the batch began or from when all that was booked before is paid for, and
-// tells how long to wait.
+// tells how long to wait. What lies further ahead than anybody books is no booking:
+// the server's clock was ahead when it was written, and has been put right since.
 const paceSQL = `
 	insert into sweeper.pace as p (category, allowed_at) values ($2, clock_timestamp() + ($1::float8 - $3::float8) * interval '1 second')
-	on conflict (category) do update set allowed_at = greatest(p.allowed_at, clock_timestamp() - $3::float8 * interval '1 second') + $1::float8 * interval '1 second'
+	on conflict (category) do update set allowed_at = $1::float8 * interval '1 second'
+	       + greatest(case when p.allowed_at <= clock_timestamp() + $4::float8 * interval '1 second' then p.allowed_at end, clock_timestamp() - $3::float8 * interval '1 second')
 	returning extract(epoch from allowed_at - clock_timestamp())::float8`
+
+// mostBooked is how many seconds ahead bookings at a rate may lie. Whoever has booked
+// waits until it is paid for before he books again, so that each worker of each
+// process has one booking at most. A batch under a rate is a second's worth, or a
+// quarter: in ten minutes there is room for hundreds of them. Only families make it
+// larger, up to BatchRows, and ten such at once have room beside that. Were there
+// more after all, what they have booked would be forgotten once, and the rate
+// exceeded by that; a clock that was ahead by less than this holds everybody up for
+// as long.
+func (o *Options) mostBooked(rows int64, limit int) float64 {
+	const small, large = 10 * time.Minute, 10
+	return small.Seconds() + large*float64(max(rows, int64(o.BatchRows)))/float64(limit)
+}
 
 // pace waits until the rows of a batch that took so long are paid for, at the rate
 // of all and at that of the category. Without a limit it asks nobody.
@@ -118,7 +133,7 @@ func (s *stepper) pace(ctx context.Context, rows int64, took time.Duration) erro
 			continue
 		}
 		var seconds float64
-		err := s.conn.QueryRow(ctx, paceSQL, float64(rows)/float64(limit), key, took.Seconds()).Scan(&seconds)
+		err := s.conn.QueryRow(ctx, paceSQL, float64(rows)/float64(limit), key, took.Seconds(), s.mostBooked(rows, limit)).Scan(&seconds)
 		if err != nil {
 			return pg.Wrap("keep to the limit of rows a second", err)
 		}
@@ -127,7 +142,21 @@ func (s *stepper) pace(ctx context.Context, rows int64, took time.Duration) erro
 	if longest <= 0 {
 		return nil
 	}
-	return s.rest(ctx, time.Duration(longest*float64(time.Second)))
+	return s.restAsked(ctx, time.Duration(longest*float64(time.Second)))
+}
+
+// restAsked is a rest in which a step hears what it hears while it waits. A short one
+// asks nobody.
+func (s *stepper) restAsked(ctx context.Context, d time.Duration) error {
+	for end := s.Now().Add(d); d > look; d = end.Sub(s.Now()) {
+		if err := s.rest(ctx, look); err != nil {
+			return err
+		}
+		if err := s.licensed(ctx); err != nil {
+			return err
+		}
+	}
+	return s.rest(ctx, d)
 }
 
 // errSpent is a run that has purged as many rows as it may.

@@ -393,3 +393,36 @@ func TestWaitsForTheDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestPausedInALongRest pauses a category whose run rests for minutes, since so much
+// was booked at its rate: it hears of that at once.
+func TestPausedInALongRest(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	b.db.Exec(t, `insert into sweeper.pace values ('', clock_timestamp() + interval '9 minutes')`)
+	end := b.begin(t, func(o *purge.Options) { o.Workers, o.RowsPerSecond = 1, 2000 })
+	b.until(t, "its first batch is done", `select count(*) = 1 from sweeper.batches where fact = 'report'`)
+	b.db.Exec(t, `insert into sweeper.paused (category, actor, reason) values ('events', 'ops', 'test')`)
+	if o := end(); o.State != purge.Paused || o.Deleted != 500 {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// TestBookingOfAClockAhead finds a booking for which no batches account: the
+// server's clock was ahead. What batches may have booked is waited for.
+func TestBookingOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	for ahead, atLeast := range map[string]string{"1 hour": "0 s", "4 s": "3 s"} {
+		t.Run(ahead, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, strings.Replace(paced, "6000", "1000", 1), one("UTC", "    delete: {after: P5Y}\n    limits: {rows_per_second: 100000}\n"))
+			b.db.Exec(t, `insert into sweeper.pace values ('', clock_timestamp() + $1::interval), ('events', clock_timestamp() + $1::interval)`, ahead)
+			if o := b.begin(t, func(o *purge.Options) { o.RowsPerSecond = 100000 })(); o.State != purge.Succeeded || o.Deleted != 1000 {
+				t.Errorf("got %+v", o)
+			}
+			if got := b.text(t, `select finished_at - started_at >= $1::interval from sweeper.runs`, atLeast); got != "true" {
+				t.Errorf("what was booked %s ahead was not waited for", ahead)
+			}
+		})
+	}
+}
