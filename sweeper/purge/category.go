@@ -269,7 +269,8 @@ const purgedSQL = `select coalesce(sum(row_count) filter (where kind in ('delete
 
 // record writes the end of a run that is still this process's own. First it
 // waits for the batches of those who help, and lets no further one begin: what
-// they did counts too.
+// they did counts too. Each process has noted its pauses: those that overlap count
+// once.
 func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
 	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1::int, $2::int)`, pg.LockSpace, pg.RunLock(o.RunID)); err != nil {
 		return err
@@ -281,7 +282,9 @@ func (r *run) record(ctx context.Context, tx pgx.Tx, o *Outcome) error {
 		with done as (
 		  update sweeper.runs set state = $2, deleted = $3, redacted = $4, partitions_dropped = $5, held = $6, blocked = $7,
 		         not_started = $8, remaining = $9, stop_reason = nullif($10, ''), children = $21, finished_at = clock_timestamp(),
-		         waited = coalesce((select sum(coalesce(w.ended_at, clock_timestamp()) - w.began_at) from sweeper.run_waits w where w.run_id = $1), interval '0')
+		         waited = coalesce((select sum(upper(u) - lower(u)) from (
+		           select unnest(range_agg(tstzrange(w.began_at, greatest(w.began_at, coalesce(w.ended_at, clock_timestamp()))))) as u
+		             from sweeper.run_waits w where w.run_id = $1) all_of_it), interval '0')
 		   where run_id = $1 and state = 'running' returning started_at),
 		counts as (
 		  insert into sweeper.policy_counts as c (category, due_rows, held_rows, blocked_rows, oldest_overdue, coverage, computed_at)

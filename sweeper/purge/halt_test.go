@@ -193,3 +193,24 @@ func TestPatienceWithOurOwnVacuum(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 }
+
+// TestPausesOfSeveralProcesses has the owner of a run and those who help with it note
+// the same pause: it counts once.
+func TestPausesOfSeveralProcesses(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	health := &ill{}
+	health.set(errors.New("not now"))
+	end := b.begin(t, func(o *purge.Options) { o.Healthy = health.healthy })
+	b.until(t, "the run waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'evidence'`)
+	b.db.Exec(t, `insert into sweeper.run_waits (run_id, cause, why, began_at, ended_at)
+		select run_id, 'lock_waits', 'test', started_at, clock_timestamp() from sweeper.runs cross join generate_series(1, 3)`)
+	b.db.Exec(t, `insert into sweeper.run_waits (run_id, cause, why, began_at, ended_at) select run_id, 'lock_waits', 'the clock was put back', clock_timestamp(), started_at from sweeper.runs`)
+	health.set(nil)
+	if o := end(); o.State != purge.Succeeded {
+		t.Errorf("got %+v", o)
+	}
+	if got := b.text(t, `select waited = (select max(ended_at) - min(began_at) from sweeper.run_waits) from sweeper.runs`); got != "true" {
+		t.Errorf("the run waited %s", b.text(t, `select string_agg(concat_ws(' ', cause, began_at, ended_at), ', ') || ': ' || (select waited from sweeper.runs) from sweeper.run_waits`))
+	}
+}
