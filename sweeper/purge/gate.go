@@ -39,6 +39,9 @@ func (s *stepper) mayBegin(ctx context.Context) error {
 		if err := s.licensed(ctx); err != nil {
 			return err
 		}
+		if err := s.blind(); err != nil {
+			return err
+		}
 		if why := s.inVain(); why != "" {
 			s.skipped = append(s.skipped, why)
 			return errVain

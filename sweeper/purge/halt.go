@@ -45,6 +45,9 @@ func (s *stepper) halted(ctx context.Context) *Pause {
 // waits notes a pause. Its caller has the halt.
 func (s *stepper) waits(ctx context.Context, p *Pause) {
 	s.halt.pause, s.halt.since, s.halt.row = p, s.Now(), 0
+	if p.Cause == unseen {
+		return
+	}
 	s.Log.WarnContext(ctx, "purging waits", slog.String("step", s.step.Name()), slog.String("cause", p.Cause), slog.String("why", p.Why))
 	err := s.conn.QueryRow(ctx, `insert into sweeper.run_waits (run_id, cause, why) values ($1, $2, $3) returning wait_id`, s.id, p.Cause, p.Why).Scan(&s.halt.row)
 	if err != nil {
@@ -64,6 +67,9 @@ type execer interface {
 func (r *run) goesOn(ctx context.Context, by execer) {
 	cause, took := r.halt.pause.Cause, r.Now().Sub(r.halt.since)
 	r.halt.pause = nil
+	if cause == unseen {
+		return
+	}
 	if r.Waited != nil {
 		r.Waited(r.category.Policy.Name, cause, took)
 	}
@@ -85,8 +91,24 @@ func (r *run) leaves(ctx context.Context, by execer) {
 	}
 }
 
-// mostDead is how long a run waits for a VACUUM that it may not do itself.
-const mostDead = 10 * time.Minute
+const (
+	// mostDead is how long a run waits for a VACUUM that it may not do itself.
+	mostDead = 10 * time.Minute
+	// mostUnseen is how long a run waits for its first look at others: until the
+	// connections are free again that other categories count by, but not for ever
+	// without a word in the table of runs.
+	mostUnseen = 10 * time.Minute
+)
+
+// blind fails a run that could not see in all that time whether others suffer.
+func (r *run) blind() error {
+	r.halt.mu.Lock()
+	defer r.halt.mu.Unlock()
+	if p := r.halt.pause; p != nil && p.Cause == unseen && r.Now().Sub(r.halt.since) >= mostUnseen {
+		return fmt.Errorf("whether others suffer was not to be seen for %s: %s", mostUnseen, p.Why)
+	}
+	return nil
+}
 
 // errVain is a run that goes no further because no VACUUM came.
 var errVain = errors.New("no VACUUM came")

@@ -22,6 +22,10 @@ const (
 	DeadRows   = "dead_rows"   // too much of the table waits for a VACUUM
 )
 
+// unseen is the state of a run that could not look at anybody yet. It is none of the
+// causes: nobody is known to suffer, so that nothing of it is written down.
+const unseen = "unseen"
+
 // Pause is why a run waits between two batches.
 type Pause struct {
 	Cause string // one of the constants
@@ -41,7 +45,8 @@ type pressure struct {
 	pool     *pgxpool.Pool
 	standbys map[int32]standby // by the pid of the sender
 	tried    bool              // a VACUUM was, since too many rows were dead
-	failed   bool              // the last look
+	seen     bool              // a look has succeeded
+	failed   bool              // the last one has not
 }
 
 // standby is how far one had replayed when it was last seen to move.
@@ -77,7 +82,7 @@ func (r *run) watch(ctx context.Context, pool *pgxpool.Pool) (stop func()) {
 }
 
 // look takes over what it finds. When the server tells nothing, the last finding
-// stays.
+// stays; before there is one, no batch begins.
 func (p *pressure) look(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, pressureTimeout)
 	defer cancel()
@@ -87,9 +92,12 @@ func (p *pressure) look(ctx context.Context) {
 			p.Log.WarnContext(ctx, "pressure not seen", slog.Any("err", err))
 		}
 		p.failed = true
+		if !p.seen {
+			p.pressure.Store(&Pause{Cause: unseen, Why: err.Error()})
+		}
 		return
 	}
-	p.failed = false
+	p.seen, p.failed = true, false
 	p.pressure.Store(found)
 }
 

@@ -1,0 +1,74 @@
+package purge_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
+)
+
+// TestNothingIsSeenYet has a run that cannot see whether others suffer: until it
+// can, it purges nothing; it hears of a pause and of a stop, and does not wait for
+// ever.
+func TestNothingIsSeenYet(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		then  string
+		state string
+		rows  int64
+		why   string
+	}{
+		{"seen", purge.Succeeded, 6000, ""},
+		{"paused", purge.Paused, 0, "the category is paused"},
+		{"stopped", purge.Stopped, 0, "stopped by signal"},
+		{"never", purge.Failed, 0, "whether others suffer was not to be seen for 10m0s: look at standbys, the slot and lock waits: "},
+	} {
+		t.Run(test.then, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+			b.db.Exec(t, `revoke execute on function pg_blocking_pids(int) from public`)
+			stop, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			log, clock, health := &buffer{}, &clock{}, &ill{}
+			o := b.options(logTo(log), func(o *purge.Options) { o.Stop, o.Now, o.Healthy = stop, clock.now, health.healthy })
+			pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			plan, done := b.plan(t, in2026), make(chan purge.Outcome, 1)
+			go func() { done <- purge.Run(t.Context(), pool, plan, o)[0] }()
+			health.looks(t, 3)
+			if got := b.text(t, `select count(*) from app.events`); got != "6000" {
+				t.Errorf("%s rows are left", got)
+			}
+			if !strings.Contains(log.String(), "pressure not seen") {
+				t.Errorf("it says %s", log)
+			}
+			switch test.then {
+			case "seen":
+				b.db.Exec(t, `grant execute on function pg_blocking_pids(int) to public`)
+			case "paused":
+				b.db.Exec(t, `insert into sweeper.paused (category, actor, reason) values ('events', 'ops', 'test')`)
+			case "stopped":
+				cancel()
+			default:
+				clock.forward(10 * time.Minute)
+			}
+			select {
+			case got := <-done:
+				if got.State != test.state || got.Deleted != test.rows || !strings.HasPrefix(got.StopReason, test.why) {
+					t.Errorf("got %+v", got)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("the sweep does not end")
+			}
+			if got := b.text(t, `select count(*) from sweeper.run_waits`); got != "0" {
+				t.Errorf("%s pauses are noted", got)
+			}
+		})
+	}
+}
