@@ -169,7 +169,7 @@ func (s *scheduler) assist(soft, runs context.Context, l loaded, one foreign, ta
 	defer leave()
 	watching.Go(func() { s.watch(stop, leave, one) })
 	options := s.cfg.purging(s.log, s.instance, s.now)
-	options.Stop, options.Slots, options.Batched = stop, s.slots, s.health.metrics().batched
+	options.Stop, options.Slots, options.Standbys, options.Batched = stop, s.slots, &s.lag, s.health.metrics().batched
 	options.Healthy = func() error {
 		if s.help.busy.Load() || s.policies().set.SHA256 != l.set.SHA256 {
 			return errElsewhere

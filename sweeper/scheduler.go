@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgsweeper/sweeper/sweeper/pg"
+	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
 // spread is how long a process leaves due categories to the others after it
@@ -35,7 +36,8 @@ type scheduler struct {
 	*daemon
 	conn    *pgx.Conn
 	pool    *pgxpool.Pool
-	slots   chan struct{} // of the steps of all runs
+	slots   chan struct{}  // of the steps of all runs
+	lag     purge.Standbys // as all runs have seen it
 	running map[string]bool
 	ended   chan ended
 	later   map[string]*retry // categories whose slot stays due and waits

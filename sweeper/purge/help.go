@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -34,7 +35,7 @@ type Shared struct {
 // owner, who looks at every step himself in the end. So a helper may leave at
 // any moment, and it does when Options.Stop ends or Options.Healthy objects.
 func Help(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, c *plan.Category, of Shared, done map[string]bool, o Options) (int64, error) {
-	o.Reason, o.Actor = of.Reason, of.Actor
+	o.Reason, o.Actor, o.Standbys = of.Reason, of.Actor, cmp.Or(o.Standbys, &Standbys{})
 	h := &helper{run: newRun(p, c, uuid.Nil, o), of: of, pool: pool, done: done}
 	h.id, h.helping, h.cutoffs = of.ID, true, map[string]time.Time{}
 	for _, count := range c.Counts {

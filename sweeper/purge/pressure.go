@@ -42,24 +42,32 @@ const (
 // time.
 type pressure struct {
 	*run
-	pool     *pgxpool.Pool
-	standbys map[int32]standby // by the pid of the sender
-	tried    bool              // a VACUUM was, since too many rows were dead
-	seen     bool              // a look has succeeded
-	failed   bool              // the last one has not
+	pool   *pgxpool.Pool
+	tried  bool // a VACUUM was, since too many rows were dead
+	seen   bool // a look has succeeded
+	failed bool // the last one has not
 }
 
-// standby is how far one had replayed when it was last seen to move.
+// Standbys remembers of the physical standbys that are behind since when each has
+// not moved. A run that has looked at them only since it began would purge beside one
+// that stands still until the limit is over, and so would each run after it.
+type Standbys struct {
+	mu     sync.Mutex
+	behind map[int32]standby // by the pid of the sender
+}
+
+// standby is how far one had replayed when it was first seen there with WAL to
+// replay.
 type standby struct {
 	replayed string
-	at       time.Time
+	since    time.Time
 }
 
 // watch looks at once, and then again and again until the returned function is
 // called. Batches begin only while it finds nothing.
 func (r *run) watch(ctx context.Context, pool *pgxpool.Pool) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &pressure{run: r, pool: pool, standbys: map[int32]standby{}}
+	p := &pressure{run: r, pool: pool}
 	p.look(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -192,28 +200,52 @@ func (p *pressure) find(ctx context.Context) (found *Pause, err error) {
 	return found, nil
 }
 
+// sender is one that sends WAL to a physical standby.
+type sender struct {
+	PID      int32
+	Name     string
+	Replayed string
+	Behind   bool    // there is WAL to replay
+	Seconds  float64 // the server's figure
+}
+
 // judgeStandbys finds one that is too far behind: by the server's figure, or
 // because it has not moved for so long with WAL to replay.
 func (p *pressure) judgeStandbys(rows pgx.Rows, found func(cause, why string)) error {
-	var pid int32
-	var name, replayed string
-	var behind bool
-	var seconds float64
-	now, seen := p.Now(), map[int32]standby{}
-	_, err := pgx.ForEachRow(rows, []any{&pid, &name, &replayed, &behind, &seconds}, func() error {
-		one, known := p.standbys[pid]
-		if !known || !behind || one.replayed != replayed {
-			one = standby{replayed, now}
-		}
-		seen[pid] = one
-		lag := max(time.Duration(seconds*float64(time.Second)), now.Sub(one.at))
+	senders, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sender])
+	if err != nil {
+		return err
+	}
+	for i, stood := range p.Standbys.see(senders, p.Now()) {
+		lag := max(time.Duration(senders[i].Seconds*float64(time.Second)), stood)
 		if lag > p.MaxReplicaLag {
-			found(ReplicaLag, fmt.Sprintf("standby %s is %s behind, more than SWEEPER_MAX_REPLICA_LAG allows", name, lag.Round(time.Second)))
+			found(ReplicaLag, fmt.Sprintf("standby %s is %s behind, more than SWEEPER_MAX_REPLICA_LAG allows", senders[i].Name, lag.Round(time.Second)))
 		}
-		return nil
-	})
-	p.standbys = seen
-	return err
+	}
+	return nil
+}
+
+// see takes over where standbys are, and tells for how long each has stood still
+// there with WAL to replay. One without any is forgotten: how long it will have had
+// nothing to replay when somebody looks again is no lag.
+func (s *Standbys) see(senders []sender, now time.Time) (stood []time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	behind := map[int32]standby{}
+	for _, one := range senders {
+		at, known := s.behind[one.PID]
+		if !known || at.replayed != one.Replayed {
+			at = standby{one.Replayed, now}
+		}
+		if one.Behind {
+			behind[one.PID] = at
+			stood = append(stood, now.Sub(at.since))
+		} else {
+			stood = append(stood, 0)
+		}
+	}
+	s.behind = behind
+	return stood
 }
 
 // relations are the category's table and its partitions, by oid.

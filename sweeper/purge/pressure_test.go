@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
@@ -70,5 +73,58 @@ func TestNothingIsSeenYet(t *testing.T) {
 				t.Errorf("%s pauses are noted", got)
 			}
 		})
+	}
+}
+
+// TestStandbyThatStandsStill has a standby replay nothing: the run that sees it first
+// has time until the limit, and those after it have none, until it moves.
+func TestStandbyThatStandsStill(t *testing.T) {
+	t.Parallel()
+	b := setup(t, paced, one("UTC", "    delete: {after: P5Y}\n"))
+	config, err := pgconn.ParseConfig(b.db.URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["replication"] = "true"
+	standby, err := pgconn.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = standby.Close(context.WithoutCancel(t.Context())) }()
+	system, err := pglogrepl.IdentifySystem(t.Context(), standby)
+	if err == nil {
+		_, err = pglogrepl.CreateReplicationSlot(t.Context(), standby, b.db.Slot()+"_still", "", pglogrepl.CreateReplicationSlotOptions{Temporary: true, Mode: pglogrepl.PhysicalReplication})
+	}
+	if err == nil {
+		err = pglogrepl.StartReplication(t.Context(), standby, b.db.Slot()+"_still", system.XLogPos, pglogrepl.StartReplicationOptions{Mode: pglogrepl.PhysicalReplication, Timeline: system.Timeline})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	replay := func(at pglogrepl.LSN) {
+		t.Helper()
+		if err := pglogrepl.SendStandbyStatusUpdate(t.Context(), standby, pglogrepl.StandbyStatusUpdate{WALWritePosition: at, WALFlushPosition: at, WALApplyPosition: at}); err != nil {
+			t.Fatal(err)
+		}
+		b.until(t, "the server knows of it", `select count(*) = 1 from pg_stat_replication where state in ('streaming', 'catchup') and replay_lsn = '`+at.String()+`'`)
+	}
+	replay(system.XLogPos)
+	clock, standbys := &clock{}, &purge.Standbys{}
+	begin := func() func() purge.Outcome {
+		return b.begin(t, func(o *purge.Options) { o.MaxReplicaLag, o.Now, o.Standbys = time.Minute, clock.now, standbys })
+	}
+	if o := begin()(); o.State != purge.Succeeded || o.Deleted != 6000 {
+		t.Errorf("the first: %+v", o)
+	}
+	b.db.Exec(t, `insert into app.events select i, '2010-01-01', 'u' from generate_series(1, 100) i`)
+	clock.forward(time.Minute)
+	end := begin()
+	b.until(t, "the second waits", `select count(*) = 1 from sweeper.run_progress where waits_for = 'replica_lag'`)
+	if got := b.text(t, `select count(*) from app.events`); got != "100" {
+		t.Errorf("%s rows are left", got)
+	}
+	replay(system.XLogPos + 1)
+	if o := end(); o.State != purge.Succeeded || o.Deleted != 100 {
+		t.Errorf("the second: %+v", o)
 	}
 }

@@ -56,6 +56,7 @@ type Options struct {
 	Healthy       func() error                                     // asked before each batch, which waits until it is nil; nil: not asked
 	RowsPerSecond int                                              // of everybody who purges this database; 0: no limit
 	MaxReplicaLag time.Duration                                    // of a physical standby, above which no batch begins; 0: not looked at
+	Standbys      *Standbys                                        // which several runs remember together; nil: those of one sweep
 	MaxSlotLag    int64                                            // WAL in bytes that the log may be behind, likewise; 0: not looked at
 	Slot          string                                           // that feeds the log
 	Slots         chan struct{}                                    // where several runs share their Workers; nil: a run has its own

@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -22,6 +23,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 		slots = make(chan struct{}, o.Workers)
 	}
 	counts := make(chan struct{}, max(o.Workers, 1))
+	o.Standbys = cmp.Or(o.Standbys, &Standbys{})
 	meter := newMeter(p, o.Progress)
 	var all []Outcome
 	var ran []*run
