@@ -158,6 +158,9 @@ func (s *stepper) restAsked(ctx context.Context, d time.Duration) error {
 		if err := s.licensed(ctx); err != nil {
 			return err
 		}
+		if s.gaveUp() {
+			return errVain
+		}
 	}
 	return s.rest(ctx, d)
 }
