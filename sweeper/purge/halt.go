@@ -120,6 +120,13 @@ func (r *run) vacuums(now bool) {
 	r.halt.vacuums, r.halt.vacuumed = now, r.Now()
 }
 
+// lastVacuum is when the last one ended.
+func (r *run) lastVacuum() time.Time {
+	r.halt.mu.Lock()
+	defer r.halt.mu.Unlock()
+	return r.halt.vacuumed
+}
+
 // inVain is the end of the patience with a VACUUM that does not come, and tells the
 // one step that finds it why. What the table has too much of it has for all steps,
 // so the run goes no further. While one of ours is at it, however long it takes,

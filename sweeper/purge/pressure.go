@@ -43,7 +43,7 @@ const (
 type pressure struct {
 	*run
 	pool   *pgxpool.Pool
-	tried  bool // a VACUUM was, since too many rows were dead
+	tries  int  // of a VACUUM, since too many rows were dead
 	seen   bool // a look has succeeded
 	failed bool // the last one has not
 }
@@ -94,17 +94,22 @@ func (p *pressure) look(ctx context.Context) {
 	p.pressure.Store(found)
 }
 
-// mend has dead rows go, once for each pause. The first look does not wait for it,
-// so that a run hears of everything else meanwhile.
+// mend has dead rows go, once for each pause, and once more: a session tells of its
+// last rows late, and what it tells after a VACUUM seems to have outlasted it. The
+// first look does not wait for it, so that a run hears of everything else meanwhile.
 func (p *pressure) mend(ctx context.Context) {
 	switch found := p.pressure.Load(); {
 	case found == nil || found.Cause != DeadRows:
-		p.tried = false
-	case !p.tried && !p.helping:
-		p.tried = true
+		p.tries = 0
+	case !p.helping && (p.tries == 0 || p.tries == 1 && p.Now().Sub(p.lastVacuum()) >= statisticsLate):
+		p.tries++
 		p.vacuumDead(ctx, p.pool)
 	}
 }
+
+// statisticsLate is after how long the server's statistics have what sessions did
+// that are at work: they tell once a second.
+const statisticsLate = 3 * time.Second
 
 const slotLagSQL = `select coalesce(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn), 0)::bigint from pg_replication_slots where slot_name = $1`
 
