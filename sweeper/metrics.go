@@ -24,6 +24,7 @@ type metrics struct {
 	batches    *prometheus.CounterVec
 	batchTime  *prometheus.HistogramVec
 	waited     *prometheus.CounterVec
+	waiting    *prometheus.GaugeVec
 }
 
 func newMetrics(health *Health) *metrics {
@@ -42,8 +43,11 @@ func newMetrics(health *Health) *metrics {
 		batches:    counter("sweeper_batches_total", "Batches committed by this process.", "policy", "action", "table"),
 		batchTime:  histogram("sweeper_batch_duration_seconds", "Duration of the committed batches of this process.", prometheus.ExponentialBuckets(0.01, 2, 11)),
 		waited:     counter("sweeper_waited_seconds_total", "How long runs of this process waited between batches, by the cause; pauses that have ended.", "policy", "cause"),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sweeper_waiting", Help: "Whether a run of this process waits between two batches, by the cause.",
+		}, []string{"policy", "cause"}),
 	}
-	m.registry.MustRegister(m.waited, m.rows, m.partitions, m.runs, m.runTime, m.batches, m.batchTime,
+	m.registry.MustRegister(m.waited, m.waiting, m.rows, m.partitions, m.runs, m.runTime, m.batches, m.batchTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(), &healthCollector{health: health})
 	return m
@@ -55,8 +59,12 @@ func (m *metrics) ran(o purge.Outcome, took time.Duration) {
 	m.runTime.WithLabelValues(o.Category).Observe(took.Seconds())
 }
 
+// pauses notes a pause that begins.
+func (m *metrics) pauses(category, cause string) { m.waiting.WithLabelValues(category, cause).Set(1) }
+
 // pausedFor counts a pause that has ended.
 func (m *metrics) pausedFor(category, cause string, took time.Duration) {
+	m.waiting.WithLabelValues(category, cause).Set(0)
 	m.waited.WithLabelValues(category, cause).Add(took.Seconds())
 }
 

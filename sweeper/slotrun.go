@@ -33,7 +33,7 @@ func (s *scheduler) runSlot(soft, ctx context.Context, one slot) (settled bool) 
 	options := s.cfg.purging(s.log, s.instance, s.now)
 	options.Reason, options.Actor, options.Stop, options.Healthy, options.Slots = cronReason, cronActor, soft, s.health.healthy, s.slots
 	options.Standbys = &s.lag
-	options.Batched, options.Waited = s.health.metrics().batched, s.health.metrics().pausedFor
+	options.Batched, options.Waits, options.Waited = s.health.metrics().batched, s.health.metrics().pauses, s.health.metrics().pausedFor
 	options.Ended = func(ctx context.Context, tx pgx.Tx, o purge.Outcome) error {
 		if !settles(o) {
 			return nil

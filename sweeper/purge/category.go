@@ -204,23 +204,35 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, 
 	if err := l.refuses(); err != nil {
 		return "", "", err
 	}
-	switch {
-	case !r.category.Covered:
+	if !r.category.Covered {
 		return Failed, "awaiting coverage: nothing of the table is in the publication yet, so a purge would leave no evidence; its owner runs: " + r.category.Publish, nil
-	case r.category.Policy.Mode == "observe":
-		return Observed, fmt.Sprintf("mode is observe: %d rows would go", due), nil
-	case r.AutoApprove:
-		return "", "", nil
 	}
 	var why string
-	err = r.inTurn(ctx, func() (err error) {
-		why, err = Approval(ctx, pool, r.plan, r.category, due, r.Shortened)
-		return err
-	})
+	if !r.AutoApprove {
+		err = r.inTurn(ctx, func() (err error) {
+			why, err = Approval(ctx, pool, r.plan, r.category, due, r.Shortened)
+			return err
+		})
+	}
+	if err == nil && r.category.Policy.Mode == "observe" {
+		return Observed, r.observed(due, why), nil
+	}
 	if err != nil || why == "" {
 		return "", "", err
 	}
 	return AwaitingApproval, fmt.Sprintf("%s; approve with: sweeper approve %s --plan %s --actor … --reason …", why, r.category.Policy.Name, r.category.Hash), nil
+}
+
+// observed says what the run would have done.
+func (r *run) observed(due int64, approval string) string {
+	text := fmt.Sprintf("mode is observe: %d rows would go", due)
+	if most := r.category.Policy.Limits.MaxRowsPerRun; most > 0 && due > most {
+		text += fmt.Sprintf(", %d of them by this run (limits.max_rows_per_run)", most)
+	}
+	if approval != "" {
+		text += "; it would wait for approval first: " + approval
+	}
+	return text
 }
 
 // begin writes the run down before anything is purged.

@@ -48,6 +48,9 @@ func (s *stepper) waits(ctx context.Context, p *Pause) {
 	if p.Cause == unseen {
 		return
 	}
+	if s.Waits != nil {
+		s.Waits(s.category.Policy.Name, p.Cause)
+	}
 	s.Log.WarnContext(ctx, "purging waits", slog.String("step", s.step.Name()), slog.String("cause", p.Cause), slog.String("why", p.Why))
 	err := s.conn.QueryRow(ctx, `insert into sweeper.run_waits (run_id, cause, why) values ($1, $2, $3) returning wait_id`, s.id, p.Cause, p.Why).Scan(&s.halt.row)
 	if err != nil {

@@ -62,6 +62,7 @@ type Options struct {
 	Slots         chan struct{}                                    // where several runs share their Workers; nil: a run has its own
 	Ended         Ended                                            // nil: none
 	Batched       func(Batch)                                      // told of each commit, from several goroutines; nil: nobody
+	Waits         func(category, cause string)                     // told of each pause that begins, by any goroutine; nil: nobody is
 	Waited        func(category, cause string, took time.Duration) // told of each pause that has ended, likewise
 	Holder        Holder                                           // nil: every other holder of a step is a stranger
 	Shortened     Shortened                                        // nil: windows are not compared
