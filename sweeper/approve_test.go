@@ -100,3 +100,30 @@ func TestApprovalIsUsedUp(t *testing.T) {
 	b.approve(t, o)
 	sweep(purge.Partial, 4)
 }
+
+// TestApprovalOutlastsItsPartitions approves a plan by which partitions go. A run that
+// ends before all have gone leaves another plan, of fewer partitions, for those after
+// it: it is approved with the one that it is left of.
+func TestApprovalOutlastsItsPartitions(t *testing.T) {
+	t.Parallel()
+	policies := "version: 1\ncategories:\n  shots: {table: app.shots, subject: who, start_from: at, delete: {after: P1Y}, partitions: drop, limits: {max_share: 0.01, max_rows_per_run: 150}}\n"
+	b := setup(t, strings.ReplaceAll(partitioned, "shots_owner", "approve_owner"), policies)
+	b.db.Exec(t, `grant approve_owner to sweeper_owner`)
+	b.cfg.Approve = sweeper.ApproveManual
+	waits := b.sweep(t)["shots"]
+	if waits.State != purge.AwaitingApproval {
+		t.Fatalf("got %+v", waits)
+	}
+	actor, reason := "jane", "seen"
+	if err := sweeper.Approve(t.Context(), b.cfg, "shots", waits.PlanHash, &actor, &reason, nil); err != nil {
+		t.Fatal(err)
+	}
+	first := b.sweep(t)["shots"]
+	if first.State != purge.Partial || first.PartitionsDropped == 0 || first.PlanHash != waits.PlanHash {
+		t.Fatalf("the first run: %+v", first)
+	}
+	second := b.sweep(t)["shots"]
+	if second.State != purge.Partial || second.Deleted == 0 || second.PlanHash == waits.PlanHash {
+		t.Errorf("the run after it: %+v", second)
+	}
+}

@@ -57,21 +57,25 @@ type pastRun struct {
 // from its last run that purged something on: that one had its windows approved,
 // or needed no approval. Runs since then that found nothing to purge were never
 // held up, so they have approved of nothing: a version stays here until rows
-// went by a later one. Of a category that never ran they are those of all others:
-// it may have had another name.
+// went by a later one. Of a category by which no row went yet they are those of all
+// others too: it may have had another name.
 const formerSQL = `
 	with past as (
 	  select category, policy_sha256, state in ('succeeded', 'partial') as whole, started_at,
 	         deleted + redacted + children + partitions_dropped > 0 as purged
-	    from sweeper.runs where state in ('succeeded', 'partial', 'failed', 'stopped', 'paused')
-	     and (category = $1 or not exists (select from sweeper.runs r where r.category = $1 and (r.state in ('succeeded', 'partial') or r.deleted + r.redacted + r.children + r.partitions_dropped > 0)))),
+	    from sweeper.runs where category = $1 and state in ('succeeded', 'partial', 'failed', 'stopped', 'paused')
+	  union all
+	  select category, policy_sha256, state in ('succeeded', 'partial'), started_at, deleted + redacted + children + partitions_dropped > 0
+	    from sweeper.runs where category <> $1 and state in ('succeeded', 'partial', 'failed', 'stopped', 'paused')
+	     and not exists (select from sweeper.runs where category = $1 and deleted + redacted + children + partitions_dropped > 0)),
 	since as (select *, max(started_at) filter (where purged) over (partition by category) as last from past),
 	versions as (
 	  select category, policy_sha256, max(started_at) as at from since
 	   where (purged or whole) and policy_sha256 <> $2 and started_at >= coalesce(last, '-infinity')
 	   group by category, policy_sha256)
-	select v.category, encode(v.policy_sha256, 'hex'), v.at, p.files
-	  from versions v left join sweeper.policy_versions p using (policy_sha256) order by v.at desc`
+	select v.category, encode(v.policy_sha256, 'hex'), v.at,
+	       case when row_number() over (partition by policy_sha256 order by v.at desc, v.category) = 1 then p.files end -- who reads one keeps it
+	  from versions v left join sweeper.policy_versions p using (policy_sha256) order by v.at desc, v.category`
 
 // shortened tells how rows go by a plan of a category that stayed when it, or one
 // that may have been it, ran before; "" they do not.
@@ -114,11 +118,7 @@ func (f *formers) compare(r pastRun, now policy.Set, c *policy.Category) string 
 		}
 	}
 	for _, s := range policy.Freed(set, now, c) {
-		end := "is gone now"
-		if s.Now != "" {
-			end = "keeps them for " + s.Now + " now"
-		}
-		all = append(all, fmt.Sprintf("category %s kept rows of %s for %s on %s, and %s", s.Category, s.Table, s.Was, on, end))
+		all = append(all, fmt.Sprintf("category %s kept rows of %s for %s on %s, and %s", s.Category, s.Table, s.Was, on, s.Now))
 	}
 	return strings.Join(all, "; ")
 }

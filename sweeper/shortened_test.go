@@ -327,3 +327,30 @@ func TestFreedRowsWait(t *testing.T) {
 		})
 	}
 }
+
+// TestNewNameThatFoundNothing gives a category another name and a shorter window,
+// which finds nothing at first: what falls due by it later waits all the same.
+func TestNewNameThatFoundNothing(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\ncategories:\n"
+	was := head + "  tax: {table: app.events, subject: who, start_from: at, delete: {after: P7Y}, limits: {max_share: 0}}\n"
+	b := setup(t, events, was)
+	b.aged(t, 3, "8 years")
+	b.runs(t, was)
+	b.aged(t, 4, "360 days")
+	now := guarded("delete: {after: P1Y}")
+	for range 2 {
+		if o := b.runs(t, now); o.State != purge.Succeeded || o.Deleted != 0 {
+			t.Fatalf("nothing is due: %+v", o)
+		}
+	}
+	b.db.Exec(t, `update app.events set at = at - interval '10 days'`)
+	o := b.runs(t, now)
+	if o.State != purge.AwaitingApproval || !strings.HasPrefix(o.StopReason, "category tax kept rows of app.events for P7Y on ") {
+		t.Fatalf("%s: %s", o.State, o.StopReason)
+	}
+	b.approve(t, o)
+	if o := b.runs(t, now); o.State != purge.Succeeded || o.Deleted != 4 {
+		t.Errorf("approved: %+v", o)
+	}
+}

@@ -251,7 +251,7 @@ func takeAll(ctx context.Context, conn *pgx.Conn, log *slog.Logger, p *plan.Plan
 // in flight have the grace; with written, without which nothing is proved, and
 // with beaten, that shows that the categories are still ours, they are cut off.
 func sweep(ctx, written, beaten context.Context, cfg Config, log *slog.Logger, p *plan.Plan, self instance, o SweepOptions, busy map[string]error) ([]purge.Outcome, error) {
-	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), 2*cfg.Workers+2, cfg.witnessed)
+	pool, err := pg.Pool(ctx, cfg.DatabaseURL.Reveal(), self.purger(), 2*cfg.Workers+3, cfg.witnessed)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import "slices"
 type Freeing struct {
 	Category, Table string
 	Was             string // a period, or ever
-	Now             string // the same; "": the category is gone, disabled, or over another table
+	Now             string // what it does now, as the end of a sentence
 }
 
 // Freed returns the categories of a former set by which rows were kept from being
@@ -21,16 +21,15 @@ func Freed(was, now Set, c *Category) []Freeing {
 		if !f.keeps() || !f.heldBack(c) {
 			continue
 		}
-		found, kept := Freeing{Category: f.Name, Table: f.Table, Was: f.lasts()}, false
+		found, kept := Freeing{f.Name, f.Table, f.lasts(), "is gone now"}, false
 		for k := range now.Categories {
 			n := &now.Categories[k]
-			switch {
-			case !n.keeps() || !f.beside(n):
-			case n.Name == f.Name:
-				found.Now = n.lasts()
-				kept = kept || !deletesEarlier(f, n)
-			case n.Tenant == "" && covers(n, f) && sameClock(f, n): // tenants may have windows of their own
-				kept = kept || !deletesEarlier(f, n)
+			if !n.keeps() || !f.beside(n) {
+				continue
+			}
+			now := f.loosened(n)
+			if kept = kept || now == ""; n.Name == f.Name {
+				found.Now = now
 			}
 		}
 		if !kept {
@@ -38,6 +37,21 @@ func Freed(was, now Set, c *Category) []Freeing {
 		}
 	}
 	return all
+}
+
+// loosened tells what of the rows that f kept n may let go sooner; "": nothing.
+func (f *Category) loosened(n *Category) string {
+	switch {
+	case deletesEarlier(f, n):
+		return "keeps them for " + n.lasts() + " now"
+	case !covers(n, f):
+		return "keeps other rows now"
+	case !n.Unlimited && !sameClock(f, n):
+		return "counts from another start, or in another time zone, now"
+	case !n.Unlimited && n.Tenant != "" && n.Tenant != f.Tenant: // tenants may have windows of their own
+		return "keeps them as each tenant has it now"
+	}
+	return ""
 }
 
 // heldBack tells whether there may be rows that f kept and c deletes.

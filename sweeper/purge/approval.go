@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/plan"
 )
@@ -34,20 +36,40 @@ func Approval(ctx context.Context, q Querier, p *plan.Plan, c *plan.Category, du
 	if why == "" {
 		return "", nil
 	}
-	var approved bool
-	err = q.QueryRow(ctx, approvedSQL, c.Policy.Name, c.Hash, due).Scan(&approved)
+	approved, err := approved(ctx, q, p, c, due)
 	if err != nil || approved {
-		return "", pg.Wrap("look for an approval", err)
+		return "", err
 	}
 	return why, nil
 }
 
-// approvedSQL tells whether an approval has so many rows left: what went by its plan
-// since is used up.
-const approvedSQL = `
-	select exists (select from sweeper.approvals a where a.category = $1 and a.plan_hash = $2 and a.expires_at > now()
-	           and a.max_rows >= $3::bigint + (select coalesce(sum(r.deleted + r.redacted), 0) from sweeper.runs r
-	                                            where r.category = $1 and r.plan_hash = $2 and r.started_at >= a.approved_at))`
+// approvalsSQL are the approvals of a category that count, each with the rows that it
+// has left and the partitions that went since.
+const approvalsSQL = `
+	select a.plan_hash, a.max_rows - coalesce(since.rows, 0)::bigint, coalesce(since.dropped, '{}')
+	  from sweeper.approvals a,
+	       lateral (select sum(r.deleted + r.redacted) as rows,
+	                       array(select b.partition from sweeper.batches b where b.run_id = any (array_agg(r.run_id)) and b.fact = 'report' and b.kind in ('drop_partition', 'detach_partition')) as dropped
+	                  from sweeper.runs r where r.category = a.category and r.started_at >= a.approved_at) since
+	 where a.category = $1 and a.expires_at > now()`
+
+// approved tells whether somebody has approved that so many rows go by the plan, or
+// by one of which partitions have gone since.
+func approved(ctx context.Context, q Querier, p *plan.Plan, c *plan.Category, due int64) (bool, error) {
+	rows, err := q.Query(ctx, approvalsSQL, c.Policy.Name)
+	if err != nil {
+		return false, pg.Wrap("look for an approval", err)
+	}
+	var hash string
+	var left int64
+	var dropped []string
+	found := false
+	_, err = pgx.ForEachRow(rows, []any{&hash, &left, &dropped}, func() error {
+		found = found || left >= due && (hash == c.Hash || hash == p.HashAfter(c, dropped))
+		return nil
+	})
+	return found, pg.Wrap("look for an approval", err)
+}
 
 // share tells that the due rows are more than max_share of all. No estimate of
 // the table's size lets a run pass: the rows are counted, up to as many as make

@@ -214,8 +214,8 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, 
 			return err
 		})
 	}
-	if err == nil && r.category.Policy.Mode == "observe" {
-		return Observed, r.observed(due, why), nil
+	if r.category.Policy.Mode == "observe" {
+		return Observed, r.observed(due, why, err), nil
 	}
 	if err != nil || why == "" {
 		return "", "", err
@@ -224,12 +224,15 @@ func (r *run) guard(ctx context.Context, pool *pgxpool.Pool, due int64) (state, 
 }
 
 // observed says what the run would have done.
-func (r *run) observed(due int64, approval string) string {
+func (r *run) observed(due int64, approval string, err error) string {
 	text := fmt.Sprintf("mode is observe: %d rows would go", due)
 	if most := r.category.Policy.Limits.MaxRowsPerRun; most > 0 && due > most {
 		text += fmt.Sprintf(", %d of them by this run (limits.max_rows_per_run)", most)
 	}
-	if approval != "" {
+	switch {
+	case err != nil:
+		text += "; whether it would wait for approval is not known: " + err.Error()
+	case approval != "":
 		text += "; it would wait for approval first: " + approval
 	}
 	return text

@@ -19,7 +19,8 @@ type halt struct {
 	mu    sync.Mutex // guards what follows
 	pause *Pause     // nil: none
 	since time.Time
-	row   int64 // of run_waits: others that help with the run have their own; 0: it could not be written
+	dead  time.Time // since when too many rows are dead, whatever else there was meanwhile; zero: they are not
+	row   int64     // of run_waits: others that help with the run have their own; 0: it could not be written
 
 	vacuums  bool          // a VACUUM of ours is under way
 	vacuumed time.Time     // when the last one ended
@@ -35,6 +36,12 @@ func (s *stepper) halted(ctx context.Context) *Pause {
 	p := s.pause()
 	if was := s.halt.pause; was != nil && (p == nil || p.Cause != was.Cause) {
 		s.goesOn(ctx, s.conn)
+	}
+	switch {
+	case p == nil:
+		s.halt.dead = time.Time{}
+	case p.Cause == DeadRows && s.halt.dead.IsZero():
+		s.halt.dead = s.Now()
 	}
 	if p != nil && s.halt.pause == nil {
 		s.waits(ctx, p)
@@ -138,7 +145,7 @@ func (r *run) inVain() (why string) {
 	r.halt.mu.Lock()
 	defer r.halt.mu.Unlock()
 	p := r.halt.pause
-	if r.gaveUp() || p == nil || p.Cause != DeadRows || r.halt.vacuums || r.Now().Sub(later(r.halt.since, r.halt.vacuumed)) < mostDead {
+	if r.gaveUp() || p == nil || p.Cause != DeadRows || r.halt.vacuums || r.Now().Sub(later(r.halt.dead, r.halt.vacuumed)) < mostDead {
 		return ""
 	}
 	close(r.halt.vain)

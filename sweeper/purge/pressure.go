@@ -99,11 +99,16 @@ func (p *pressure) look(ctx context.Context) {
 // first look does not wait for it, so that a run hears of everything else meanwhile.
 func (p *pressure) mend(ctx context.Context) {
 	switch found := p.pressure.Load(); {
-	case found == nil || found.Cause != DeadRows:
+	case found == nil:
 		p.tries = 0
-	case !p.helping && (p.tries == 0 || p.tries == 1 && p.Now().Sub(p.lastVacuum()) >= statisticsLate):
-		p.tries++
-		p.vacuumDead(ctx, p.pool)
+	case found.Cause == DeadRows && !p.helping && (p.tries == 0 || p.tries == 1 && p.Now().Sub(p.lastVacuum()) >= statisticsLate):
+		select {
+		case p.vacuuming <- struct{}{}:
+			p.tries++
+			p.vacuumDead(ctx, p.pool)
+			<-p.vacuuming
+		default: // another category does; the next look tries again
+		}
 	}
 }
 

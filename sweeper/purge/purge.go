@@ -184,7 +184,8 @@ type run struct {
 	dropped   map[uint32]bool             // leaves that went whole
 	due       map[string]map[uint32]int64 // rows by disposition and leaf, 0 for a plain table, when they were last counted; nil for a helper
 
-	counts chan struct{} // as many places as categories may count at once
+	counts    chan struct{} // as many places as categories may count at once
+	vacuuming chan struct{} // the one place for a VACUUM in the midst of a run
 
 	keys     heldKeys
 	pressure atomic.Pointer[Pause] // why no batch may begin, by the last look; nil: nothing

@@ -22,7 +22,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 	if slots == nil {
 		slots = make(chan struct{}, o.Workers)
 	}
-	counts := make(chan struct{}, max(o.Workers, 1))
+	counts, vacuuming := make(chan struct{}, max(o.Workers, 1)), make(chan struct{}, 1)
 	o.Standbys = cmp.Or(o.Standbys, &Standbys{})
 	meter := newMeter(p, o.Progress)
 	var all []Outcome
@@ -32,7 +32,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, p *plan.Plan, o Options) []Out
 		var wg sync.WaitGroup
 		for i, c := range level {
 			r := newRun(p, c, sweep, o)
-			r.counts = counts
+			r.counts, r.vacuuming = counts, vacuuming
 			ran = append(ran, r)
 			wg.Go(func() {
 				outcomes[i] = r.purge(ctx, pool, slots, meter)
