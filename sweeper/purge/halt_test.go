@@ -168,11 +168,21 @@ func TestVacuumOfWhatOthersLeft(t *testing.T) {
 		b.db.Exec(t, `select`)
 		return b.text(t, `select sum(n_dead_tup) from pg_stat_user_tables where schemaname = 'app'`) == "2300"
 	})
-	if o := b.begin(t)(); o.State != purge.Succeeded || o.Deleted != 5200 {
+	// What the run leaves itself may be vacuumed in its midst too.
+	var first sync.Once
+	var vacuumed string
+	end := b.begin(t, func(o *purge.Options) {
+		o.Batched = func(purge.Batch) {
+			first.Do(func() {
+				vacuumed = b.text(t, `select string_agg(relname, ' ' order by relname) from pg_stat_user_tables where schemaname = 'app' and vacuum_count > 0`)
+			})
+		}
+	})
+	if o := end(); o.State != purge.Succeeded || o.Deleted != 5200 {
 		t.Errorf("got %+v", o)
 	}
-	if got := b.text(t, `select string_agg(relname, ' ' order by relname) from pg_stat_user_tables where schemaname = 'app' and last_vacuum < (select min(at) from sweeper.batches where fact = 'report')`); got != "e1 e2" {
-		t.Errorf("vacuumed were %s", got)
+	if vacuumed != "e1 e2" {
+		t.Errorf("vacuumed were %q before anything went", vacuumed)
 	}
 }
 
