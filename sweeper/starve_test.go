@@ -2,9 +2,9 @@ package sweeper_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,23 +80,27 @@ func TestConnectionsOfManyRuns(t *testing.T) {
 
 // sessions are those of a role that were open at once, at most.
 type sessions map[string]struct {
-	most   int
-	before []int32
+	most  int
+	since map[int32]time.Time
 }
 
-// look counts those that were there at the look before too: a session that was
-// closed may be seen once more while it goes.
+// look counts those that have been there for a while: a session that was closed is
+// seen until the server has ended it.
 func (s sessions) look(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	for _, role := range []string{"sweeper_daemon", "sweeper_logger"} {
-		now := pgtest.QueryOne[[]int32](t, conn, `select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database() and usename = $1`, role)
-		one, n := s[role], 0
-		for _, pid := range now {
-			if slices.Contains(one.before, pid) {
+		pids := pgtest.QueryOne[[]int32](t, conn, `select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database() and usename = $1`, role)
+		one, now, n := s[role], time.Now(), 0
+		since := map[int32]time.Time{}
+		for _, pid := range pids {
+			if since[pid] = one.since[pid]; since[pid].IsZero() {
+				since[pid] = now
+			}
+			if now.Sub(since[pid]) >= 500*time.Millisecond {
 				n++
 			}
 		}
-		one.most, one.before = max(one.most, n), now
+		one.most, one.since = max(one.most, n), since
 		s[role] = one
 	}
 }
