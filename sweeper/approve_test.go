@@ -97,7 +97,15 @@ func TestApprovalIsUsedUp(t *testing.T) {
 	if !strings.HasPrefix(o.StopReason, "10 of 10 rows would go, more than max_share 0.2 allows; approve with: ") {
 		t.Errorf("it waits because %s", o.StopReason)
 	}
-	b.approve(t, o)
+	// What was approved is said, though the database wants to hear of errors alone.
+	b.db.Exec(t, `do $$ begin execute format('alter database %I set client_min_messages = error', current_database()); end $$`)
+	actor, reason, said := "jane", "seen", ""
+	if err := sweeper.Approve(t.Context(), b.cfg, "events", o.PlanHash, &actor, &reason, func(text string) { said += text }); err != nil {
+		t.Fatal(err)
+	}
+	if want := "approved: plan " + o.PlanHash + " of category events, for 7 days and up to 11 rows"; said != want {
+		t.Errorf("said %q, want %q", said, want)
+	}
 	sweep(purge.Partial, 4)
 }
 

@@ -90,6 +90,13 @@ func Approve(ctx context.Context, cfg Config, category, hash string, actor, reas
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	_, err = conn.Exec(ctx, `select sweeper.approve_run($1, $2, $3, $4)`, category, hash, actor, reason)
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// Whatever the database sets: what was approved is said by a notice.
+		if _, err := tx.Exec(ctx, `set local client_min_messages = notice`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `select sweeper.approve_run($1, $2, $3, $4)`, category, hash, actor, reason)
+		return err
+	})
 	return pg.WrapCall("approve the run", err)
 }
