@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -36,10 +35,7 @@ func TestDefinitionChangesInMidRun(t *testing.T) {
 				create table app.others (id int primary key, at timestamptz); insert into app.others values (1, '2015-01-01')`,
 				events(byAt)+"  others: {table: app.others, start_from: at, delete: {after: P5Y}}\n")
 			batches := 0
-			pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-			if err != nil {
-				t.Fatal(err)
-			}
+			pool := b.pool(t, 4)
 			defer pool.Close()
 			all := map[string]purge.Outcome{}
 			for _, o := range purge.Run(t.Context(), pool, b.plan(t, in2026), b.options(func(o *purge.Options) {
@@ -83,10 +79,7 @@ func TestOneFailingStep(t *testing.T) {
 		create function app.f() returns trigger language plpgsql as $$ begin return old; end $$;`, events(byAt))
 	p := b.plan(t, in2026)
 	b.db.Exec(t, `create trigger f before delete on app.p2 for each row execute function app.f()`)
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 4)
 	defer pool.Close()
 	o := purge.Run(t.Context(), pool, p, b.options(func(o *purge.Options) { o.Log = quiet }))[0]
 	if left := b.text(t, `select string_agg(distinct tableoid::regclass::text, ' ') from app.events`); left != "app.p2" || o.State != purge.Failed || o.Deleted != 300 || o.Remaining != 100 || !strings.Contains(o.StopReason, "have changed") {
@@ -106,10 +99,7 @@ func TestPartitionsThatGoMeanwhile(t *testing.T) {
 		insert into app.events select i, '2015-01-01', 'u', 1 + i % 4 from generate_series(1, 400) i;`, events(byAt))
 	p := b.plan(t, in2026)
 	b.db.Exec(t, `drop table app.p2; alter table app.events detach partition app.p3`)
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 4)
 	defer pool.Close()
 	o := purge.Run(t.Context(), pool, p, b.options())[0]
 	if o.State != purge.Succeeded || o.Deleted != 200 || b.text(t, `select count(*) from app.p3`) != "100" {

@@ -220,10 +220,7 @@ func TestGuardCounts(t *testing.T) {
 	b := setup(t, `create schema app; create table app.events (id int primary key, at timestamptz, who text); create index on app.events (at);
 		insert into app.events select i, '2015-01-01', 'u' from generate_series(1, 30) i; insert into app.events select i, '2025-01-01', 'u' from generate_series(31, 100) i`,
 		"version: 1\ncategories:\n  events: {table: app.events, start_from: at, delete: {after: P5Y}, limits: {max_share: 0.3}}\n")
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 4)
 	defer pool.Close()
 	conn := b.daemon(t)
 	sweep := func(see func(*catalog.Table)) purge.Outcome {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
@@ -304,10 +303,7 @@ func TestStopUnderPressure(t *testing.T) {
 	b.db.Exec(t, `create table app.busy (v text); insert into app.busy select repeat(md5(i::text), 30) from generate_series(1, 3000) i`)
 	stop, cancel := context.WithCancelCause(t.Context())
 	o := b.options(logTo(&buffer{}), func(o *purge.Options) { o.Slot, o.MaxSlotLag, o.Stop = b.db.Slot(), 1<<20, stop })
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 4)
 	defer pool.Close()
 	plan, done := b.plan(t, in2026), make(chan purge.Outcome, 1)
 	go func() { done <- purge.Run(t.Context(), pool, plan, o)[0] }()

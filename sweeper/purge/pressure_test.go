@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -37,10 +36,7 @@ func TestNothingIsSeenYet(t *testing.T) {
 			defer cancel()
 			log, clock, health := &buffer{}, &clock{}, &ill{}
 			o := b.options(logTo(log), func(o *purge.Options) { o.Stop, o.Now, o.Healthy = stop, clock.now, health.healthy })
-			pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-			if err != nil {
-				t.Fatal(err)
-			}
+			pool := b.pool(t, 4)
 			defer pool.Close()
 			plan, done := b.plan(t, in2026), make(chan purge.Outcome, 1)
 			go func() { done <- purge.Run(t.Context(), pool, plan, o)[0] }()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgsweeper/sweeper/sweeper"
 	"github.com/pgsweeper/sweeper/sweeper/catalog"
@@ -128,15 +129,22 @@ func (b *bundle) options(change ...func(*purge.Options)) purge.Options {
 	return o
 }
 
+// pool is one as the purging role has it; who asks for it closes it.
+func (b *bundle) pool(t *testing.T, size int) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool
+}
+
 // run sweeps as the daemon, judging by asOf, and gives the outcomes by
 // category.
 func (b *bundle) run(t *testing.T, asOf time.Time, change ...func(*purge.Options)) map[string]purge.Outcome {
 	t.Helper()
 	o := b.options(change...)
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 4)
 	defer pool.Close()
 	byName := map[string]purge.Outcome{}
 	for _, out := range purge.Run(t.Context(), pool, b.plan(t, asOf), o) {

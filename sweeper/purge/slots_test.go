@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
 
@@ -21,10 +20,7 @@ func TestFailedStepsGiveTheirSlotsBack(t *testing.T) {
 	p := b.plan(t, in2026)
 	b.db.Exec(t, `create function app.refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
 		create trigger refuse before delete on app.events for each row execute function app.refuse()`)
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 4)
 	defer pool.Close()
 	slots := make(chan struct{}, 1)
 	for i := range 20 {

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgsweeper/sweeper/sweeper/pg"
 	"github.com/pgsweeper/sweeper/sweeper/pgtest"
 	"github.com/pgsweeper/sweeper/sweeper/purge"
 )
@@ -25,10 +24,7 @@ func TestCountsTakeTurns(t *testing.T) {
 	}
 	b := setup(t, ddl.String(), policies.String())
 	o := b.options(logTo(&buffer{}), func(o *purge.Options) { o.Workers = 2 })
-	pool, err := pg.Pool(t.Context(), b.db.URL("sweeper_daemon"), "sweeper", 2*tables)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := b.pool(t, 2*tables)
 	defer pool.Close()
 	plan, app := b.plan(t, in2026), b.db.Conn(t, "")
 	if _, err := app.Exec(t.Context(), `begin; lock table app.t0, app.t1, app.t2, app.t3, app.t4, app.t5 in access exclusive mode`); err != nil {
